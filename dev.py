@@ -1,0 +1,229 @@
+#!/usr/bin/env python3
+"""Every command a newcomer needs, each doing its own set-up: `python3 dev.py demo`, `python3 dev.py test`.
+
+It needs Python 3.11 or newer with pip, or uv; nothing else. It makes `.venv` beside this file, installs the locked
+dependencies into it (hashes checked, wheels only) and becomes the command. A stamp makes later runs start at once.
+
+It deliberately does not build, publish, or touch anything outside this folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+if sys.version_info < (3, 11):  # noqa: UP036 - this script is what tells people so
+    print("credit-gateway needs Python 3.11 or newer, this is", platform.python_version(), file=sys.stderr)
+    print("Run it with a newer one, for example: python3.12 dev.py demo", file=sys.stderr)
+    sys.exit(2)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "dev-stamp.json"
+LOCKS = {"runtime": ROOT / "requirements" / "runtime.txt", "dev": ROOT / "requirements" / "dev.txt"}
+
+USAGE = """\
+python3 dev.py COMMAND [arguments]
+
+  demo [arguments]      the whole product on this machine, with made-up accounts
+  test [pytest args]    the tests
+  lint                  ruff, its formatter in check mode, mypy
+  run COMMAND …         any `gateway` command, for example: python3 dev.py run --help
+  bench [arguments]     the benchmarks
+  lock [--upgrade]      compile requirements/*.txt from pyproject.toml again (needs uv)
+"""
+
+LAUNCHER = """\
+#!/bin/sh
+'''exec' "{python}" "$0" "$@"
+' '''
+import sys
+from gateway.edges.cli import main
+sys.exit(main())
+"""
+
+
+class SetupError(Exception):
+    """The environment cannot be made; the message says what to do about it."""
+
+
+def say(text: str) -> None:
+    """Tell the person at the terminal; standard output belongs to the command."""
+    print(f"dev.py: {text}", file=sys.stderr, flush=True)
+
+
+def fingerprint(lock: str) -> str:
+    """What the environment for `lock` depends on, as one hash."""
+    digest = hashlib.sha256(f"{sys.implementation.cache_tag} {sys.platform} {platform.machine()} {ROOT}\n".encode())
+    for source in (LOCKS[lock], ROOT / "pyproject.toml", Path(__file__)):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()
+
+
+def is_ready(lock: str) -> bool:
+    """Whether `.venv` already holds what `lock` asks for; the dev lock includes the runtime one."""
+    try:
+        stamp = json.loads(STAMP.read_text())
+    except (OSError, ValueError):
+        return False
+    wanted = [lock] if lock == "dev" else ["runtime", "dev"]
+    return PYTHON.exists() and any(stamp.get(name) == fingerprint(name) for name in wanted)
+
+
+@contextlib.contextmanager
+def only_one() -> Iterator[None]:
+    """Hold the set-up lock: a second dev.py started meanwhile waits here, then finds the work done."""
+    import fcntl  # noqa: PLC0415 - not on Windows, where the message below is the better answer
+
+    with (ROOT / ".venv.lock").open("w") as held:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another dev.py is setting up, waiting for it")
+            fcntl.flock(held, fcntl.LOCK_EX)
+        yield
+
+
+def installer() -> list[str]:
+    """The command that installs into `.venv`: uv, else the pip at hand, else the one Python carries along."""
+    if uv := shutil.which("uv"):
+        return [uv, "pip", "install", "--quiet", "--python", str(PYTHON)]
+    quiet = ["-qq", "--no-input", "--disable-pip-version-check"]
+    on_path = [[found] for name in ("pip3", "pip") if (found := shutil.which(name))]
+    for pip in ([sys.executable, "-m", "pip"], *on_path):
+        probe = [*pip, "--python", str(PYTHON), "--version"]  # came with 22.3; an older or missing pip fails here
+        if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
+            return [*pip, "--python", str(PYTHON), *quiet, "install"]
+    if importlib.util.find_spec("ensurepip"):
+        bundled = subprocess.run([PYTHON, "-m", "ensurepip", "--default-pip"], capture_output=True, check=False)
+        if bundled.returncode == 0:
+            return [str(PYTHON), "-m", "pip", *quiet, "install"]
+    raise SetupError(
+        "this Python has no pip (22.3 or newer), and there is no uv on PATH.\n"
+        "Install one of them and run this again, for example:\n"
+        "  Debian, Ubuntu:  apt-get install python3-pip\n"
+        "  Fedora:          dnf install python3-pip\n"
+        "  macOS:           brew install uv"
+    )
+
+
+def make_venv() -> None:
+    """An empty environment, without pip, so that a Python without ensurepip can make it too."""
+    import venv  # noqa: PLC0415 - a third of this script's start-up time, and mostly not needed
+
+    if VENV.exists():
+        shutil.rmtree(VENV)
+    venv.EnvBuilder(with_pip=False, symlinks=True).create(VENV)
+
+
+def install_project() -> None:
+    """Put this checkout on the path of `.venv`, with its command: what an editable install does, without a build."""
+    site_packages = next((VENV / "lib").glob("python3.*")) / "site-packages"
+    (site_packages / "credit_gateway.pth").write_text(f"{ROOT}\n")
+    launcher = VENV / "bin" / "gateway"
+    launcher.write_text(LAUNCHER.format(python=PYTHON))
+    launcher.chmod(0o755)
+
+
+def set_up(lock: str) -> None:
+    """Make `.venv` hold exactly what the lock says, unless it does already."""
+    if is_ready(lock):
+        return
+    with only_one():
+        if is_ready(lock):
+            return
+        usable = PYTHON.exists() and next((VENV / "lib").glob(f"python3.{sys.version_info.minor}"), None)
+        if not usable:
+            say(f"making {VENV.name} with Python {platform.python_version()}")
+            make_venv()
+        STAMP.unlink(missing_ok=True)
+        say(f"installing {LOCKS[lock].relative_to(ROOT)} (once; takes some seconds)")
+        command = [*installer(), "--require-hashes", "--only-binary", ":all:", "-r", str(LOCKS[lock])]
+        # a `user = true` or `target = …` in someone's pip settings would lead past the environment
+        environment = {**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
+        if subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode != 0:
+            tried = " ".join(command)
+            raise SetupError(f"the locked packages could not be installed; the reason is above. Tried:\n  {tried}")
+        install_project()
+        fresh = STAMP.with_suffix(".new")
+        fresh.write_text(json.dumps({lock: fingerprint(lock)}))
+        fresh.replace(STAMP)
+
+
+def become(command: Sequence[str | Path]) -> None:
+    """Turn into the command: signals, the terminal and the exit code are then its own."""
+    sys.stdout.flush()
+    os.execv(command[0], [str(part) for part in command])
+
+
+def lint() -> int:
+    """Run all three checks, so that one run shows everything."""
+    failed = 0
+    for check in (["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]):
+        say(" ".join(check))
+        failed |= subprocess.run([VENV / "bin" / check[0], *check[1:]], check=False).returncode
+    return 1 if failed else 0
+
+
+def compile_locks(arguments: Sequence[str]) -> int:
+    """Resolve pyproject.toml for every supported Python and platform; no index, path or setting of this machine."""
+    uv = shutil.which("uv") or shutil.which("uv", path=str(VENV / "bin"))
+    if uv is None:
+        raise SetupError("compiling the locks needs uv on PATH (pip install uv, brew install uv)")
+    common = ["--no-config", "--universal", "--generate-hashes", "--python-version", "3.11", "--quiet", *arguments]
+    common += ["--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command", "python3 dev.py lock"]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
+    for name, more in (("runtime", []), ("dev", ["--group", "dev", "--constraint", "requirements/runtime.txt"])):
+        say(f"compiling requirements/{name}.txt")
+        target = f"requirements/{name}.txt"
+        command = [uv, "pip", "compile", *common, *more, "--output-file", target, "pyproject.toml"]
+        if code := subprocess.run(command, env=clean, check=False).returncode:
+            return code
+    return 0
+
+
+def main(arguments: list[str]) -> int:
+    """Do one command; see USAGE."""
+    command, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
+    if command in {"help", "-h", "--help"}:
+        print(USAGE, end="")
+        return 0
+    if command not in {"demo", "test", "lint", "run", "bench", "lock"}:
+        print(USAGE, end="", file=sys.stderr)
+        return 2
+    os.chdir(ROOT)
+    if command == "lock":
+        return compile_locks(rest)
+    set_up("runtime" if command in {"demo", "run"} else "dev")
+    if command == "lint":
+        return lint()
+    if command == "test":
+        become([PYTHON, "-m", "pytest", *rest])
+    elif command == "bench":
+        become([PYTHON, "-m", "tests.bench", *rest])
+    else:
+        become([VENV / "bin" / "gateway", *(["demo"] if command == "demo" else []), *rest])
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except SetupError as problem:
+        say(str(problem))
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,1 @@
+"""Tests, mirroring the floors of the package; journeys run real processes."""
