@@ -1,0 +1,52 @@
+"""The life of a hold: credits set aside while a call or a job runs, settled exactly once.
+
+The table is the rule; the Lua scripts implement it and a test walks both. It holds no amounts.
+"""
+
+from enum import StrEnum
+from typing import Final
+
+
+class HoldState(StrEnum):
+    """Where a hold stands. OPEN is the only state that sets credits aside."""
+
+    OPEN = "open"
+    CAPTURED = "captured"
+    RELEASED = "released"
+    EXPIRED = "expired"
+
+
+class HoldEvent(StrEnum):
+    """What can be asked of a hold."""
+
+    CAPTURE = "capture"
+    RELEASE = "release"
+    EXPIRE = "expire"
+
+
+class Ending(StrEnum):
+    """How a hold ended, as the outbox tells the books. One event id per hold and ending."""
+
+    CAPTURED = "captured"
+    RELEASED = "released"
+    EXPIRED = "expired"
+    LATE = "late"  # captured after it had expired: the credits are taken again
+    RECOVERED = "recovered"  # captured though Redis had lost the hold: a direct debit
+
+
+NEXT: Final[dict[tuple[HoldState, HoldEvent], HoldState]] = {
+    (HoldState.OPEN, HoldEvent.CAPTURE): HoldState.CAPTURED,
+    (HoldState.OPEN, HoldEvent.RELEASE): HoldState.RELEASED,
+    (HoldState.OPEN, HoldEvent.EXPIRE): HoldState.EXPIRED,
+    # Repeats after a crash or a lost reply change nothing.
+    (HoldState.CAPTURED, HoldEvent.CAPTURE): HoldState.CAPTURED,
+    (HoldState.CAPTURED, HoldEvent.RELEASE): HoldState.CAPTURED,
+    (HoldState.CAPTURED, HoldEvent.EXPIRE): HoldState.CAPTURED,
+    (HoldState.RELEASED, HoldEvent.CAPTURE): HoldState.RELEASED,
+    (HoldState.RELEASED, HoldEvent.RELEASE): HoldState.RELEASED,
+    (HoldState.RELEASED, HoldEvent.EXPIRE): HoldState.RELEASED,
+    # The process that ran the call was thought dead and was not: what it delivered is charged, late.
+    (HoldState.EXPIRED, HoldEvent.CAPTURE): HoldState.CAPTURED,
+    (HoldState.EXPIRED, HoldEvent.RELEASE): HoldState.EXPIRED,
+    (HoldState.EXPIRED, HoldEvent.EXPIRE): HoldState.EXPIRED,
+}

@@ -1,0 +1,91 @@
+"""Quotes: what a call is expected, and at least, to cost before it runs."""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from gateway.domain.rate_card import RateCard
+
+
+@dataclass(frozen=True, slots=True)
+class PricePart:
+    """One price per unit that applies to a call, by the product and mode it stands under on the rate card."""
+
+    product: str
+    mode: str
+    millicredits_per_unit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """What a call is expected to cost. Where `least_millicredits` equals the expected cost, the quote is exact.
+
+    `product` and `mode` are what the call is booked under, also the parts that stand under another product.
+    """
+
+    product: str
+    mode: str
+    unit: str
+    expected_units: int
+    least_units: int
+    parts: tuple[PricePart, ...]
+    rate_card_version: str
+
+    @property
+    def millicredits_per_unit(self) -> int:
+        """The whole price of one unit, all parts together."""
+        return sum(part.millicredits_per_unit for part in self.parts)
+
+    @property
+    def expected_millicredits(self) -> int:
+        """What the call is expected to cost: its hold, unless less is available."""
+        return self.expected_units * self.millicredits_per_unit
+
+    @property
+    def least_millicredits(self) -> int:
+        """The least the call can cost: with less than this available it is refused."""
+        return self.least_units * self.millicredits_per_unit
+
+    @property
+    def exact(self) -> bool:
+        """True where the request fixes the units."""
+        return self.expected_units == self.least_units
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownMode:
+    """The request names a mode that is not on the rate card."""
+
+    product: str
+    sent: str | None
+    known: tuple[str, ...]
+
+
+def price_part(card: RateCard, product: str, sent_mode: str | None) -> PricePart | UnknownMode:
+    """The price under `product` for the mode a caller sent (None: none sent, so the card's default)."""
+    rates = card.products[product]
+    mode = rates.mode(sent_mode)
+    if mode is None:
+        return UnknownMode(product, sent_mode, tuple(rates.rates_millicredits))
+    return PricePart(product, mode, rates.rates_millicredits[mode])
+
+
+def quote(
+    card: RateCard, wanted: tuple[tuple[str, str | None], ...], *, expected_units: int, least_units: int
+) -> Quote | UnknownMode:
+    """The quote for (product, sent mode) pairs; the first names what the call is booked under.
+
+    Units are whole and at least 1 is expected; `least_units` never exceeds `expected_units`.
+    """
+    parts: list[PricePart] = []
+    for product, sent in wanted:
+        part = price_part(card, product, sent)
+        match part:
+            case PricePart():
+                parts.append(part)
+            case UnknownMode():
+                return part
+            case _:
+                assert_never(part)
+    first = parts[0]
+    unit = card.products[first.product].unit
+    return Quote(first.product, first.mode, unit, expected_units, least_units, tuple(parts), card.version)

@@ -1,0 +1,36 @@
+"""The rate card: the versioned price list in credits that drives quote, capture, docs and dashboard alike."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+
+
+@dataclass(frozen=True, slots=True)
+class ProductRates:
+    """The prices of one product: credits per unit by mode.
+
+    `add_ons` are further prices per unit; `aliases` are other spellings of a mode (`FAST` for `fast`).
+    """
+
+    product: str
+    unit: str
+    rates_millicredits: Mapping[str, int]
+    default_mode: str | None = None
+    add_ons_millicredits: Mapping[str, int] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def mode(self, sent: str | None) -> str | None:
+        """The mode a caller means: the default where none was sent, None where it is not on the card."""
+        if sent is None:
+            return self.default_mode
+        known = self.aliases.get(sent, sent)
+        return known if known in self.rates_millicredits else None
+
+
+@dataclass(frozen=True, slots=True)
+class RateCard:
+    """One version of the price list, in force from its effective date (UTC)."""
+
+    version: str
+    effective: date
+    products: Mapping[str, ProductRates]

@@ -1,0 +1,270 @@
+"""Routes: which call goes where, what it costs and how its end is read. Immutable, compiled from `routes.yaml`.
+
+Knows HTTP words, does no I/O. Matching works on the raw request target: what is matched is byte for byte what is
+forwarded, so the gateway can never price one path and the upstream serve another.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+# A JSON pointer in parts; the part `*` stands for every element of a list.
+Pointer: TypeAlias = tuple[str, ...]
+
+
+class Source(StrEnum):
+    """Where in a request a value is found."""
+
+    JSON = "json"  # the JSON body
+    FORM = "form"  # a field of a multipart or urlencoded body
+    FORM_JSON = "form_json"  # a JSON document inside such a field
+    HEADER = "header"
+    QUERY = "query"
+    FIXED = "fixed"  # the route itself says it
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """How to read one value of a request. `name` is a field, header or query name; `value` what FIXED gives."""
+
+    source: Source
+    name: str = ""
+    pointer: Pointer = ()
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """True where the value found begins with `starts_with`."""
+
+    where: Where
+    starts_with: str
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraPart:
+    """A further price per unit: `product`'s rate for the mode found, or for the call's own mode where none is sent."""
+
+    product: str
+    mode: Where
+    unless: Condition | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """How many units a call is expected and at least to use. Equal numbers make the quote exact."""
+
+    expected: int
+    at_least: int
+
+
+class OnDisconnect(StrEnum):
+    """What the end of a call costs whose caller has gone."""
+
+    FOLLOW = "follow"  # read on to the upstream's end and charge as if the caller were there
+    DELIVERED = "delivered"  # stop the upstream, charge what is known to be delivered, else the quote
+    FREE = "free"  # stop the upstream, release
+
+
+class Overrun(StrEnum):
+    """What a true cost above the hold does."""
+
+    CHARGE = "charge"
+    CAP = "cap"
+
+
+@dataclass(frozen=True, slots=True)
+class Metered:
+    """The credit-consuming part of a route. `starts_job` names the job kind that a 2xx reply opens."""
+
+    product: str
+    mode: Where
+    units: Units
+    extra_parts: tuple[ExtraPart, ...] = ()
+    starts_job: str | None = None
+    on_disconnect: OnDisconnect = OnDisconnect.FOLLOW
+    overrun: Overrun = Overrun.CAP
+
+
+class JobUse(StrEnum):
+    """What a route does with the job named in its path."""
+
+    POLL = "poll"
+    RESULT = "result"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True, slots=True)
+class JobRef:
+    """A route about an existing job: `parameter` is the path parameter with its id."""
+
+    kind: str
+    use: JobUse
+    parameter: str = "job_id"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One entry of `routes.yaml`. `metered` None: a free route. `limit` None: not rate limited.
+
+    `resource`: names a thing of the upstream that accounts must be kept apart on (a list, a file, a result), so it is
+    off where the upstream says that it isolates by nothing.
+    """
+
+    name: str
+    method: str
+    pattern: str
+    upstream: str
+    limit: str | None = "requests"
+    metered: Metered | None = None
+    job: JobRef | None = None
+    max_body_bytes: int = 1_048_576
+    resource: bool = False
+
+
+class Delivery(StrEnum):
+    """What a job's final status means for its cost."""
+
+    CHARGED = "charged"
+    FREE = "free"
+
+
+@dataclass(frozen=True, slots=True)
+class CostSource:
+    """One place where a job's cost may be found, tried in order.
+
+    `path` None: in the poll's own reply; else a further GET with `{job_id}` and `{account_id}` filled in. Exactly one
+    of `credits` (sum of the numbers found) and `units` (their count, or the number itself) is set. `unless_empty`:
+    finding nothing means "not yet known".
+    """
+
+    path: str | None = None
+    credits: Pointer | None = None
+    units: Pointer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobKind:
+    """How a kind of job is followed: where its id, status and cost are found, and how long it may take.
+
+    `statuses` maps final statuses, upper-cased; any other status is "still running".
+    """
+
+    name: str
+    upstream: str
+    id: Pointer
+    poll_path: str
+    status: Pointer
+    statuses: Mapping[str, Delivery]
+    costs: tuple[CostSource, ...]
+    limit_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A route and the raw values of its path parameters."""
+
+    route: Route
+    parameters: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class BadPath:
+    """A path that two parsers could read differently; never forwarded."""
+
+    reason: str
+
+
+_SUSPICIOUS: Final = re.compile(
+    rb"//|\\|%(?![0-9A-Fa-f]{2})|%2[fFeE]|%5[cC]|%[01][0-9A-Fa-f]|%7[fF]|[^\x21-\x7e]|/\.{1,2}(?:[/;]|$)|;"
+)
+_PARAMETER: Final = re.compile(r"\{([a-z_]+)\}")
+
+
+def bad_path(path: bytes) -> BadPath | None:
+    """Why a raw path is refused, or None. Encoded slashes, dots and controls, dot segments and `//` are."""
+    if not path.startswith(b"/"):
+        return BadPath("the path must begin with '/'")
+    if found := _SUSPICIOUS.search(path):
+        return BadPath(f"the path may not contain {found.group().decode('latin-1')!r}")
+    return None
+
+
+class _Node:
+    """One path segment of the tree. Literals win over a parameter; a tail takes the rest of the path."""
+
+    __slots__ = ("literals", "parameter", "routes", "tails")
+
+    def __init__(self) -> None:
+        self.literals: dict[str, _Node] = {}
+        self.parameter: _Node | None = None
+        self.routes: dict[str, tuple[Route, tuple[str, ...]]] = {}
+        self.tails: dict[str, tuple[Route, tuple[str, ...]]] = {}
+
+
+class OverlappingRoutes(ValueError):
+    """Two routes would match the same call."""
+
+    def __init__(self, first: Route, second: Route) -> None:
+        super().__init__(f"{second.method} {second.pattern} matches the same calls as {first.method} {first.pattern}")
+        self.first, self.second = first, second
+
+
+class RouteTable:
+    """All routes, by method and path. A pattern's segment is literal text, `{name}`, or at the end `{name...}`."""
+
+    def __init__(self, routes: tuple[Route, ...]) -> None:
+        self.routes = routes
+        self._root = _Node()
+        for route in routes:
+            self._add(route)
+
+    def _add(self, route: Route) -> None:
+        node, names = self._root, list[str]()
+        for segment in route.pattern.strip("/").split("/"):
+            if segment.startswith("{") and segment.endswith("...}"):
+                self._put(node.tails, route, (*names, segment[1:-4]))
+                return
+            if found := _PARAMETER.fullmatch(segment):
+                names.append(found.group(1))
+                node.parameter = node.parameter or _Node()
+                node = node.parameter
+            else:
+                node = node.literals.setdefault(segment, _Node())
+        self._put(node.routes, route, tuple(names))
+
+    @staticmethod
+    def _put(place: dict[str, tuple[Route, tuple[str, ...]]], route: Route, names: tuple[str, ...]) -> None:
+        if route.method in place:
+            raise OverlappingRoutes(place[route.method][0], route)
+        place[route.method] = (route, names)
+
+    def match(self, method: str, path: str) -> Match | None:
+        """The route of a call, or None. `path` is the raw path that `bad_path` let through."""
+        values: list[str] = []
+        found = self._find(self._root, method, path[1:].split("/"), 0, values)
+        if found is None:
+            return None
+        route, names = found
+        return Match(route, dict(zip(names, values, strict=True)))
+
+    def _find(
+        self, node: _Node, method: str, segments: list[str], at: int, values: list[str]
+    ) -> tuple[Route, tuple[str, ...]] | None:
+        if at == len(segments):
+            return node.routes.get(method)
+        segment = segments[at]
+        literal = node.literals.get(segment)
+        if literal is not None and (found := self._find(literal, method, segments, at + 1, values)):
+            return found
+        if node.parameter is not None and segment:
+            values.append(segment)
+            if found := self._find(node.parameter, method, segments, at + 1, values):
+                return found
+            values.pop()
+        if tail := node.tails.get(method):
+            values.append("/".join(segments[at:]))
+            return tail
+        return None
