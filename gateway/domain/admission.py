@@ -22,7 +22,7 @@ class RefusalCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LimitState:
-    """A rate limit as an admission saw it. `opens_in_ms`: until the oldest counted call leaves the window; 0 if none."""
+    """A rate limit as an admission saw it; `opens_in_ms` until the oldest counted call leaves the window, 0 if none."""
 
     name: str
     calls: int
@@ -33,7 +33,7 @@ class LimitState:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The call may run. `held_millicredits` may be less than the quote where less is available, never under the least."""
+    """The call may run. Where less than the quote is available it holds less, never under the least."""
 
     held_millicredits: int
     available_millicredits: int
