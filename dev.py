@@ -2,7 +2,8 @@
 """Every command a newcomer needs, each doing its own set-up: `python3 dev.py demo`, `python3 dev.py test`.
 
 It needs Python 3.11 or newer with pip, or uv; nothing else. It makes `.venv` beside this file, installs the locked
-dependencies into it (hashes checked, wheels only) and becomes the command. A stamp makes later runs start at once.
+dependencies into it (hashes checked, wheels only) and becomes the command. A stamp, the hash of lock and interpreter,
+makes later runs start at once.
 
 It deliberately does not build, publish, or touch anything outside this folder.
 """
@@ -67,10 +68,9 @@ def say(text: str) -> None:
 
 def fingerprint(lock: str) -> str:
     """What the environment for `lock` depends on, as one hash."""
-    digest = hashlib.sha256(f"{sys.implementation.cache_tag} {sys.platform} {platform.machine()} {ROOT}\n".encode())
-    for source in (LOCKS[lock], ROOT / "pyproject.toml", Path(__file__)):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()
+    interpreter = f"{sys.implementation.cache_tag} {sys.platform} {platform.machine()}"
+    # pyproject.toml is not in it: what it asks for arrives here through the lock
+    return hashlib.sha256(f"{interpreter}\n{ROOT}\n{LAUNCHER}\n{LOCKS[lock].read_text()}".encode()).hexdigest()
 
 
 def is_ready(lock: str) -> bool:
@@ -106,11 +106,11 @@ def installer() -> list[str]:
     for pip in ([sys.executable, "-m", "pip"], *on_path):
         probe = [*pip, "--python", str(PYTHON), "--version"]  # came with 22.3; an older or missing pip fails here
         if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
-            return [*pip, "--python", str(PYTHON), *quiet, "install"]
+            return [*pip, "--python", str(PYTHON), *quiet, "install", "--no-compile"]
     if importlib.util.find_spec("ensurepip"):
         bundled = subprocess.run([PYTHON, "-m", "ensurepip", "--default-pip"], capture_output=True, check=False)
         if bundled.returncode == 0:
-            return [str(PYTHON), "-m", "pip", *quiet, "install"]
+            return [str(PYTHON), "-m", "pip", *quiet, "install", "--no-compile"]
     raise SetupError(
         "this Python has no pip (22.3 or newer), and there is no uv on PATH.\n"
         "Install one of them and run this again, for example:\n"
