@@ -1,5 +1,5 @@
-"""Floor 2: the product services behind the gateway, reached over HTTP.
+"""How a product service is called: one connection pool per upstream, bytes in and bytes out.
 
-Owns: the bounded connection pool, the transport, deadlines, what counts as unreachable.
-Does not own: which upstream a call belongs to (wire), credentials' meaning, metering, or billing.
+Owns HTTP/1.1 framing towards the upstream, connection reuse, timeouts and back-pressure.
+Does not own which headers are sent or passed on, what an answer costs, or when a call is made again.
 """
