@@ -1,0 +1,249 @@
+"""The embedded server with real processes that come, go and are killed."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from gateway.ledger import server as server_module
+from gateway.ledger.file_lock import is_free, try_lock
+from gateway.ledger.server import EmbeddedValkey
+from gateway.ledger.server_process import EmbeddedServerError, Probe, ServerProcess, find_binary, probe
+
+USER = Path(__file__).with_name("server_user.py")
+
+
+class User:
+    """Another process that uses the server of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(USER), str(folder)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        )
+
+    def says(self) -> dict[str, bool]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, "the process ended"
+        answer: dict[str, bool] = json.loads(line)
+        return answer
+
+    def leave(self) -> int:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.close()
+        self.process.stdout.close()
+        return self.process.wait(10)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.leave()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A data folder whose name is short enough for a socket, wherever pytest keeps its own."""
+    with tempfile.TemporaryDirectory(prefix="cgw-", dir="/tmp") as name:
+        yield Path(name)
+
+
+def connect(path: Path) -> "redis.Redis":
+    return redis.Redis(unix_socket_path=str(path), decode_responses=True)
+
+
+def eventually(condition: object, within_s: float = 5.0) -> float:
+    """Seconds until `condition()` was true."""
+    begun = time.monotonic()
+    assert callable(condition)
+    while not condition():
+        assert time.monotonic() - begun < within_s, "it did not happen"
+        time.sleep(0.005)
+    return time.monotonic() - begun
+
+
+async def test_the_first_starts_a_private_server_that_keeps_everything_and_evicts_nothing(folder: Path) -> None:
+    async with EmbeddedValkey(folder) as server:
+        assert server.owner
+        assert server.socket_path.parent == folder
+        assert server.socket_path.stat().st_mode & 0o077 == 0
+        with connect(server.socket_path) as client:
+            settings = client.config_get("*")
+        assert settings["port"] == "0"
+        assert settings["appendonly"] == "yes"
+        assert settings["maxmemory-policy"] == "noeviction"
+        assert settings["save"] == ""
+
+
+async def test_a_second_one_joins_and_leaves_the_server_alone(folder: Path) -> None:
+    async with EmbeddedValkey(folder) as first:
+        async with EmbeddedValkey(folder) as second:
+            assert not second.owner
+            assert second.socket_path == first.socket_path
+        assert probe(first.socket_path) is Probe.READY
+
+
+async def test_a_clean_stop_leaves_no_server_and_the_data_comes_back(folder: Path) -> None:
+    async with EmbeddedValkey(folder) as server:
+        with connect(server.socket_path) as client:
+            client.set("credits", "5")
+    assert probe(server.socket_path) is Probe.ABSENT
+    assert is_free(folder / "server.lock")
+    async with EmbeddedValkey(folder) as server:
+        with connect(server.socket_path) as client:
+            assert client.get("credits") == "5"
+
+
+async def test_a_folder_with_a_long_or_spaced_name_works_too(folder: Path) -> None:
+    deep = folder / "a folder" / ("long" * 25)
+    async with EmbeddedValkey(deep) as server, EmbeddedValkey(deep) as second:
+        assert len(os.fsencode(server.socket_path)) <= 100
+        assert second.socket_path == server.socket_path
+        assert not second.owner
+        assert (deep / "appendonlydir").is_dir()
+    server.socket_path.parent.rmdir()
+
+
+async def test_a_socket_folder_that_others_can_enter_is_refused(folder: Path) -> None:
+    deep = folder / ("long" * 25)
+    server = EmbeddedValkey(deep)
+    server.socket_path.parent.mkdir(mode=0o755)
+    try:
+        with pytest.raises(EmbeddedServerError, match="not a private folder"):
+            await server.__aenter__()
+    finally:
+        server.socket_path.parent.rmdir()
+
+
+def test_when_the_owner_is_killed_a_survivor_takes_over_and_no_acknowledged_write_is_lost(folder: Path) -> None:
+    first = User(folder)
+    assert first.says() == {"owner": True}
+    first.says()
+    second = User(folder)
+    assert second.says() == {"owner": False}
+    with connect(folder / "valkey.sock") as client:
+        for number in range(500):
+            client.rpush("written", number)
+    first.kill()
+    begun = time.monotonic()
+    assert second.says() == {"owner": True}
+    eventually(lambda: probe(folder / "valkey.sock") is Probe.READY and is_alive(folder))
+    assert time.monotonic() - begun < 3, "includes the patience of a loaded machine"
+    with connect(folder / "valkey.sock") as client:
+        assert client.llen("written") == 500
+    assert second.leave() == 0
+    assert is_free(folder / "server.lock")
+
+
+def is_alive(folder: Path) -> bool:
+    """Whether commands are carried out, by a server that stays."""
+    try:
+        with connect(folder / "valkey.sock") as client:
+            return bool(client.set("alive", "1"))
+    except redis.ConnectionError:
+        return False
+
+
+def test_when_the_owner_leaves_in_peace_a_survivor_starts_the_server_again(folder: Path) -> None:
+    first = User(folder)
+    first.says()
+    first.says()
+    second = User(folder)
+    assert second.says() == {"owner": False}
+    assert first.leave() == 0
+    assert second.says() == {"owner": True}
+    eventually(lambda: is_alive(folder))
+    second.leave()
+    assert is_free(folder / "server.lock")
+
+
+def test_of_many_who_come_at_once_one_owns_the_server(folder: Path) -> None:
+    users = [User(folder) for _ in range(4)]
+    assert sorted(user.says()["owner"] for user in users) == [False, False, False, True]
+    for user in users:
+        user.kill()
+    eventually(lambda: is_free(folder / "server.lock"))
+
+
+async def test_a_server_that_dies_is_started_again_by_its_owner(folder: Path) -> None:
+    async with EmbeddedValkey(folder) as server:
+        watching = asyncio.create_task(server.watch())
+        with connect(server.socket_path) as client:
+            client.set("credits", "5")
+            pid = client.info("server")["process_id"]
+        os.kill(pid, 9)
+
+        def is_back() -> bool:
+            try:
+                with connect(server.socket_path) as client:
+                    return client.get("credits") == "5"
+            except redis.ConnectionError:
+                return False
+
+        await asyncio.to_thread(eventually, is_back)
+        watching.cancel()
+    assert is_free(folder / "server.lock")
+
+
+async def test_a_server_left_behind_by_a_dead_owner_is_adopted_not_doubled(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = try_lock(folder / "server.lock")
+    assert held is not None
+    orphan = ServerProcess.start(folder, folder / "valkey.sock", folder / "server.lock", held_lock=held)
+    os.close(held)
+    monkeypatch.setattr(server_module, "ORPHAN_PATIENCE_S", 0.0)
+    async with EmbeddedValkey(folder) as server:
+        assert server.owner
+        with connect(server.socket_path) as client:
+            assert client.info("server")["process_id"] == orphan.pid
+    assert orphan.is_gone()
+
+
+async def test_a_server_that_cannot_start_says_why(folder: Path) -> None:
+    (folder / "appendonlydir").write_text("a file where a folder belongs")
+    with pytest.raises(EmbeddedServerError, match="did not start"):
+        await EmbeddedValkey(folder).__aenter__()
+    assert is_free(folder / "owner.lock")
+
+
+async def test_starting_does_not_block_the_event_loop(folder: Path) -> None:
+    longest_s = 0.0
+
+    async def tick() -> None:
+        nonlocal longest_s
+        while True:
+            begun = time.monotonic()
+            await asyncio.sleep(0.001)
+            longest_s = max(longest_s, time.monotonic() - begun)
+
+    ticking = asyncio.create_task(tick())
+    async with EmbeddedValkey(folder):
+        pass
+    ticking.cancel()
+    assert longest_s < 0.1, "starting and stopping take longer than that together"
+
+
+def test_without_the_wheel_a_server_on_the_path_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    binary = tmp_path / "redis-server"
+    binary.touch(mode=0o755)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert find_binary() == binary
+
+
+def test_without_any_server_the_message_says_what_to_install_or_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(EmbeddedServerError, match=r"redis\.url"):
+        find_binary()
