@@ -6,6 +6,8 @@ Says nothing of HTTP: `wire.problems` turns each refusal into a status and a sen
 from dataclasses import dataclass
 from enum import StrEnum
 
+from gateway.domain.hold import JobHold
+
 
 class RefusalCode(StrEnum):
     """Why a call may not start. Each has a page in the docs and a row in `wire.problems`."""
@@ -39,6 +41,7 @@ class Admitted:
     available_millicredits: int
     period_start_ms: int
     limits: tuple[LimitState, ...] = ()
+    job: JobHold | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 The table is the rule; the Lua scripts implement it and a test walks both. It holds no amounts.
 """
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -50,3 +51,17 @@ NEXT: Final[dict[tuple[HoldState, HoldEvent], HoldState]] = {
     (HoldState.EXPIRED, HoldEvent.RELEASE): HoldState.EXPIRED,
     (HoldState.EXPIRED, HoldEvent.EXPIRE): HoldState.EXPIRED,
 }
+
+
+@dataclass(frozen=True, slots=True)
+class JobHold:
+    """The hold that a job of the account stands under, as a poll of it finds it.
+
+    `facts` is the JSON of the call's facts. `state` is None, and `facts` empty, where the hold was settled and booked so
+    long ago that Redis has forgotten it.
+    """
+
+    hold_id: str
+    state: HoldState | None
+    facts: bytes
+    job_kind: str

@@ -1,0 +1,23 @@
+"""What can go wrong with Redis, by whose fault it is. Refusals are answers, not faults: they are not here."""
+
+
+class StoreUnavailable(Exception):
+    """Redis is away, slow, or refuses writes. Nobody learns more by waiting: credit-consuming routes fail closed.
+
+    `reason` is one word or phrase for logs and metrics (`timeout`, `connection_lost`, `loading`, `oom`, …).
+    `outcome_unknown` is true where the command was sent: it may have run, or may yet run. A settlement is then simply
+    asked again; an admission is released, so that a late one is refused.
+    """
+
+    def __init__(self, reason: str, *, outcome_unknown: bool = False) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.outcome_unknown = outcome_unknown
+
+
+class InvariantBroken(Exception):
+    """A script met a state or an answer that the design rules out: a mistake of ours, never the caller's."""
+
+
+class HoldEnded(Exception):
+    """An admission came after its hold had been settled: it timed out, was released, and ran late. Nothing was held."""
