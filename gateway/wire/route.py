@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, TypeAlias
+from urllib.parse import unquote
 
 # A JSON pointer in parts; the part `*` stands for every element of a list.
 Pointer: TypeAlias = tuple[str, ...]
@@ -45,11 +46,24 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class ExtraPart:
-    """A further price per unit: `product`'s rate for the mode found, or for the call's own mode where none is sent."""
+    """A further price per unit: `product`'s rate for the mode found, or for the call's own mode where none is sent.
+
+    Left out where `unless` is true, or where the call's own mode is one of `unless_modes`. `saved`: see `Metered`.
+    """
 
     product: str
     mode: Where
     unless: Condition | None = None
+    unless_modes: frozenset[str] = frozenset()
+    saved: Where | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AddOn:
+    """The product's add-on `name` is paid on every unit where `when` is true."""
+
+    name: str
+    when: Condition
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +91,20 @@ class Overrun(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Metered:
-    """The credit-consuming part of a route. `starts_job` names the job kind that a 2xx reply opens."""
+    """The credit-consuming part of a route. `starts_job` names the job kind that a 2xx reply opens.
+
+    `saved` finds the name of a configuration that the upstream keeps: where that is sent and no mode is, the saved
+    configuration says the mode, and the dearest on the card is quoted. `charged_classes` are the hundreds of the reply
+    statuses that are charged; every other outcome is free.
+    """
 
     product: str
     mode: Where
     units: Units
     extra_parts: tuple[ExtraPart, ...] = ()
+    add_ons: tuple[AddOn, ...] = ()
+    saved: Where | None = None
+    charged_classes: frozenset[int] = frozenset({2, 3})
     starts_job: str | None = None
     on_disconnect: OnDisconnect = OnDisconnect.FOLLOW
     overrun: Overrun = Overrun.CAP
@@ -132,17 +154,27 @@ class Delivery(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class ReplyCondition:
+    """True where the text found in the poll's reply begins with `starts_with`."""
+
+    pointer: Pointer
+    starts_with: str
+
+
+@dataclass(frozen=True, slots=True)
 class CostSource:
     """One place where a job's cost may be found, tried in order.
 
     `path` None: in the poll's own reply; else a further GET with `{job_id}` and `{account_id}` filled in. Exactly one
-    of `credits` (sum of the numbers found) and `units` (their count, or the number itself) is set. `unless_empty`:
-    finding nothing means "not yet known".
+    of `credits` (sum of the numbers found) and `units` (their count, or the number itself) is set. Finding nothing, or
+    null, means "not yet known". A source is left out where `only_if` is false or `unless` is true of the poll's reply.
     """
 
     path: str | None = None
     credits: Pointer | None = None
     units: Pointer | None = None
+    only_if: ReplyCondition | None = None
+    unless: ReplyCondition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,19 +209,50 @@ class BadPath:
     reason: str
 
 
+# What two parsers could read differently: empty and dot segments, `\\`, `;`, `#`, broken escapes, escaped slashes and
+# controls, escapes that need no escaping (RFC 3986 section 2.3: a normaliser decodes them), escapes of an escape of
+# these, bytes that are no UTF-8 (overlong forms), and everything outside printable ASCII.
 _SUSPICIOUS: Final = re.compile(
-    rb"//|\\|%(?![0-9A-Fa-f]{2})|%2[fFeE]|%5[cC]|%[01][0-9A-Fa-f]|%7[fF]|[^\x21-\x7e]|/\.{1,2}(?:[/;]|$)|;"
+    rb"//|\\|[;#]|/\.{1,2}(?:/|$)|[^\x21-\x7e]"
+    rb"|%(?![0-9A-Fa-f]{2})|%(?:25)*(?:[01][0-9A-Fa-f]|2[dDeEfF]|5[cC]|7[fF])"
+    rb"|%(?:3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe])|%[cC][01]|%[fF][5-9A-Fa-f]"
 )
-_PARAMETER: Final = re.compile(r"\{([a-z_]+)\}")
+_PARAMETER: Final = re.compile(r"\{([a-z][a-z0-9_]*)(\.\.\.)?\}")
 
 
 def bad_path(path: bytes) -> BadPath | None:
-    """Why a raw path is refused, or None. Encoded slashes, dots and controls, dot segments and `//` are."""
+    """Why a raw path is refused, or None. The table of tricks is in tests/wire/test_route.py."""
     if not path.startswith(b"/"):
         return BadPath("the path must begin with '/'")
     if found := _SUSPICIOUS.search(path):
         return BadPath(f"the path may not contain {found.group().decode('latin-1')!r}")
     return None
+
+
+def bad_pattern(pattern: str) -> str | None:
+    """What is wrong with a route's pattern, in words; None where nothing is."""
+    if not pattern.startswith("/"):
+        return "the path must begin with '/'"
+    segments, names = pattern[1:].split("/"), list[str]()
+    for at, segment in enumerate(segments):
+        if found := _PARAMETER.fullmatch(segment):
+            if found.group(1) in names:
+                return f"the parameter '{found.group(1)}' stands there twice"
+            if found.group(2) and at != len(segments) - 1:
+                return f"'{segment}' takes the rest of the path, so it must come last"
+            names.append(found.group(1))
+        elif "{" in segment or "}" in segment:
+            return f"'{segment}' must be literal text, '{{name}}' or at the end '{{name...}}'"
+        elif not segment:
+            return "the path has an empty segment"
+    if bad := bad_path(_PARAMETER.sub("x", pattern).encode()):
+        return bad.reason
+    return None
+
+
+def pattern_parameters(pattern: str) -> tuple[str, ...]:
+    """The names of a pattern's parameters, in order."""
+    return tuple(found.group(1) for found in _PARAMETER.finditer(pattern))
 
 
 class _Node:
@@ -213,7 +276,11 @@ class OverlappingRoutes(ValueError):
 
 
 class RouteTable:
-    """All routes, by method and path. A pattern's segment is literal text, `{name}`, or at the end `{name...}`."""
+    """All routes, by method and path. A pattern's segment is literal text, `{name}`, or at the end `{name...}`.
+
+    Patterns are those that `bad_pattern` finds nothing wrong with. Literals win over a parameter, a parameter over a
+    tail, segment by segment from the left; a value is never empty. OverlappingRoutes where two are equal in all that.
+    """
 
     def __init__(self, routes: tuple[Route, ...]) -> None:
         self.routes = routes
@@ -223,12 +290,12 @@ class RouteTable:
 
     def _add(self, route: Route) -> None:
         node, names = self._root, list[str]()
-        for segment in route.pattern.strip("/").split("/"):
-            if segment.startswith("{") and segment.endswith("...}"):
-                self._put(node.tails, route, (*names, segment[1:-4]))
-                return
+        for segment in route.pattern[1:].split("/"):
             if found := _PARAMETER.fullmatch(segment):
                 names.append(found.group(1))
+                if found.group(2):
+                    self._put(node.tails, route, tuple(names))
+                    return
                 node.parameter = node.parameter or _Node()
                 node = node.parameter
             else:
@@ -259,12 +326,14 @@ class RouteTable:
         literal = node.literals.get(segment)
         if literal is not None and (found := self._find(literal, method, segments, at + 1, values)):
             return found
+        if "%" in segment and unquote(segment) in node.literals:
+            return None  # the upstream would read it as the literal, which may cost more than the parameter's route
         if node.parameter is not None and segment:
             values.append(segment)
             if found := self._find(node.parameter, method, segments, at + 1, values):
                 return found
             values.pop()
-        if tail := node.tails.get(method):
+        if (segment or at < len(segments) - 1) and (tail := node.tails.get(method)):
             values.append("/".join(segments[at:]))
             return tail
         return None

@@ -1,0 +1,195 @@
+"""Settings: `gateway.yaml` as frozen values, for the roof and the edges.
+
+Says where things are and how much of them is allowed. Deliberately holds no plan, price or route (`gateway.catalog`)
+and opens nothing. Secrets are `SecretStr`: they print as asterisks.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
+
+from gateway.config_files.shape import (
+    Bytes,
+    Flag,
+    HttpUrl,
+    Network,
+    OptionalHttpUrl,
+    OptionalText,
+    Port,
+    Seconds,
+    Secret,
+    Shape,
+    Text,
+    Whole,
+    must_be,
+)
+
+
+class Listen(Shape):
+    """Where a listener binds. Port 0 lets the system choose one."""
+
+    host: Text = "127.0.0.1"
+    port: Port = 8080
+
+
+class AdminListen(Listen):
+    """Where the admin listener binds."""
+
+    port: Port = 8081
+
+
+class RedisSettings(Shape):
+    """The ledger's store. No url: the embedded Valkey server in the data folder."""
+
+    url: Secret = None
+    """redis://, rediss:// or unix://; Sentinel and Cluster as redis+sentinel:// and redis+cluster://."""
+
+
+class BooksSettings(Shape):
+    """The billing store. No url: SQLite in the data folder."""
+
+    url: Secret = None
+    """postgresql://user:password@host/database."""
+
+
+class AdminSettings(Shape):
+    """The listener of metrics, the admin API and the operator's view. No token: the last two are off."""
+
+    listen: AdminListen = AdminListen()
+    token: Secret = None
+
+
+class IsolatesBy(StrEnum):
+    """What an upstream keeps accounts apart by: they all share the gateway's one credential."""
+
+    HEADERS = "headers"
+    NOTHING = "nothing"
+
+
+class Timeouts(Shape):
+    """How long an upstream may take for each step."""
+
+    connect_s: Seconds = 5.0
+    first_byte_s: Seconds = 120.0
+    """From the end of the request until the reply begins."""
+    idle_s: Seconds = 120.0
+    """Between two pieces of a body, in either direction."""
+
+
+def _credential_header(value: object) -> object:
+    name, _, scheme = str(value).partition(":")
+    if not isinstance(value, str) or not name.replace("-", "").isalnum() or len(scheme.split()) > 1:
+        raise must_be("a header name, or a name and a scheme, such as 'Authorization: Bearer'")
+    return value
+
+
+class Upstream(Shape):
+    """A product service behind the gateway."""
+
+    url: HttpUrl
+    """Scheme, host, port; a path is put before every route's own."""
+    credential: Secret = None
+    """What the gateway shows this upstream, in place of the caller's key."""
+    credential_header: Annotated[Text, BeforeValidator(_credential_header)] = "Authorization: Bearer"
+    isolates_by: IsolatesBy = IsolatesBy.NOTHING
+    """`headers`: keeps accounts apart by X-Account-Id and X-Project-Id. `nothing`: lists, files and other resources
+    of this upstream are off, because one account would see another's."""
+    timeouts: Timeouts = Timeouts()
+    max_connections: Annotated[Whole, Field(ge=1, le=65_536)] = 512
+    """Per process; calls beyond it wait for a free one."""
+
+    def credential_field(self) -> tuple[str, str] | None:
+        """Name and value of the header that carries the credential; None where the upstream wants none."""
+        if self.credential is None:
+            return None
+        name, _, scheme = self.credential_header.partition(":")
+        return name.strip(), f"{scheme.strip()} {self.credential.get_secret_value()}".lstrip()
+
+
+class KeySettings(Shape):
+    """How API keys are kept."""
+
+    pepper: Secret = None
+    """Keyed into every stored hash. None: one is made at the first start and kept in the data folder."""
+
+
+class Limits(Shape):
+    """What one caller may make a process keep or wait for."""
+
+    header_bytes: Annotated[Bytes, Field(ge=1_024, le=1_048_576)] = 65_536
+    header_count: Annotated[Whole, Field(ge=10, le=10_000)] = 128
+    target_bytes: Annotated[Bytes, Field(ge=256, le=1_048_576)] = 16_384
+    header_s: Seconds = 10.0
+    """From the first byte of a request until its headers are complete."""
+    body_idle_s: Seconds = 60.0
+    """Between two pieces of a request body."""
+    keep_alive_s: Seconds = 75.0
+    connections: Annotated[Whole, Field(ge=1, le=1_000_000)] = 10_000
+    """Per process."""
+
+
+class Spool(Shape):
+    """Where bodies go that must be read before they can be forwarded (a mode that comes after the file)."""
+
+    directory: OptionalText = None
+    """None: the system's folder for temporary files."""
+    memory_bytes: Annotated[Bytes, Field(ge=4_096, le=67_108_864)] = 262_144
+    """Up to this much of one body stays in memory."""
+    max_bytes: Annotated[Bytes, Field(ge=1_048_576)] = 10 * 2**30
+    """All spooled bodies of one process together."""
+
+
+class LogLevel(StrEnum):
+    """The least severe line that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogFormat(StrEnum):
+    """`auto`: for people on a terminal, JSON lines elsewhere."""
+
+    AUTO = "auto"
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogSettings(Shape):
+    """What is logged, to standard error."""
+
+    level: LogLevel = LogLevel.INFO
+    format: LogFormat = LogFormat.AUTO
+
+
+class Settings(Shape):
+    """gateway.yaml. After `load`, every path is absolute: file names are relative to gateway.yaml, `data` to where
+    the command runs.
+    """
+
+    listen: Listen = Listen()
+    public_url: OptionalHttpUrl = None
+    """The address callers know the gateway by, for links in replies; None: taken from the request's Host."""
+    data: Path = Path(".gateway")
+    redis: RedisSettings = RedisSettings()
+    books: BooksSettings = BooksSettings()
+    admin: AdminSettings = AdminSettings()
+    plans: Path = Path("plans.yaml")
+    rate_card: Path = Path("rate_card.yaml")
+    routes: Path = Path("routes.yaml")
+    upstreams: Annotated[Mapping[str, Upstream], Field(min_length=1)]
+    keys: KeySettings = KeySettings()
+    workers: Annotated[Whole, Field(ge=1, le=256)] = 1
+    drain_s: Annotated[Seconds, Field(le=3_600)] = 30.0
+    """How long calls in flight may take to finish after SIGTERM."""
+    limits: Limits = Limits()
+    spool: Spool = Spool()
+    log: LogSettings = LogSettings()
+    trusted_proxies: tuple[Network, ...] = ()
+    """Peers whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    watch: Flag = True
+    """Pick up changed files without a restart. SIGHUP always does."""
