@@ -1,0 +1,107 @@
+"""Reads replies about jobs by the pointers of a job kind: the id, the status, the cost.
+
+Takes parsed documents and decides nothing: what a cost means is `domain.job`'s, when to look again is the follower's.
+"""
+
+import re
+from typing import Final
+
+from gateway.domain.credits import MAX_MILLICREDITS, reported_millicredits
+from gateway.domain.job import JobCost, JobReport, JobStatus, NoCost
+from gateway.wire import json_pointer
+from gateway.wire.route import CostSource, Delivery, JobKind, Pointer
+
+# Dots alone would be dot segments in the poll's path.
+_JOB_ID: Final = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,200}")
+_STATUS: Final = {Delivery.CHARGED: JobStatus.CHARGED, Delivery.FREE: JobStatus.FREE}
+
+
+def valid_job_id(job_id: str) -> bool:
+    """Whether this can be a job's id: it becomes a path segment and part of a Redis key."""
+    return _JOB_ID.fullmatch(job_id) is not None
+
+
+def read_job_id(document: object, kind: JobKind) -> str | None:
+    """The id of the job that a reply has opened; None where there is none that can be followed."""
+    found = json_pointer.find(document, kind.id, most=1)
+    if isinstance(found, json_pointer.Misfit) or len(found) != 1:
+        return None
+    job_id = found[0]
+    return job_id if isinstance(job_id, str) and valid_job_id(job_id) else None
+
+
+def read_job_report(document: object, kind: JobKind) -> JobReport:
+    """What a poll's reply tells. A status that is not on the list of final ones means that the job still runs.
+
+    The cost is read from the sources that look at the poll's own reply, in order.
+    """
+    status = _status(document, kind)
+    if status is not JobStatus.CHARGED:
+        return JobReport(status)
+    cost: JobCost | NoCost = NoCost.NOT_THERE
+    for source in kind.costs:
+        if source.path is not None:
+            break
+        cost = read_cost(document, source)
+        if cost is not NoCost.NOT_THERE:
+            break
+    return JobReport(status, cost)
+
+
+def read_cost(document: object, source: CostSource) -> JobCost | NoCost:
+    """The cost at one place of a reply: the sum of credits found, or the number of units."""
+    if source.credits is not None:
+        return _credits(document, source.credits)
+    if source.units is not None:
+        return _units(document, source.units)
+    return NoCost.NOT_THERE
+
+
+def fill(path: str, *, job_id: str, account_id: str) -> str:
+    """A poll or cost path of the configuration with its `{job_id}` and `{account_id}` filled in."""
+    return path.replace("{job_id}", job_id).replace("{account_id}", account_id)
+
+
+def _status(document: object, kind: JobKind) -> JobStatus:
+    found = json_pointer.find(document, kind.status, most=1)
+    if isinstance(found, json_pointer.Misfit) or len(found) != 1 or not isinstance(found[0], str):
+        return JobStatus.RUNNING
+    delivery = kind.statuses.get(found[0].upper())
+    return JobStatus.RUNNING if delivery is None else _STATUS[delivery]
+
+
+def _credits(document: object, pointer: Pointer) -> JobCost | NoCost:
+    found = json_pointer.find(document, pointer)
+    if isinstance(found, json_pointer.Misfit) or not found:
+        return NoCost.NOT_THERE
+    if any(value is None for value in found):
+        return NoCost.NOT_YET
+    amounts = [reported_millicredits(value) for value in found]
+    total = sum(amount for amount in amounts if amount is not None)
+    if None in amounts or total > MAX_MILLICREDITS:
+        return NoCost.NOT_THERE
+    return JobCost(total, None, f"credits reported at {_text(pointer)}")
+
+
+def _units(document: object, pointer: Pointer) -> JobCost | NoCost:
+    """A pointer with `*` counts what it finds; one without leads to the number, or to a list that is counted."""
+    found = json_pointer.find(document, pointer)
+    if isinstance(found, json_pointer.Misfit) or not found:
+        return NoCost.NOT_THERE
+    if json_pointer.EVERY in pointer:
+        return JobCost(None, sum(value is not None for value in found), f"units counted at {_text(pointer)}")
+    match found[0]:
+        case None:
+            return NoCost.NOT_YET
+        case bool():
+            return NoCost.NOT_THERE
+        case int(units) if 0 <= units <= MAX_MILLICREDITS:
+            return JobCost(None, units, f"units reported at {_text(pointer)}")
+        case [_, *_] as listed:
+            return JobCost(None, len(listed), f"units counted at {_text(pointer)}")
+        case _:
+            return NoCost.NOT_THERE
+
+
+def _text(pointer: Pointer) -> str:
+    return "/" + "/".join(pointer)

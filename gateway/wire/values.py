@@ -1,0 +1,206 @@
+"""Reads from a request what decides its price and its owner: the places that `routes.yaml` names.
+
+Answers with the text found, None where nothing was sent, or Unreadable where two readers could differ (a key or field
+sent twice, broken encodings, another type). Never falls back to a default: that is the rate card's decision.
+"""
+
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import orjson
+
+from gateway.wire import json_pointer
+from gateway.wire.headers import Headers
+from gateway.wire.multipart import pairs
+from gateway.wire.route import Condition, Metered, Source, Where
+from gateway.wire.unreadable import Unreadable
+
+PROJECT_ID: Final = "project_id"
+ORGANIZATION_ID: Final = "organization_id"
+OWNER_NAMES: Final = frozenset({PROJECT_ID, ORGANIZATION_ID})
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a route has to be shown of a body before it can be priced. Made once per route.
+
+    `json`: the whole JSON body. `form`: names of form fields. `keys`: JSON names that must not come twice.
+    """
+
+    json: bool
+    form: frozenset[str]
+    keys: frozenset[str] = OWNER_NAMES
+    quoted_keys: tuple[bytes, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "quoted_keys", tuple(b'"%b"' % key.encode() for key in sorted(self.keys)))
+
+    @property
+    def body(self) -> bool:
+        """Whether anything of the body is needed."""
+        return self.json or bool(self.form)
+
+
+def wheres(metered: Metered) -> tuple[Where, ...]:
+    """Every place a metered route reads."""
+    parts = metered.extra_parts
+    conditions = tuple(part.unless.where for part in parts if part.unless is not None)
+    return (metered.mode, *(part.mode for part in parts), *conditions)
+
+
+def needs(places: Iterable[Where]) -> Needs:
+    """What these places need of a body, with the names of owners, which are looked at wherever a body is read."""
+    places = tuple(places)
+    keys = {part for place in places for part in place.pointer if part != json_pointer.EVERY}
+    return Needs(
+        json=any(place.source is Source.JSON for place in places),
+        form=frozenset(place.name for place in places if place.source in {Source.FORM, Source.FORM_JSON}),
+        keys=OWNER_NAMES | keys,
+    )
+
+
+def read_json(text: bytes, wanted: Needs, loc: tuple[str, ...] = ("body",)) -> object | Unreadable:
+    """A JSON document; Unreadable where it is none or has one of the needed names twice in one object.
+
+    Most documents have each such name at most once and no escaped letters, so no key can be doubled: only the others
+    are read a second time by a parser that sees repeated keys.
+    """
+    try:
+        document: object = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return Unreadable(loc, "is not valid JSON")
+    if b"\\u" in text or any(text.count(key) > 1 for key in wanted.quoted_keys):
+        try:
+            json.loads(text, object_pairs_hook=_no_repeats(wanted.keys))
+        except (ValueError, RecursionError) as error:
+            return Unreadable(loc, str(error) if isinstance(error, _Repeated) else "is not readable JSON")
+    return document
+
+
+class _Repeated(ValueError):
+    """A name that decides something comes twice in one object."""
+
+
+def _no_repeats(names: Collection[str]) -> Any:
+    def pairs_of_an_object(found: list[tuple[str, object]]) -> None:
+        seen: set[str] = set()
+        for key, _ in found:
+            if key in names:
+                if key in seen:
+                    message = f"has {key!r} twice"
+                    raise _Repeated(message)
+                seen.add(key)
+
+    return pairs_of_an_object
+
+
+class RequestValues:
+    """One request, as far as it has been read: head, and where needed the JSON body or the form fields."""
+
+    __slots__ = ("_documents", "_fields", "_headers", "_needs", "_query")
+
+    def __init__(
+        self,
+        wanted: Needs,
+        *,
+        headers: Headers,
+        query: bytes,
+        body: bytes | None = None,
+        fields: Mapping[str, str] | None = None,
+    ) -> None:
+        self._needs = wanted
+        self._headers = headers
+        self._query = query
+        self._fields: Mapping[str, str] = fields or {}
+        self._documents: dict[str, object | Unreadable] = {}
+        if body is not None:
+            self._documents[""] = read_json(body, wanted)
+
+    def text(self, where: Where) -> str | Unreadable | None:
+        """The text at a place; None where none was sent (a JSON null included)."""
+        match where.source:
+            case Source.FIXED:
+                return where.value
+            case Source.JSON:
+                return self._from_json("", where, ("body",))
+            case Source.FORM:
+                return self._fields.get(where.name)
+            case Source.FORM_JSON:
+                if where.name not in self._fields:
+                    return None
+                return self._from_json(where.name, where, ("body", where.name))
+            case Source.HEADER:
+                return self._from_headers(where.name)
+            case Source.QUERY:
+                return self._from_query(where.name)
+
+    def holds(self, condition: Condition) -> bool | Unreadable:
+        """Whether the text at a place begins as the condition says; False where none was sent."""
+        text = self.text(condition.where)
+        return text if isinstance(text, Unreadable) else text is not None and text.startswith(condition.starts_with)
+
+    def owners(self) -> tuple[tuple[str, ...], tuple[str, ...]] | Unreadable:
+        """Every `project_id` and every `organization_id` named in the query, the JSON body or the form."""
+        found = query_owners(self._query)
+        if isinstance(found, Unreadable):
+            return found
+        projects, organizations = list(found[0]), list(found[1])
+        for name, values in ((PROJECT_ID, projects), (ORGANIZATION_ID, organizations)):
+            if name in self._fields:
+                values.append(self._fields[name])
+            document = self._documents.get("")
+            if isinstance(document, dict) and document.get(name) is not None:
+                if not isinstance(document[name], str):
+                    return Unreadable(("body", name), "must be a text", "type_error.str")
+                values.append(document[name])
+        return tuple(projects), tuple(organizations)
+
+    def _from_json(self, name: str, where: Where, loc: tuple[str, ...]) -> str | Unreadable | None:
+        if name and name not in self._documents:
+            self._documents[name] = read_json(self._fields[name].encode(), self._needs, loc)
+        document = self._documents.get(name)
+        if isinstance(document, Unreadable):
+            return document
+        if not isinstance(document, dict):
+            return Unreadable(loc, "must be a JSON object", "type_error.dict")
+        place = (*loc, *where.pointer)
+        found = json_pointer.find(document, where.pointer)
+        if isinstance(found, json_pointer.Misfit):
+            return Unreadable((*loc, *found.at), "has an unexpected type", "type_error")
+        sent = {value if isinstance(value, str) else False for value in found if value is not None}
+        if not sent:
+            return None
+        value = sent.pop()
+        if value is False or False in sent:
+            return Unreadable(place, "must be a text", "type_error.str")
+        if sent:
+            return Unreadable(place, "must be the same everywhere")
+        return str(value)
+
+    def _from_headers(self, name: str) -> str | Unreadable | None:
+        wanted = name.lower().encode()
+        found = [value for key, value in self._headers if key.lower() == wanted]
+        if len(found) > 1:
+            return Unreadable(("header", name), "was sent more than once")
+        return found[0].decode("latin-1").strip() if found else None
+
+    def _from_query(self, name: str) -> str | Unreadable | None:
+        found = pairs(self._query, (name,), place="query")
+        if isinstance(found, Unreadable):
+            return found
+        values = found.get(name, [])
+        if len(values) > 1:
+            return Unreadable(("query", name), "was sent more than once")
+        return values[0] if values else None
+
+
+def query_owners(query: bytes) -> tuple[tuple[str, ...], tuple[str, ...]] | Unreadable:
+    """Every `project_id` and `organization_id` of a raw query string."""
+    if b"_id" not in query and b"%" not in query:
+        return (), ()
+    found = pairs(query, OWNER_NAMES, place="query")
+    if isinstance(found, Unreadable):
+        return found
+    return tuple(found.get(PROJECT_ID, ())), tuple(found.get(ORGANIZATION_ID, ()))
