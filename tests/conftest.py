@@ -1,0 +1,69 @@
+"""Real stores for every test that asks: one Valkey and one PostgreSQL per session, started when first asked for."""
+
+import os
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import redis
+
+from gateway.ledger.file_lock import try_lock
+from gateway.ledger.server_process import Probe, ServerProcess, probe
+from tests.postgres import Postgres, running_postgres
+
+# A loaded machine is slow now and then; that is no finding.
+hypothesis.settings.register_profile("patient", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session")
+def valkey_socket() -> Iterator[Path]:
+    """The socket of a server like the embedded one. It is shared: see `redis_url` for an empty one."""
+    with tempfile.TemporaryDirectory(prefix="cgw-valkey-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        held = try_lock(folder / "server.lock")
+        assert held is not None
+        server = ServerProcess.start(folder, folder / "valkey.sock", folder / "server.lock", held_lock=held)
+        os.close(held)
+        deadline = time.monotonic() + 30
+        while probe(folder / "valkey.sock") is not Probe.READY:
+            assert time.monotonic() < deadline, (folder / "valkey.log").read_text()
+            time.sleep(0.01)
+        yield folder / "valkey.sock"
+        server.stop()
+
+
+@pytest.fixture
+def redis_url(valkey_socket: Path) -> str:
+    """A server with nothing in it, as `redis.url` would name it."""
+    with redis.Redis(unix_socket_path=str(valkey_socket)) as client:
+        client.flushall()
+    return f"unix://{valkey_socket}"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server, started when the first test asks for it."""
+    with running_postgres() as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres_url(postgres: Postgres) -> AsyncIterator[str]:
+    """An empty database of its own."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield await postgres.create(name)
+    await postgres.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def books_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Empty books of either kind, one after the other."""
+    if request.param == "sqlite":
+        return f"sqlite+aiosqlite:///{tmp_path / 'books.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url

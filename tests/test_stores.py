@@ -1,0 +1,44 @@
+"""The stores that the tests themselves run on."""
+
+from pathlib import Path
+
+import asyncpg
+import redis
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from tests.postgres import Postgres
+
+
+async def test_books_of_either_kind_answer_sql(books_url: str) -> None:
+    engine = create_async_engine(books_url)
+    try:
+        async with engine.begin() as connection:
+            await connection.execute(text("CREATE TABLE only_here (id BIGINT PRIMARY KEY)"))
+            assert (await connection.execute(text("SELECT count(*) FROM only_here"))).scalar_one() == 0
+    finally:
+        await engine.dispose()
+
+
+async def test_a_database_can_be_copied_with_what_is_in_it(postgres: Postgres) -> None:
+    await postgres.create("original")
+    original = await asyncpg.connect(postgres.url("original").replace("+asyncpg", ""))
+    await original.execute("CREATE TABLE only_here (id BIGINT PRIMARY KEY)")
+    await original.close()
+    copy = await asyncpg.connect((await postgres.create("copy", template="original")).replace("+asyncpg", ""))
+    assert await copy.fetchval("SELECT count(*) FROM only_here") == 0
+    await copy.close()
+    await postgres.drop("copy")
+    await postgres.drop("original")
+
+
+def test_redis_is_empty_for_everyone_who_asks(redis_url: str, valkey_socket: Path) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.dbsize() == 0
+        client.set("left", "behind")
+    assert redis_url == f"unix://{valkey_socket}"
+
+
+def test_redis_is_empty_for_the_next_one_too(redis_url: str) -> None:
+    with redis.Redis.from_url(redis_url) as client:
+        assert client.dbsize() == 0
