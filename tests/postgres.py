@@ -22,6 +22,7 @@ import asyncpg
 
 NOBODY = 65534  # PostgreSQL refuses to run as root
 START_TIMEOUT_S = 30.0
+INITDB_OPTIONS = ("--auth=trust", "--no-sync", "--no-instructions", "--encoding=UTF8", "--locale=C")
 SETTINGS = {
     "autovacuum": "off",
     "fsync": "off",
@@ -80,47 +81,41 @@ def running_postgres() -> Iterator[Postgres]:
     """Start a server in a folder of its own, ready within a second."""
     folder = Path(tempfile.mkdtemp(prefix="cgw-postgres-"))
     folder.chmod(0o755)
-    identity: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
-    binaries = _readable_install(folder) / "bin"
     data = folder / "data"
     data.mkdir(mode=0o700)
-    if identity:
-        os.chown(data, NOBODY, NOBODY)
-    environment = {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}
-    initialise: list[str | Path] = [
-        binaries / "initdb",
-        "-D",
-        data,
-        "-U",
-        "postgres",
-        "--auth=trust",
-        "--no-sync",
-        "--encoding=UTF8",
-    ]
+    install = _readable_install(folder)
+    if os.getuid() == 0:
+        subprocess.run(["chown", "-R", f"{NOBODY}:{NOBODY}", str(folder)], check=True)  # noqa: S607 - wherever it is
     made = subprocess.run(
-        [*initialise, "--locale=C", "--no-instructions"],
-        cwd=data,
-        env=environment,
+        [install / "bin" / "initdb", "-D", data, "-U", "postgres", *INITDB_OPTIONS],
         capture_output=True,
         text=True,
         check=False,
-        **identity,
+        **_surroundings(data),
     )
     assert made.returncode == 0, made.stderr
     port = _free_port()
-    server: list[str | Path] = [binaries / "postgres", "-D", data, "-p", str(port)]
-    server += [f"-c{name}={value}" for name, value in SETTINGS.items()]
+    options = [f"-c{name}={value}" for name, value in SETTINGS.items()]
     log = folder / "postgres.log"
     with log.open("w") as output:
         keeper = subprocess.Popen(
-            ["/bin/sh", "-c", KEEPER, "keeper", folder, *server],
-            cwd=data,
-            env=environment,
+            [
+                "/bin/sh",
+                "-c",
+                KEEPER,
+                "keeper",
+                folder,
+                install / "bin" / "postgres",
+                "-D",
+                data,
+                f"-p{port}",
+                *options,
+            ],
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
             start_new_session=True,
-            **identity,
+            **_surroundings(data),
         )
     try:
         _wait_until_ready(data / "postmaster.pid", log)
@@ -129,7 +124,13 @@ def running_postgres() -> Iterator[Postgres]:
         assert keeper.stdin is not None
         keeper.stdin.close()
         keeper.wait(10)
-        shutil.rmtree(folder, ignore_errors=True)  # as nobody the keeper could only empty it
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _surroundings(data: Path) -> dict[str, Any]:
+    """Where and as whom the server's programs run."""
+    identity = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
+    return {"cwd": data, "env": {"PATH": os.defpath, "LC_ALL": "C", "TZ": "UTC"}, **identity}
 
 
 def _readable_install(folder: Path) -> Path:
