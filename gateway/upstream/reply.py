@@ -160,12 +160,13 @@ class Reply:
 
     def on_body(self, body: bytes) -> None:
         """Take the inside of a chunk."""
-        self._quiet = 0
-        self._take(body)
+        if not self.complete:
+            self._quiet = 0
+            self._take(body)
 
     def on_message_begin(self) -> None:
         """Notice a second answer behind the first."""
-        self._surplus = self.complete
+        self._surplus = self._surplus or self.complete
 
     def on_message_complete(self) -> None:
         """End a chunked body."""
