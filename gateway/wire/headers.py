@@ -65,11 +65,34 @@ _SPOOFED: Final = frozenset(
     }
 )
 _STRIPPED: Final = HOP_BY_HOP | _SPOOFED | {b"host", b"expect"}
+# Known to be the caller's own business: most lines of most requests take this short way.
+_COMMON: Final = frozenset(
+    {
+        b"accept",
+        b"accept-language",
+        b"cache-control",
+        b"content-type",
+        b"cookie",
+        b"user-agent",
+        b"x-stainless-arch",
+        b"x-stainless-async",
+        b"x-stainless-lang",
+        b"x-stainless-os",
+        b"x-stainless-package-version",
+        b"x-stainless-read-timeout",
+        b"x-stainless-retry-count",
+        b"x-stainless-runtime",
+        b"x-stainless-runtime-version",
+        b"x-stainless-timeout",
+    }
+)
+_PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close"})
 # Handled one by one, since they are rebuilt rather than dropped or passed.
 _REBUILT: Final = frozenset({b"content-length", b"via", b"x-forwarded-for", b"traceparent", b"tracestate"})
-# W3C Trace Context, 3.2: version ff and all-zero ids are invalid.
+_MAX_LENGTH_DIGITS: Final = 18
+# W3C Trace Context, 3.2: version ff and all-zero ids are invalid, and only later versions than 00 may be longer.
 _TRACEPARENT: Final = re.compile(
-    rb"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?"
+    rb"(?!ff|00-.{53})[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?"
 )
 
 _OURS_IN_REPLIES: Final = frozenset(
@@ -110,72 +133,69 @@ def upstream_request_headers(
     `trusted_peer` means that it is a proxy of ours whose X-Forwarded-For is continued rather than replaced.
     `accept_encoding_identity` asks for an answer that a meter can read.
     """
-    kept: Headers = []
-    options: list[bytes] = []
-    rebuilt: list[tuple[bytes, bytes]] = []
-    for field in inbound:
-        name = field[0].lower()
-        if name in _STRIPPED:
-            if name == b"connection":
-                options.append(field[1])
-        elif name in _REBUILT:
-            rebuilt.append((name, field[1]))
-        elif not (
-            name.startswith(b"x-forwarded-")
-            or (b"_" in name and _alias_is_stripped(name))
-            or (accept_encoding_identity and name == b"accept-encoding")
-        ):
-            kept.append((name, field[1]))
-    if options and (listed := _connection_options(options)):
-        kept = [field for field in kept if field[0] not in listed]
-
-    own = _own_fields(rebuilt, trace=trace, peer=peer or None, trusted_peer=trusted_peer, via=via)
-    if isinstance(own, LoopDetected):
-        return own
-    kept += own
+    kept, rebuilt = _sorted_out(inbound)
+    forwarded: list[bytes] = []
+    traces: Headers = []
+    for field in rebuilt:
+        if field[0] == b"content-length":
+            _add_length(kept, field[1])
+        elif field[0] == b"x-forwarded-for":
+            forwarded.append(field[1].strip())
+        elif field[0] != b"via":
+            traces.append(field)
+        elif _passed_here(field[1], via):
+            return LoopDetected()
+        else:
+            kept.append(field)
     if peer:
+        kept.append((b"x-forwarded-for", b", ".join([*forwarded, peer]) if trusted_peer else peer))
         kept.append((b"x-forwarded-proto", scheme))
-    kept.append((b"via", b"%b %b" % (http_version, via)))
+    kept += ((b"via", b"%b %b" % (http_version, via)), *_trace_fields(traces, trace))
     if accept_encoding_identity:
+        kept = [field for field in kept if field[0] != b"accept-encoding"]
         kept.append((b"accept-encoding", b"identity"))
-    kept += identity
-    if credential is not None:
-        kept.append(credential)
+    kept += identity if credential is None else (*identity, credential)
     return kept
 
 
-def _own_fields(
-    rebuilt: Headers, *, trace: bytes, peer: bytes | None, trusted_peer: bool, via: bytes
-) -> Headers | LoopDetected:
-    """What becomes of Content-Length, Via, X-Forwarded-For and the trace. Earlier Via lines stay in front of ours."""
-    fields: Headers = []
-    forwarded: list[bytes] = []
-    parents: list[bytes] = []
-    states: Headers = []
-    for name, value in rebuilt:
-        if name == b"content-length":
-            if value.isdigit():
-                fields.append((name, b"%d" % int(value[:20])))
-        elif name == b"via":
-            if _passed_here(value, via):
-                return LoopDetected()
-            fields.append((name, value))
-        elif name == b"x-forwarded-for":
-            forwarded.append(value.strip())
-        elif name == b"traceparent":
-            parents.append(value)
-        else:
-            states.append((name, value))
-    if peer is not None:
-        fields.append((b"x-forwarded-for", b", ".join([*forwarded, peer]) if trusted_peer else peer))
+def _sorted_out(inbound: Headers) -> tuple[Headers, Headers]:
+    """The lines that pass, without those that Connection lists, and the lines that are rebuilt."""
+    kept: Headers = []
+    options: list[bytes] = []
+    rebuilt: Headers = []
+    for field in inbound:
+        if field[0] in _COMMON:
+            kept.append(field)
+            continue
+        name = field[0].lower()
+        if name in _STRIPPED:
+            if name == b"connection" and field[1] not in _PLAIN_CONNECTION:
+                options.append(field[1])
+        elif name in _REBUILT:
+            rebuilt.append((name, field[1]))
+        elif not (name.startswith(b"x-forwarded-") or (b"_" in name and _alias_is_stripped(name))):
+            kept.append((name, field[1]))
+    if options and (listed := _connection_options(options)):
+        kept = [field for field in kept if field[0] not in listed]
+    return kept, rebuilt
+
+
+def _trace_fields(received: Headers, trace: bytes) -> Headers:
+    """The caller's trace goes on with our span as the parent, or ours begins; the caller's own line is dropped."""
+    parents = [value for name, value in received if name == b"traceparent"]
     known = _TRACEPARENT.fullmatch(parents[0]) if len(parents) == 1 else None
     if known is None:
-        fields.append((b"traceparent", b"00-%b-%b-01" % (trace, trace[16:])))
-    else:
-        # The caller's trace goes on, with our span as the parent; its copy itself is dropped.
-        fields.append((b"traceparent", b"00-%b-%b-%b" % (known.group(1), trace[16:], known.group(2))))
-        fields += states
-    return fields
+        return [(b"traceparent", b"00-%b-%b-01" % (trace, trace[16:]))]
+    states = [field for field in received if field[0] == b"tracestate"]
+    return [(b"traceparent", b"00-%b-%b-%b" % (known.group(1), trace[16:], known.group(2))), *states]
+
+
+def _add_length(kept: Headers, value: bytes) -> None:
+    """A Content-Length as the one number it is, once: `010` is 10 to some and 8 to others."""
+    if value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS:
+        field = (b"content-length", b"%d" % int(value))
+        if field not in kept:
+            kept.append(field)
 
 
 def _alias_is_stripped(name: bytes) -> bool:
@@ -208,7 +228,8 @@ def caller_response_headers(upstream: Headers, own: Headers, *, status: int = 20
         name = field[0].lower()
         if name in _STRIPPED_FROM_REPLIES:
             if name == b"connection":
-                options.append(field[1])
+                if field[1] not in _PLAIN_CONNECTION:
+                    options.append(field[1])
             elif name == b"transfer-encoding":
                 chunked = True
         elif not name.startswith((b"ratelimit", b"x-ratelimit")):

@@ -7,7 +7,6 @@ and on a 422 one of them crashes unless it is a list.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -15,11 +14,11 @@ import orjson
 
 from gateway.domain.admission import RefusalCode, Refused
 from gateway.domain.credits import credits_text
+from gateway.domain.instant import from_epoch_ms
 from gateway.wire.rate_limit_fields import rate_limit_headers, retry_after_s
 from gateway.wire.unreadable import Unreadable
 
 OUT_OF_CREDITS: Final = "You've exceeded the maximum number of credits for your plan"
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNPROCESSABLE: Final = 422
 
 
@@ -29,6 +28,7 @@ class Fault(StrEnum):
     INVALID_API_KEY = "invalid_api_key"
     KEY_NOT_ALLOWED = "key_not_allowed"
     NO_SUCH_ROUTE = "no_such_route"
+    NO_SUCH_PROJECT = "no_such_project"
     BAD_PATH = "bad_path"
     BAD_REQUEST = "bad_request"
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
@@ -103,6 +103,8 @@ PROBLEMS: Final[Mapping[RefusalCode | Fault, Problem]] = {
         403, "Account closed", "This account is closed. Write to support to have it opened again."
     ),
     Fault.NO_SUCH_ROUTE: Problem(404, "No such route", "Not Found"),
+    # Also for an organization: what belongs to others is not told apart from what is nowhere.
+    Fault.NO_SUCH_PROJECT: Problem(404, "No such project", "Project not found"),
     RefusalCode.NO_SUCH_JOB: Problem(404, "No such job", "Job not found"),
     Fault.BAD_PATH: Problem(400, "Ambiguous path", "The path can be read in more than one way."),
     Fault.BAD_REQUEST: Problem(400, "Malformed request", "The request could not be understood."),
@@ -273,4 +275,4 @@ def _limit_detail(refused: Refused) -> str:
 
 
 def _instant(epoch_ms: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=epoch_ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return from_epoch_ms(epoch_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
