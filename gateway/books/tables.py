@@ -1,0 +1,251 @@
+"""The tables of the books. Amounts are whole millicredits, times epoch milliseconds UTC, both 64 bit.
+
+What is booked for good (`usage_events`, `grants`, `ledger_entries`, `audit_log`) is only ever added to; triggers made
+by the migration refuse anything else. Usage has no foreign key to its account: an event that Redis hands over is
+booked, whatever else is missing.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _text(name: str, *, nullable: bool = False) -> Column[str]:
+    return Column(name, Text, nullable=nullable)
+
+
+def _whole(name: str, *, nullable: bool = False) -> Column[int]:
+    return Column(name, BigInteger, nullable=nullable)
+
+
+def _account() -> Column[str]:
+    return Column("account_id", Text, ForeignKey("accounts.id"), nullable=False)
+
+
+meta: Final = Table("meta", metadata, Column("key", Text, primary_key=True), _text("value"))
+
+accounts: Final = Table(
+    "accounts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("name"),
+    _text("status"),
+    _whole("terms_version"),
+    _whole("created_ms"),
+    _whole("closed_ms", nullable=True),
+)
+
+projects: Final = Table(
+    "projects",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _account(),
+    _text("name"),
+    _whole("created_ms"),
+    UniqueConstraint("account_id", "name"),
+)
+
+api_keys: Final = Table(
+    "api_keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _account(),
+    Column("project_id", Text, ForeignKey("projects.id"), nullable=False),
+    Column("digest", LargeBinary, nullable=False, unique=True),
+    Column("pepper_version", Integer, nullable=False),
+    _text("name"),
+    _text("products", nullable=True),  # a JSON list; null: all
+    _whole("created_ms"),
+    _whole("expires_ms", nullable=True),
+    _whole("revoked_ms", nullable=True),
+    Column("replaced_by", Text, ForeignKey("api_keys.id"), nullable=True),
+    Index(None, "account_id"),
+)
+
+# In force where started_ms <= t < ended_ms (null: open). A pending plan is a row that starts later; a plan change that
+# was taken back ends where it starts, so it is never in force. Periods are counted from the anchor.
+subscriptions: Final = Table(
+    "subscriptions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _account(),
+    _text("plan_id"),
+    _whole("anchor_ms"),
+    _whole("started_ms"),
+    _whole("ended_ms", nullable=True),
+    _whole("requested_ms"),
+    Index(None, "account_id", "started_ms"),
+)
+
+periods: Final = Table(
+    "periods",
+    metadata,
+    Column("account_id", Text, ForeignKey("accounts.id"), primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True, autoincrement=False),
+    _whole("end_ms"),
+    Column("subscription_id", Text, ForeignKey("subscriptions.id"), nullable=False),
+    _text("plan_id"),
+    _whole("allowance_millicredits"),
+    _whole("overage_millicredits"),
+    CheckConstraint("end_ms > start_ms", name="forward"),
+)
+
+grants: Final = Table(
+    "grants",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _account(),
+    Column("subscription_id", Text, ForeignKey("subscriptions.id"), nullable=False),
+    _whole("period_start_ms"),
+    _text("kind"),
+    _whole("amount_millicredits"),
+    _text("reason"),
+    _whole("created_ms"),
+    Index(None, "account_id", "period_start_ms"),
+    Index(
+        "uq_grants_one_allowance",
+        "subscription_id",
+        "period_start_ms",
+        unique=True,
+        sqlite_where=text("kind = 'allowance'"),
+        postgresql_where=text("kind = 'allowance'"),
+    ),
+)
+
+# One row moves an amount from one ledger account to another, so every transaction sums to zero by its shape.
+ledger_entries: Final = Table(
+    "ledger_entries",
+    metadata,
+    Column("transaction_id", Text, primary_key=True),  # a usage event's id or a grant's
+    Column("leg", SmallInteger, primary_key=True, autoincrement=False),
+    _text("account_id"),
+    _whole("period_start_ms"),
+    _text("debit"),
+    _text("credit"),
+    _whole("amount_millicredits"),
+    _whole("booked_at_ms"),
+    CheckConstraint("amount_millicredits > 0", name="positive"),
+    CheckConstraint("debit <> credit", name="two_sides"),
+    Index(None, "account_id", "period_start_ms"),
+    sqlite_with_rowid=False,
+)
+
+usage_events: Final = Table(
+    "usage_events",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _text("request_id"),
+    _text("ending"),
+    _text("account_id"),
+    _text("project_id"),
+    _text("key_id"),
+    _text("product"),
+    _text("mode"),
+    _text("unit"),
+    _text("route"),
+    _text("upstream"),
+    _text("plan_id"),
+    _text("rate_card_version"),
+    _whole("millicredits_per_unit"),
+    _whole("expected_units"),
+    _whole("quote_millicredits"),
+    _whole("units", nullable=True),
+    _text("evidence"),
+    _whole("held_millicredits"),
+    _whole("captured_millicredits"),
+    _whole("period_start_ms"),
+    _whole("admitted_at_ms"),
+    _whole("happened_at_ms"),
+    _whole("seq"),
+    _text("job_id", nullable=True),
+    _whole("booked_at_ms"),
+    Index(None, "account_id", "period_start_ms", "seq"),
+    Index(None, "account_id", "admitted_at_ms"),
+)
+
+# By the hour in which the call was admitted, since that is what puts it into its period; and by period, because an
+# anchor seldom falls on a full hour.
+usage_hourly: Final = Table(
+    "usage_hourly",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("period_start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("project_id", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("product", Text, primary_key=True),
+    Column("mode", Text, primary_key=True),
+    _whole("calls"),
+    _whole("units"),
+    _whole("captured_millicredits"),
+    Index(None, "account_id", "period_start_ms"),
+    sqlite_with_rowid=False,
+)
+
+account_seq: Final = Table(
+    "account_seq",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    _whole("seq"),
+    sqlite_with_rowid=False,
+)
+
+jobs: Final = Table(
+    "jobs",
+    metadata,
+    Column("upstream", Text, primary_key=True),
+    Column("job_id", Text, primary_key=True),
+    _text("account_id"),
+    _text("project_id"),
+    _text("request_id"),
+    _text("kind"),
+    _whole("attached_at_ms"),
+    Index(None, "request_id"),
+)
+
+poison_records: Final = Table(
+    "poison_records",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("stream_id", Text, primary_key=True),
+    Column("raw", LargeBinary, nullable=False),
+    _text("reason"),
+    _whole("found_at_ms"),
+)
+
+audit_log: Final = Table(
+    "audit_log",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _whole("at_ms"),
+    _text("actor"),
+    _text("action"),
+    _text("account_id"),
+    _text("subject_id"),
+    _text("detail"),  # a JSON object
+    Index(None, "account_id", "at_ms"),
+)
