@@ -1,0 +1,162 @@
+"""Accounts and their projects: who pays, and the version of what they may do.
+
+Every change that an admission must know of raises the terms version in its own transaction: that is how each gateway
+process finds out.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.books import grants, meta, periods, subscriptions
+from gateway.books.grants import GrantKind
+from gateway.books.ids import new_id
+from gateway.books.periods import BookedPeriod
+from gateway.books.tables import account_seq, accounts, projects
+from gateway.domain.instant import epoch_ms, from_epoch_ms
+from gateway.domain.period import period_at
+from gateway.domain.plan import Plan
+from gateway.domain.terms import AccountStatus, Terms
+
+DEFAULT_PROJECT = "default"
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account as booked."""
+
+    id: str
+    name: str
+    status: AccountStatus
+    terms_version: int
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A part of an account that usage is booked under."""
+
+    id: str
+    account_id: str
+    name: str
+    created_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedAccount:
+    """What came into being."""
+
+    id: str
+    project_id: str
+
+
+async def create(conn: AsyncConnection, name: str, plan: Plan, at_ms: int) -> CreatedAccount:
+    """An account on a plan from now on: its default project, subscription, first period and grant, terms version 1."""
+    account_id = new_id("acc")
+    await conn.execute(
+        insert(accounts).values(
+            id=account_id, name=name, status=AccountStatus.ACTIVE, terms_version=1, created_ms=at_ms, closed_ms=None
+        )
+    )
+    project = await add_project(conn, account_id, DEFAULT_PROJECT, at_ms)
+    await start_plan(conn, account_id, plan, start_ms=at_ms, at_ms=at_ms)
+    return CreatedAccount(account_id, project.id)
+
+
+async def start_plan(conn: AsyncConnection, account_id: str, plan: Plan, *, start_ms: int, at_ms: int) -> None:
+    """A new subscription whose anchor is `start_ms`, its first period and that period's grant."""
+    subscription = await subscriptions.add(
+        conn, account_id=account_id, plan_id=plan.id, anchor_ms=start_ms, started_ms=start_ms, at_ms=at_ms
+    )
+    anchor = from_epoch_ms(start_ms)
+    end_ms = epoch_ms(period_at(anchor, anchor).end)
+    allowance, overage = plan.granted_millicredits, plan.overage_millicredits
+    await open_period(
+        conn, BookedPeriod(account_id, start_ms, end_ms, subscription.id, plan.id, allowance, overage), at_ms
+    )
+
+
+async def open_period(conn: AsyncConnection, period: BookedPeriod, at_ms: int) -> bool:
+    """Book a period and grant its allowance, once; False where another process has."""
+    if not await periods.add(conn, period):
+        return False
+    await grants.add(
+        conn,
+        account_id=period.account_id,
+        subscription_id=period.subscription_id,
+        period_start_ms=period.start_ms,
+        kind=GrantKind.ALLOWANCE,
+        amount_millicredits=period.allowance_millicredits,
+        reason=f"plan {period.plan_id}",
+        at_ms=at_ms,
+    )
+    return True
+
+
+async def get(conn: AsyncConnection, account_id: str, *, lock: bool = False) -> Account | None:
+    """The account. With `lock`, every other change of it waits for this transaction's end."""
+    table = accounts
+    query = select(table.c.id, table.c.name, table.c.status, table.c.terms_version, table.c.created_ms).where(
+        table.c.id == account_id
+    )
+    # SQLite leaves the words out: its writing transactions are alone anyway.
+    row = (await conn.execute(query.with_for_update() if lock else query)).one_or_none()
+    return None if row is None else _account(row)
+
+
+async def every(conn: AsyncConnection) -> list[Account]:
+    """All accounts, oldest first."""
+    table = accounts
+    query = select(table.c.id, table.c.name, table.c.status, table.c.terms_version, table.c.created_ms)
+    return [_account(row) for row in await conn.execute(query.order_by(table.c.created_ms, table.c.id))]
+
+
+async def raise_terms_version(conn: AsyncConnection, account_id: str) -> int:
+    """Tell every process to look again, at the account's next call. The new version."""
+    raised = (
+        update(accounts)
+        .where(accounts.c.id == account_id)
+        .values(terms_version=accounts.c.terms_version + 1)
+        .returning(accounts.c.terms_version)
+    )
+    version: int = (await conn.execute(raised)).scalar_one()
+    return version
+
+
+async def set_status(conn: AsyncConnection, account_id: str, status: AccountStatus, at_ms: int) -> None:
+    """Another status; the caller raises the terms version."""
+    closed_ms = at_ms if status is AccountStatus.CLOSED else None
+    await conn.execute(update(accounts).where(accounts.c.id == account_id).values(status=status, closed_ms=closed_ms))
+
+
+async def terms(conn: AsyncConnection, account_id: str, at_ms: int) -> Terms | None:
+    """What the books say now, with the periods booked so far that have not ended; None for an unknown account."""
+    seq = func.coalesce(select(account_seq.c.seq).where(account_seq.c.account_id == accounts.c.id).scalar_subquery(), 0)
+    query = select(accounts.c.terms_version, accounts.c.status, meta.epoch(), seq).where(accounts.c.id == account_id)
+    row = (await conn.execute(query)).one_or_none()
+    if row is None:
+        return None
+    version, status, epoch, booked_seq = row
+    booked = await periods.terms(conn, account_id, at_ms)
+    return Terms(account_id, version, AccountStatus(status), booked, epoch, booked_seq)
+
+
+async def add_project(conn: AsyncConnection, account_id: str, name: str, at_ms: int) -> Project:
+    """A new project. IntegrityError where the account has one of that name."""
+    project = Project(new_id("prj"), account_id, name, at_ms)
+    await conn.execute(insert(projects).values(id=project.id, account_id=account_id, name=name, created_ms=at_ms))
+    return project
+
+
+async def projects_of(conn: AsyncConnection, account_id: str) -> list[Project]:
+    """The account's projects, oldest first: the default one leads."""
+    table = projects
+    query = select(table).where(table.c.account_id == account_id).order_by(table.c.created_ms, table.c.id)
+    return [Project(*row) for row in await conn.execute(query)]
+
+
+def _account(row: Any) -> Account:
+    account_id, name, status, terms_version, created_ms = row
+    return Account(account_id, name, AccountStatus(status), terms_version, created_ms)

@@ -1,0 +1,51 @@
+"""The audit log: who changed what, when, and why. Added to in the transaction of the change; holds no secret."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.books.ids import new_id
+from gateway.books.tables import audit_log
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One change."""
+
+    at_ms: int
+    actor: str
+    action: str
+    account_id: str
+    subject_id: str
+    detail: Mapping[str, Any]
+
+
+async def write(conn: AsyncConnection, entry: AuditEntry) -> None:
+    """Add the entry."""
+    await conn.execute(
+        insert(audit_log).values(
+            id=new_id("aud"),
+            at_ms=entry.at_ms,
+            actor=entry.actor,
+            action=entry.action,
+            account_id=entry.account_id,
+            subject_id=entry.subject_id,
+            detail=json.dumps(entry.detail, sort_keys=True),
+        )
+    )
+
+
+async def of_account(conn: AsyncConnection, account_id: str, *, limit: int = 100) -> list[AuditEntry]:
+    """The newest entries about an account, newest first."""
+    table = audit_log
+    query = (
+        select(table.c.at_ms, table.c.actor, table.c.action, table.c.account_id, table.c.subject_id, table.c.detail)
+        .where(table.c.account_id == account_id)
+        .order_by(table.c.at_ms.desc(), table.c.id.desc())
+        .limit(limit)
+    )
+    return [AuditEntry(*row[:-1], detail=json.loads(row[-1])) for row in await conn.execute(query)]

@@ -1,0 +1,70 @@
+"""The credit ledger: double entry, each row one amount moved between two ledger accounts. Added to, never changed.
+
+Per account and billing period. `allowance` is what is left of the grants; below zero, its depth is the pay-as-you-go
+part. Money is not in it: that is what invoices are for.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, cast, func, insert, select, union_all
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.books.dialect import now_ms
+from gateway.books.tables import ledger_entries
+
+
+class LedgerAccount(StrEnum):
+    """Between whom credits move."""
+
+    ISSUED = "issued"  # the house: minus everything ever granted
+    ALLOWANCE = "allowance"  # granted and not used
+    USED = "used"  # captured
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """An amount from `debit` to `credit`, above zero."""
+
+    transaction_id: str
+    account_id: str
+    period_start_ms: int
+    debit: LedgerAccount
+    credit: LedgerAccount
+    amount_millicredits: int
+
+
+def granted(transaction_id: str, account_id: str, period_start_ms: int, amount_millicredits: int) -> list[Transfer]:
+    """The transfers of a grant; a negative one takes back, one of zero moves nothing."""
+    sides = (LedgerAccount.ISSUED, LedgerAccount.ALLOWANCE)
+    debit, credit = sides if amount_millicredits > 0 else sides[::-1]
+    amount = abs(amount_millicredits)
+    return [Transfer(transaction_id, account_id, period_start_ms, debit, credit, amount)] if amount else []
+
+
+async def book(conn: AsyncConnection, transfers: Sequence[Transfer]) -> None:
+    """Write the transfers, each a transaction of one leg."""
+    if not transfers:
+        return
+    rows = [
+        (t.transaction_id, 0, t.account_id, t.period_start_ms, t.debit, t.credit, t.amount_millicredits)
+        for t in transfers
+    ]
+    columns = [column.name for column in ledger_entries.columns][:-1]
+    await conn.execute(
+        insert(ledger_entries).values(booked_at_ms=now_ms()), [dict(zip(columns, row, strict=True)) for row in rows]
+    )
+
+
+async def balances(conn: AsyncConnection, account_id: str, period_start_ms: int) -> dict[LedgerAccount, int]:
+    """What stands on each ledger account for a period, in millicredits. They sum to zero."""
+    table = ledger_entries
+    chosen = (table.c.account_id == account_id) & (table.c.period_start_ms == period_start_ms)
+    moves = union_all(
+        select(table.c.credit.label("name"), table.c.amount_millicredits.label("amount")).where(chosen),
+        select(table.c.debit.label("name"), (-table.c.amount_millicredits).label("amount")).where(chosen),
+    ).subquery()
+    query = select(moves.c.name, cast(func.sum(moves.c.amount), BigInteger)).group_by(moves.c.name)
+    found = {LedgerAccount(name): amount for name, amount in await conn.execute(query)}
+    return {name: found.get(name, 0) for name in LedgerAccount}
