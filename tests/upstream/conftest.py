@@ -116,7 +116,11 @@ class Bench:
         return pool, server
 
     async def answering(
-        self, *replies: bytes, limits: PoolLimits | None = None, timeouts: UpstreamTimeouts | None = None, path: str = ""
+        self,
+        *replies: bytes,
+        limits: PoolLimits | None = None,
+        timeouts: UpstreamTimeouts | None = None,
+        path: str = "",
     ) -> tuple[UpstreamPool, RawServer]:
         """Answer the n-th request with the n-th reply, whatever connection it comes on; the last one repeats."""
         left = list(replies)
@@ -130,12 +134,22 @@ class Bench:
         pool, server = await self.serve(play, limits=limits, timeouts=timeouts, path=path)
         return pool, server
 
+    async def close(self) -> None:
+        for pool in self.pools:
+            await pool.aclose()
+        for server in self.servers:
+            await server.stop()
+
+
+async def until(condition: Callable[[], object]) -> None:
+    """Let the loop turn until something is so."""
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 what is waited for is not ours to signal
+            await asyncio.sleep(0)
+
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
     made = Bench()
     yield made
-    for pool in made.pools:
-        await pool.aclose()
-    for server in made.servers:
-        await server.stop()
+    await made.close()

@@ -10,8 +10,9 @@ from gateway.upstream.answer import UpstreamAnswer
 from gateway.upstream.connection import Connection, UpstreamTimeouts
 from gateway.upstream.faults import UpstreamBroken, UpstreamTimeout, UpstreamUnreachable
 from gateway.upstream.pool import PoolLimits, UpstreamPool
+from gateway.upstream.reply import Reply
 from gateway.upstream.request_head import Origin
-from tests.upstream.conftest import Bench, Peer
+from tests.upstream.conftest import Bench, Peer, until
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -214,8 +215,7 @@ async def test_no_more_connections_than_allowed_and_calls_wait_in_order(bench: B
 
     pool, server = await bench.serve(play, limits=PoolLimits(max_connections=2, max_waiting=3))
     calls = [asyncio.create_task(pool.send(b"GET", b"/%d" % each, [], None)) for each in range(5)]
-    while len(server.requests) < 2:
-        await asyncio.sleep(0)
+    await until(lambda: len(server.requests) == 2)
     with pytest.raises(UpstreamUnreachable, match="too many"):
         await pool.send(b"GET", b"/", [], None)
     release.set()
@@ -229,9 +229,7 @@ async def test_waiting_for_a_connection_has_an_end(bench: Bench) -> None:
     async def play(peer: Peer) -> None:
         await peer.until_gone()
 
-    pool, server = await bench.serve(
-        play, limits=PoolLimits(max_connections=1), timeouts=UpstreamTimeouts(pool_wait_s=0.05)
-    )
+    pool, _ = await bench.serve(play, limits=PoolLimits(max_connections=1), timeouts=UpstreamTimeouts(pool_wait_s=0.05))
     first = asyncio.create_task(pool.send(b"GET", b"/", [], None))
     await asyncio.sleep(0)
     with pytest.raises(UpstreamUnreachable, match="in time"):
@@ -250,7 +248,7 @@ async def test_a_cancelled_waiter_passes_its_turn_on(bench: Bench, monkeypatch: 
             await peer.say(OK)
 
     pool, server = await bench.serve(play, limits=PoolLimits(max_connections=1))
-    first = await asyncio.wait_for(_started(pool, server), 5)
+    first = await _started(pool)
     given_up = asyncio.create_task(pool.send(b"GET", b"/", [], None))
     patient = asyncio.create_task(pool.send(b"GET", b"/", [], None))
     await asyncio.sleep(0)
@@ -268,10 +266,9 @@ async def test_a_cancelled_waiter_passes_its_turn_on(bench: Bench, monkeypatch: 
     assert (len(server.peers), pool._taken_slots, len(pool._idle)) == (1, 1, 1)
 
 
-async def _started(pool: UpstreamPool, server: object) -> "asyncio.Task[UpstreamAnswer]":
-    task: asyncio.Task[UpstreamAnswer] = asyncio.create_task(pool.send(b"GET", b"/", [], None))  # type: ignore[arg-type]
-    while not pool._open:
-        await asyncio.sleep(0)
+async def _started(pool: UpstreamPool) -> "asyncio.Task[Reply]":
+    task = asyncio.create_task(pool.send(b"GET", b"/", [], None))
+    await until(lambda: pool._open)
     return task
 
 
@@ -379,7 +376,7 @@ async def test_closing_the_pool_cuts_calls_and_refuses_new_ones(bench: Bench) ->
         await peer.until_gone()
 
     pool, server = await bench.serve(play, limits=PoolLimits(max_connections=1))
-    running = await _started(pool, server)
+    running = await _started(pool)
     waiting = asyncio.create_task(pool.send(b"GET", b"/", [], None))
     await asyncio.sleep(0)
     await pool.aclose()
