@@ -1,10 +1,10 @@
 """The seam every upstream client fits: the pool of this package, an httpx transport, a stand-in of a test."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable
 from typing import Protocol
 
 HeaderLines = list[tuple[bytes, bytes]]
-RequestBody = bytes | AsyncIterator[bytes] | None
+RequestBody = bytes | AsyncIterable[bytes] | None
 
 
 class UpstreamAnswer(Protocol):
@@ -48,8 +48,8 @@ class Upstream(Protocol):
 
         `target` is sent byte for byte behind the base path of the upstream's URL and begins with a slash.
         `headers` have lower-case names and no hop-by-hop fields and no host. A content-length among them frames the
-        body; without one, bytes get one and an iterator is sent chunked. Nothing else is added but Host.
-        The iterator is closed in every case. If it raises, the request is aborted, never ended, and the exception
+        body; without one, bytes get one and an iterable is sent chunked. Nothing else is added but Host.
+        The iterable's iterator is closed in every case. If it raises, the request is aborted, never ended, and the exception
         comes out of `send` or `read`; cancelling `send` aborts too.
         """
 

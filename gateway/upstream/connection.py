@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol, cast
 
+from gateway.upstream.answer import RequestBody
 from gateway.upstream.faults import BodyMismatch, UpstreamBroken, UpstreamFault, UpstreamTimeout
 from gateway.upstream.reply import Garbled, Reply
 from gateway.upstream.request_head import RequestHead
@@ -74,7 +75,7 @@ class Connection(asyncio.Protocol):
             return False
         return not self._readable.poll(0)
 
-    def send(self, head: RequestHead, body: bytes | AsyncIterator[bytes] | None, reply: Reply) -> None:
+    def send(self, head: RequestHead, body: RequestBody, reply: Reply) -> None:
         """Begin a call. The reply tells its head, or the fault, by `reply.begun`."""
         transport = self._transport
         if transport is None or self.gone:
@@ -90,7 +91,7 @@ class Connection(asyncio.Protocol):
             self.deadline = self._now() + self._timeouts.first_byte_s
         else:
             self.deadline = math.inf
-            self._pump = self._loop.create_task(self._send_body(body, head, reply))
+            self._pump = self._loop.create_task(self._send_body(aiter(body), head, reply))
 
     def abandon(self) -> asyncio.Future[None] | None:
         """Cut the call short, now. Gives what to wait for until the body's iterator is closed as well."""

@@ -102,6 +102,7 @@ class _RequestStream(httpx.AsyncByteStream):
     def __init__(self, body: RequestBody, length: int | None) -> None:
         self._body = body
         self._length = length
+        self._chunks: AsyncIterator[bytes] | None = None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         if self._body is None:
@@ -110,7 +111,8 @@ class _RequestStream(httpx.AsyncByteStream):
             yield self._body
             return
         sent = 0
-        async for chunk in self._body:
+        self._chunks = aiter(self._body)
+        async for chunk in self._chunks:
             sent += len(chunk)
             if self._length is not None and sent > self._length:
                 raise BodyMismatch("the body is longer than its content-length")
@@ -119,7 +121,7 @@ class _RequestStream(httpx.AsyncByteStream):
             raise BodyMismatch("the body is shorter than its content-length")
 
     async def aclose(self) -> None:
-        close = getattr(self._body, "aclose", None)
+        close = getattr(self._chunks, "aclose", None)
         if close is not None:
             await close()
 
