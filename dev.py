@@ -44,6 +44,7 @@ python3 dev.py COMMAND [arguments]
   lint                  ruff, its formatter in check mode, mypy
   run COMMAND …         any `gateway` command, for example: python3 dev.py run --help
   bench [arguments]     the benchmarks
+  setup                 only make .venv with what the gateway needs to run
   lock [--upgrade]      compile requirements/*.txt from pyproject.toml again (needs uv)
 """
 
@@ -201,13 +202,15 @@ def main(arguments: list[str]) -> int:
     if command in {"help", "-h", "--help"}:
         print(USAGE, end="")
         return 0
-    if command not in {"demo", "test", "lint", "run", "bench", "lock"}:
+    if command not in {"demo", "test", "lint", "run", "bench", "setup", "lock"}:
         print(USAGE, end="", file=sys.stderr)
         return 2
     os.chdir(ROOT)
     if command == "lock":
         return compile_locks(rest)
-    set_up("runtime" if command in {"demo", "run"} else "dev")
+    set_up("runtime" if command in {"demo", "run", "setup"} else "dev")
+    if command == "setup":
+        return 0
     if command == "lint":
         return lint()
     if command == "test":
