@@ -9,7 +9,7 @@ from typing import Final
 from gateway.domain.credits import MAX_MILLICREDITS, reported_millicredits
 from gateway.domain.job import JobCost, JobReport, JobStatus, NoCost
 from gateway.wire import json_pointer
-from gateway.wire.route import CostSource, Delivery, JobKind, Pointer
+from gateway.wire.route import CostSource, Delivery, JobKind, Pointer, ReplyCondition
 
 # Dots alone would be dot segments in the poll's path.
 _JOB_ID: Final = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,200}")
@@ -39,13 +39,23 @@ def read_job_report(document: object, kind: JobKind) -> JobReport:
     if status is not JobStatus.CHARGED:
         return JobReport(status)
     cost: JobCost | NoCost = NoCost.NOT_THERE
-    for source in kind.costs:
+    for source in cost_sources(document, kind):
         if source.path is not None:
             break
         cost = read_cost(document, source)
         if cost is not NoCost.NOT_THERE:
             break
     return JobReport(status, cost)
+
+
+def cost_sources(poll: object, kind: JobKind) -> tuple[CostSource, ...]:
+    """The places that may tell this job's cost, in order of trust, by what the poll's reply says of the job."""
+    return tuple(
+        source
+        for source in kind.costs
+        if (source.only_if is None or _holds(poll, source.only_if))
+        and not (source.unless is not None and _holds(poll, source.unless))
+    )
 
 
 def read_cost(document: object, source: CostSource) -> JobCost | NoCost:
@@ -60,6 +70,13 @@ def read_cost(document: object, source: CostSource) -> JobCost | NoCost:
 def fill(path: str, *, job_id: str, account_id: str) -> str:
     """A poll or cost path of the configuration with its `{job_id}` and `{account_id}` filled in."""
     return path.replace("{job_id}", job_id).replace("{account_id}", account_id)
+
+
+def _holds(poll: object, condition: ReplyCondition) -> bool:
+    found = json_pointer.find(poll, condition.pointer)
+    if isinstance(found, json_pointer.Misfit):
+        return False
+    return any(isinstance(value, str) and value.startswith(condition.starts_with) for value in found)
 
 
 def _status(document: object, kind: JobKind) -> JobStatus:

@@ -15,6 +15,7 @@ import orjson
 from gateway.domain.admission import RefusalCode, Refused
 from gateway.domain.credits import credits_text
 from gateway.domain.instant import from_epoch_ms
+from gateway.domain.quote import UnknownMode
 from gateway.wire.rate_limit_fields import rate_limit_headers, retry_after_s
 from gateway.wire.unreadable import Unreadable
 
@@ -232,6 +233,13 @@ def problem(
 def unreadable(fault: Unreadable, *, request_id: str) -> ProblemReply:
     """The 422 for a request whose price or owner cannot be read."""
     return problem(Fault.UNREADABLE_MODE, request_id=request_id, detail=fault.message, loc=fault.loc)
+
+
+def unknown_mode(fault: UnknownMode, *, request_id: str, loc: tuple[str, ...] = ("body",)) -> ProblemReply:
+    """The 422 for a mode that is not on the rate card, with those that are. What was sent is repeated in part only."""
+    detail = f"{(fault.sent or '')[:64]!r} is not a mode of {fault.product}. Known modes: {', '.join(fault.known)}."
+    extra = {"product": fault.product, "known": fault.known}
+    return problem(Fault.UNKNOWN_MODE, request_id=request_id, detail=detail, loc=loc, extra=extra)
 
 
 def refusal(refused: Refused, *, request_id: str, upgrade_url: str) -> ProblemReply:

@@ -46,8 +46,10 @@ class Needs:
 def wheres(metered: Metered) -> tuple[Where, ...]:
     """Every place a metered route reads."""
     parts = metered.extra_parts
-    conditions = tuple(part.unless.where for part in parts if part.unless is not None)
-    return (metered.mode, *(part.mode for part in parts), *conditions)
+    places = [metered.mode, metered.saved, *(add_on.when.where for add_on in metered.add_ons)]
+    for part in parts:
+        places += [part.mode, part.saved, None if part.unless is None else part.unless.where]
+    return tuple(place for place in places if place is not None)
 
 
 def needs(places: Iterable[Where]) -> Needs:
@@ -142,19 +144,25 @@ class RequestValues:
         return text if isinstance(text, Unreadable) else text is not None and text.startswith(condition.starts_with)
 
     def owners(self) -> tuple[tuple[str, ...], tuple[str, ...]] | Unreadable:
-        """Every `project_id` and every `organization_id` named in the query, the JSON body or the form."""
+        """Every `project_id` and every `organization_id` named in the query, the form or the top of the JSON body.
+
+        Of a body that is a list, the top of each element counts.
+        """
         found = query_owners(self._query)
         if isinstance(found, Unreadable):
             return found
+        document = self._documents.get("")
+        if isinstance(document, Unreadable):
+            return document  # an owner may stand in it twice, or in a dialect of JSON that the upstream reads
         projects, organizations = list(found[0]), list(found[1])
         for name, values in ((PROJECT_ID, projects), (ORGANIZATION_ID, organizations)):
             if name in self._fields:
                 values.append(self._fields[name])
-            document = self._documents.get("")
-            if isinstance(document, dict) and document.get(name) is not None:
-                if not isinstance(document[name], str):
-                    return Unreadable(("body", name), "must be a text", "type_error.str")
-                values.append(document[name])
+            for part in document if isinstance(document, list) else (document,):
+                if isinstance(part, dict) and part.get(name) is not None:
+                    if not isinstance(part[name], str):
+                        return Unreadable(("body", name), "must be a text", "type_error.str")
+                    values.append(part[name])
         return tuple(projects), tuple(organizations)
 
     def _from_json(self, name: str, where: Where, loc: tuple[str, ...]) -> str | Unreadable | None:
