@@ -1,0 +1,189 @@
+"""Usage events as booked, each once by its id, with their ledger entries and hourly rollups in the same transaction.
+
+Whatever order, batch or repeat the relay hands them over in, the books end up the same. Reading for charts is in
+`reports`.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.books import jobs, ledger_entries
+from gateway.books.dialect import now_ms, upsert
+from gateway.books.ledger_entries import LedgerAccount, Transfer
+from gateway.books.tables import account_seq, usage_events, usage_hourly
+from gateway.domain.hold import Ending
+from gateway.domain.instant import HOUR_MS
+from gateway.domain.usage import JobAttached, UsageEvent
+
+CAPTURES: Final = frozenset({Ending.CAPTURED, Ending.LATE, Ending.RECOVERED})
+_BATCH: Final = 500
+
+
+async def book(conn: AsyncConnection, events: Sequence[UsageEvent | JobAttached]) -> int:
+    """Book what is new; how many events and jobs that was. One transaction of the caller's holds all of it.
+
+    Rows are written in the order of their keys, so that several relays at work never wait for each other in a circle.
+    """
+    attached = [event for event in events if isinstance(event, JobAttached)]
+    settled = {event.id: event for event in events if isinstance(event, UsageEvent)}
+    ordered = [settled[event_id] for event_id in sorted(settled)]
+    fresh: list[UsageEvent] = []
+    for first in range(0, len(ordered), _BATCH):
+        fresh += await _insert(conn, ordered[first : first + _BATCH])
+    await ledger_entries.book(conn, [_transfer(event) for event in fresh if event.captured_millicredits > 0])
+    await _roll_up(conn, fresh)
+    new_jobs = await jobs.book(conn, attached)
+    await _keep_seq(conn, events)
+    return len(fresh) + new_jobs
+
+
+async def _insert(conn: AsyncConnection, events: Sequence[UsageEvent]) -> list[UsageEvent]:
+    """Write the events that are not there yet and return those."""
+    statement = (
+        upsert(conn, usage_events)
+        .values(booked_at_ms=now_ms())
+        .on_conflict_do_nothing(index_elements=["id"])
+        .returning(usage_events.c.id)
+    )
+    inserted = set((await conn.execute(statement, [_row(event) for event in events])).scalars())
+    return [event for event in events if event.id in inserted]
+
+
+def _row(event: UsageEvent) -> dict[str, str | int | None]:
+    facts = event.facts
+    return {
+        "id": event.id,
+        "request_id": facts.request_id,
+        "ending": event.ending.value,
+        "account_id": facts.account_id,
+        "project_id": facts.project_id,
+        "key_id": facts.key_id,
+        "product": facts.product,
+        "mode": facts.mode,
+        "unit": facts.unit,
+        "route": facts.route,
+        "upstream": facts.upstream,
+        "plan_id": facts.plan_id,
+        "rate_card_version": facts.rate_card_version,
+        "millicredits_per_unit": facts.millicredits_per_unit,
+        "expected_units": facts.expected_units,
+        "quote_millicredits": facts.quote_millicredits,
+        "units": event.settlement.units,
+        "evidence": event.settlement.evidence,
+        "held_millicredits": event.held_millicredits,
+        "captured_millicredits": event.captured_millicredits,
+        "period_start_ms": event.period_start_ms,
+        "admitted_at_ms": event.admitted_at_ms,
+        "happened_at_ms": event.happened_at_ms,
+        "seq": event.seq,
+        "job_id": event.job_id,
+    }
+
+
+def _transfer(event: UsageEvent) -> Transfer:
+    sides = (LedgerAccount.ALLOWANCE, LedgerAccount.USED)
+    return Transfer(event.id, event.facts.account_id, event.period_start_ms, *sides, event.captured_millicredits)
+
+
+async def _roll_up(conn: AsyncConnection, events: Iterable[UsageEvent]) -> None:
+    """Add captures to their hours. Releases and expiries are no usage."""
+    sums: dict[tuple[str, int, int, str, str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+    for event in events:
+        if event.ending not in CAPTURES:
+            continue
+        facts, hour_ms = event.facts, event.admitted_at_ms // HOUR_MS * HOUR_MS
+        key = (facts.account_id, hour_ms, event.period_start_ms)
+        total = sums[(*key, facts.project_id, facts.key_id, facts.product, facts.mode)]
+        total[0] += 1
+        total[1] += event.settlement.units or 0
+        total[2] += event.captured_millicredits
+    if not sums:
+        return
+    names = [column.name for column in usage_hourly.columns]
+    rows = [dict(zip(names, (*key, *sums[key]), strict=True)) for key in sorted(sums)]
+    adding = upsert(conn, usage_hourly)
+    table, new = usage_hourly.c, adding.excluded
+    await conn.execute(
+        adding.on_conflict_do_update(
+            index_elements=list(usage_hourly.primary_key.columns),
+            set_={name: table[name] + new[name] for name in ("calls", "units", "captured_millicredits")},
+        ),
+        rows,
+    )
+
+
+async def _keep_seq(conn: AsyncConnection, events: Iterable[UsageEvent | JobAttached]) -> None:
+    """Remember the highest sequence number seen of each account: a Redis below it has lost captures."""
+    highest: dict[str, int] = {}
+    for event in events:
+        account_id = event.account_id if isinstance(event, JobAttached) else event.facts.account_id
+        highest[account_id] = max(highest.get(account_id, 0), event.seq)
+    if not highest:
+        return
+    raising = upsert(conn, account_seq)
+    await conn.execute(
+        raising.on_conflict_do_update(
+            index_elements=["account_id"],
+            set_={"seq": raising.excluded.seq},
+            where=account_seq.c.seq < raising.excluded.seq,
+        ),
+        [{"account_id": account_id, "seq": highest[account_id]} for account_id in sorted(highest)],
+    )
+
+
+async def has_settled(conn: AsyncConnection, hold_id: str) -> bool:
+    """Whether the books know an end of this hold after which nothing more is charged.
+
+    An expiry is not one: what its call delivered after all is still to be taken.
+    """
+    final = [f"{hold_id}.{ending}" for ending in Ending if ending is not Ending.EXPIRED]
+    query = select(usage_events.c.id).where(usage_events.c.id.in_(final)).limit(1)
+    return (await conn.execute(query)).scalar_one_or_none() is not None
+
+
+async def booked_ids(conn: AsyncConnection, event_ids: Sequence[str]) -> frozenset[str]:
+    """Which of these events are booked."""
+    found: set[str] = set()
+    for first in range(0, len(event_ids), _BATCH):
+        query = select(usage_events.c.id).where(usage_events.c.id.in_(event_ids[first : first + _BATCH]))
+        found.update((await conn.execute(query)).scalars())
+    return frozenset(found)
+
+
+async def captured_by_period(
+    conn: AsyncConnection, account_id: str, *, up_to_seq: int | None = None, periods: Sequence[int] | None = None
+) -> dict[int, int]:
+    """Captured millicredits by start of period, from the events themselves.
+
+    `up_to_seq` leaves out what happened later, `periods` (their starts) all others.
+    """
+    table = usage_events
+    query = (
+        select(table.c.period_start_ms, cast(func.sum(table.c.captured_millicredits), BigInteger))
+        .where(table.c.account_id == account_id)
+        .group_by(table.c.period_start_ms)
+    )
+    if up_to_seq is not None:
+        query = query.where(table.c.seq <= up_to_seq)
+    if periods is not None:
+        query = query.where(table.c.period_start_ms.in_(periods))
+    return {row[0]: row[1] for row in await conn.execute(query)}
+
+
+async def rolled_up_by_period(
+    conn: AsyncConnection, account_id: str, *, periods: Sequence[int] | None = None
+) -> Mapping[int, int]:
+    """Captured millicredits by start of period, from the hourly rollups: quick for any number of events."""
+    table = usage_hourly
+    query = (
+        select(table.c.period_start_ms, cast(func.sum(table.c.captured_millicredits), BigInteger))
+        .where(table.c.account_id == account_id)
+        .group_by(table.c.period_start_ms)
+    )
+    if periods is not None:
+        query = query.where(table.c.period_start_ms.in_(periods))
+    return {row[0]: row[1] for row in await conn.execute(query)}

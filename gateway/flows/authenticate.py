@@ -1,0 +1,155 @@
+"""Who is calling: from the bytes of a key to its account's terms, without a store for anyone seen lately.
+
+A key is remembered with the account's terms version it was read at, and trusted only while that is the account's: a
+revocation raises the version, the next admission in any process says so, and the key is read again. With the books
+away, what is remembered goes on being used: nobody can revoke anything meanwhile, and an expiry is known beforehand.
+Decides nothing about credits.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from gateway.books import keys
+from gateway.books.books import Books
+from gateway.books.faults import BooksUnavailable
+from gateway.books.keys import KeyRecord
+from gateway.domain.instant import epoch_ms
+from gateway.domain.terms import Terms
+from gateway.flows.remembered import OnceForAll, Remembered
+from gateway.wire import api_key
+
+MAX_AGE_MS: Final = 60_000
+UNKNOWN_FOR_MS: Final = 1_000
+REMEMBERED: Final = 100_000
+# How long a call waits for books that are away or slow before it makes do with what is remembered, and how long that
+# then passes for fresh.
+PATIENCE_S: Final = 0.25
+MAKE_DO_MS: Final = 2_000
+# Reading the key, then the terms, then the key again is the longest way to a pair that fits, unless changes rain down.
+_TRIES: Final = 5
+
+TermsOf = Callable[[str, datetime], Awaitable[Terms | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and what the account may do. `products` None: all."""
+
+    key_id: str
+    account_id: str
+    project_id: str
+    products: frozenset[str] | None
+    terms: Terms
+    digest: bytes = field(repr=False)
+
+
+class Directory:
+    """The callers of this process. For any number of tasks of one event loop.
+
+    `terms_of` is `current_terms` with its books and plans: it tells an account's terms at an instant.
+    """
+
+    def __init__(self, *, books: Books, terms_of: TermsOf, pepper: bytes, clock: Callable[[], datetime]) -> None:
+        self._books = books
+        self._terms_of = terms_of
+        self._pepper = pepper
+        self._clock = clock
+        self._keys: Remembered[bytes, KeyRecord] = Remembered(REMEMBERED, max_age_ms=MAX_AGE_MS)
+        self._terms: Remembered[str, Terms] = Remembered(REMEMBERED, max_age_ms=MAX_AGE_MS)
+        # Apart, so that a flood of made-up keys cannot push out the real ones.
+        self._unknown: Remembered[bytes, bool] = Remembered(REMEMBERED // 10, max_age_ms=UNKNOWN_FOR_MS)
+        self._key_reads: OnceForAll[bytes, KeyRecord | None] = OnceForAll()
+        self._terms_reads: OnceForAll[str, Terms | None] = OnceForAll()
+        self._generation = 0
+
+    async def find(self, secret: bytes) -> Caller | None:
+        """The caller with this key; None where it is none of ours, unknown, revoked or expired. BooksUnavailable."""
+        if api_key.parse(secret) is None:
+            return None
+        return await self._caller(api_key.digest(secret, self._pepper))
+
+    async def refreshed(self, caller: Caller) -> Caller | None:
+        """The caller as the books see it now, None where the key was revoked or has expired since. BooksUnavailable."""
+        await self.refresh(caller.account_id, newer_than=caller.terms.version)
+        return await self._caller(caller.digest)
+
+    async def refresh(self, account_id: str, *, newer_than: int | None = None) -> Terms | None:
+        """The account's terms, read again unless a version above `newer_than` is known by now. BooksUnavailable."""
+        known = self._terms.fresh(account_id, self._now_ms())
+        if newer_than is not None and known is not None and known.version > newer_than:
+            return known
+        return await self._terms_reads.ask(account_id, lambda: self._read_terms(account_id))
+
+    def forget_all(self) -> None:
+        """Remember nothing: Redis was lost or came back older, so what it must be told is read afresh."""
+        self._generation += 1
+        for memory in (self._keys, self._terms, self._unknown):
+            memory.forget()
+        self._key_reads.begin_anew()
+        self._terms_reads.begin_anew()
+
+    async def _caller(self, digest: bytes) -> Caller | None:
+        now_ms = self._now_ms()
+        key = self._keys.fresh(digest, now_ms) or await self._key(digest, now_ms)
+        for _ in range(_TRIES):
+            if key is None or not key.usable(now_ms):
+                return None
+            terms = self._terms.fresh(key.account_id, now_ms) or await self._terms_known(key.account_id, now_ms)
+            if terms is None:
+                return None
+            if key.terms_version == terms.version:
+                return Caller(key.id, key.account_id, key.project_id, key.products, terms, digest)
+            if key.terms_version < terms.version:
+                key = await self._key_reads.ask(digest, lambda: self._read_key(digest))
+            else:
+                await self.refresh(key.account_id, newer_than=terms.version)
+        raise BooksUnavailable("an account's terms change faster than they can be read")
+
+    async def _key(self, digest: bytes, now_ms: int) -> KeyRecord | None:
+        if self._unknown.fresh(digest, now_ms):
+            return None
+        reading = self._key_reads.ask(digest, lambda: self._read_key(digest))
+        if (old := self._keys.whatever_age(digest)) is None:
+            return await reading
+        try:
+            return await asyncio.wait_for(reading, PATIENCE_S)
+        except (BooksUnavailable, TimeoutError):
+            self._keys.make_do(digest, now_ms, for_ms=MAKE_DO_MS)
+            return old
+
+    async def _terms_known(self, account_id: str, now_ms: int) -> Terms | None:
+        reading = self._terms_reads.ask(account_id, lambda: self._read_terms(account_id))
+        if (old := self._terms.whatever_age(account_id)) is None:
+            return await reading
+        try:
+            return await asyncio.wait_for(reading, PATIENCE_S)
+        except (BooksUnavailable, TimeoutError):
+            self._terms.make_do(account_id, now_ms, for_ms=MAKE_DO_MS)
+            return old
+
+    async def _read_key(self, digest: bytes) -> KeyRecord | None:
+        generation, now_ms = self._generation, self._now_ms()
+        async with self._books.read() as conn:
+            record = await keys.find(conn, digest)
+        if generation == self._generation:
+            if record is None:
+                self._unknown.keep(digest, value=True, read_ms=now_ms)
+            else:
+                self._keys.keep(digest, record, now_ms)
+        return record
+
+    async def _read_terms(self, account_id: str) -> Terms | None:
+        generation, now = self._generation, self._clock()
+        terms = await self._terms_of(account_id, now)
+        if generation == self._generation and terms is not None:
+            known = self._terms.whatever_age(account_id)
+            # Of two reads under way the older may be the last to arrive.
+            if known is None or known.version <= terms.version:
+                self._terms.keep(account_id, terms, epoch_ms(now))
+        return terms
+
+    def _now_ms(self) -> int:
+        return epoch_ms(self._clock())

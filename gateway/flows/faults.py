@@ -1,0 +1,14 @@
+"""What an operator or a caller asked for that cannot be done. Each message says what is wrong and what would work."""
+
+
+class CallerFault(Exception):
+    """The one who asks must ask for something else: an exit code 1, a 4xx."""
+
+
+class NoSuchThing(CallerFault):
+    """An id or a name that the books do not know: a 404."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(f"there is no {kind} {name!r}")
+        self.kind = kind
+        self.name = name
