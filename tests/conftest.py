@@ -1,6 +1,10 @@
-"""Real stores for every test that asks: one Valkey and one PostgreSQL per session, started when first asked for."""
+"""Real stores for every test that asks: one Valkey and one PostgreSQL per session, started when first asked for.
+
+What only some tests need is imported by their fixtures, so that the others start at once.
+"""
 
 import os
+import shutil
 import tempfile
 import time
 import uuid
@@ -62,8 +66,50 @@ async def postgres_url(postgres: Postgres) -> AsyncIterator[str]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def books_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Empty books of either kind, one after the other."""
+    """A place for books that do not exist yet, of either kind, one after the other."""
     if request.param == "sqlite":
         return f"sqlite+aiosqlite:///{tmp_path / 'books.db'}"
     url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
+@pytest.fixture(scope="session")
+async def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with every migration done and nothing booked."""
+    from gateway.books.books import Books
+
+    path = tmp_path_factory.mktemp("books") / "template.db"
+    books = await Books.open(f"sqlite+aiosqlite:///{path}")
+    await books.close()
+    return path
+
+
+@pytest.fixture(scope="session")
+async def postgres_template(postgres: Postgres) -> str:
+    """A database with every migration done and nothing booked."""
+    from gateway.books.books import Books
+
+    books = await Books.open(await postgres.create("template"))
+    await books.close()
+    return "template"
+
+
+@pytest.fixture
+async def postgres_copy_url(postgres: Postgres, postgres_template: str) -> AsyncIterator[str]:
+    """A migrated database of its own."""
+    name = f"test_{uuid.uuid4().hex}"
+    yield await postgres.create(name, template=postgres_template)
+    await postgres.drop(name)
+
+
+@pytest.fixture
+def sqlite_copy_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A migrated file of its own."""
+    return f"sqlite+aiosqlite:///{shutil.copy(sqlite_template, tmp_path / 'books.db')}"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def migrated_books_url(request: pytest.FixtureRequest) -> str:
+    """Books of either kind, one after the other, migrated already: for tests of anything but opening books."""
+    url: str = request.getfixturevalue("sqlite_copy_url" if request.param == "sqlite" else "postgres_copy_url")
     return url

@@ -7,6 +7,7 @@ import redis
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from gateway.books.books import Books
 from tests.postgres import Postgres
 
 
@@ -18,6 +19,15 @@ async def test_books_of_either_kind_answer_sql(books_url: str) -> None:
             assert (await connection.execute(text("SELECT count(*) FROM only_here"))).scalar_one() == 0
     finally:
         await engine.dispose()
+
+
+async def test_migrated_books_are_ready_and_nobody_elses(migrated_books_url: str) -> None:
+    books = await Books.open(migrated_books_url)
+    try:
+        async with books.begin() as connection:
+            assert (await connection.execute(text("SELECT count(*) FROM accounts"))).scalar_one() == 0
+    finally:
+        await books.close()
 
 
 async def test_a_database_can_be_copied_with_what_is_in_it(postgres: Postgres) -> None:

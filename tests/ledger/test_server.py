@@ -1,17 +1,21 @@
 """The embedded server with real processes that come, go and are killed."""
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from gateway.ledger import server as server_module
 from gateway.ledger.file_lock import is_free, try_lock
@@ -59,7 +63,7 @@ def folder() -> Iterator[Path]:
 
 
 def connect(path: Path) -> "redis.Redis":
-    return redis.Redis(unix_socket_path=str(path), decode_responses=True)
+    return redis.Redis(unix_socket_path=str(path), decode_responses=True, retry=Retry(NoBackoff(), 0))
 
 
 def eventually(condition: object, within_s: float = 5.0) -> float:
@@ -131,16 +135,24 @@ def test_when_the_owner_is_killed_a_survivor_takes_over_and_no_acknowledged_writ
     first.says()
     second = User(folder)
     assert second.says() == {"owner": False}
-    with connect(folder / "valkey.sock") as client:
-        for number in range(500):
-            client.rpush("written", number)
+    acknowledged: list[int] = []
+
+    def write_until_it_breaks() -> None:
+        with connect(folder / "valkey.sock") as client, contextlib.suppress(redis.ConnectionError):
+            while True:
+                acknowledged.append(client.rpush("written", len(acknowledged)))
+
+    writer = threading.Thread(target=write_until_it_breaks)
+    writer.start()
+    eventually(lambda: len(acknowledged) >= 500)
     first.kill()
     begun = time.monotonic()
+    writer.join(10)
     assert second.says() == {"owner": True}
     eventually(lambda: probe(folder / "valkey.sock") is Probe.READY and is_alive(folder))
     assert time.monotonic() - begun < 3, "includes the patience of a loaded machine"
     with connect(folder / "valkey.sock") as client:
-        assert client.llen("written") == 500
+        assert 0 <= client.llen("written") - len(acknowledged) <= 1, "the last one may have lost its reply only"
     assert second.leave() == 0
     assert is_free(folder / "server.lock")
 
@@ -217,21 +229,21 @@ async def test_a_server_that_cannot_start_says_why(folder: Path) -> None:
     assert is_free(folder / "owner.lock")
 
 
-async def test_starting_does_not_block_the_event_loop(folder: Path) -> None:
-    longest_s = 0.0
+async def test_the_event_loop_runs_on_while_a_server_starts_and_stops(folder: Path) -> None:
+    turns = 0
 
-    async def tick() -> None:
-        nonlocal longest_s
+    async def count() -> None:
+        nonlocal turns
         while True:
-            begun = time.monotonic()
             await asyncio.sleep(0.001)
-            longest_s = max(longest_s, time.monotonic() - begun)
+            turns += 1
 
-    ticking = asyncio.create_task(tick())
+    counting = asyncio.create_task(count())
     async with EmbeddedValkey(folder):
-        pass
-    ticking.cancel()
-    assert longest_s < 0.1, "starting and stopping take longer than that together"
+        assert turns > 3
+        turns = 0
+    counting.cancel()
+    assert turns > 3
 
 
 def test_without_the_wheel_a_server_on_the_path_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
