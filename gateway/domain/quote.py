@@ -70,9 +70,14 @@ def price_part(card: RateCard, product: str, sent_mode: str | None) -> PricePart
 
 
 def quote(
-    card: RateCard, wanted: tuple[tuple[str, str | None], ...], *, expected_units: int, least_units: int
+    card: RateCard,
+    wanted: tuple[tuple[str, str | None], ...],
+    add_ons: tuple[str, ...] = (),
+    *,
+    expected_units: int,
+    least_units: int,
 ) -> Quote | UnknownMode:
-    """The quote for (product, sent mode) pairs; the first names what the call is booked under.
+    """The quote for (product, sent mode) pairs and the first product's add-ons; the first names what is booked.
 
     Units are whole and at least 1 is expected; `least_units` never exceeds `expected_units`.
     """
@@ -87,5 +92,7 @@ def quote(
             case _:
                 assert_never(part)
     first = parts[0]
+    prices = card.products[first.product].add_ons_millicredits
+    parts.extend(PricePart(first.product, name, prices[name]) for name in add_ons)
     unit = card.products[first.product].unit
     return Quote(first.product, first.mode, unit, expected_units, least_units, tuple(parts), card.version)

@@ -1,0 +1,277 @@
+"""The upstream leg of one admitted call: the answer is streamed, metered, and settled before its end is let go.
+
+The last bytes of a body of known length, and the end of one of unknown length, wait until Redis has acknowledged the
+charge or the job's hold. Decides neither admission nor price. What an end costs is `domain.outcome`'s rule.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from gateway.domain.credits import credits_text
+from gateway.domain.outcome import CallEnd, End, Release, outcome
+from gateway.domain.quote import Quote
+from gateway.edges.proxy.asgi import Headers, Receive, Send
+from gateway.edges.proxy.call import Call
+from gateway.edges.proxy.request_body import RequestBody
+from gateway.flows.settle import Held, NotAcknowledged, Settler
+from gateway.upstream.answer import Upstream, UpstreamAnswer
+from gateway.upstream.faults import UpstreamFault
+from gateway.wire.headers import caller_response_headers
+from gateway.wire.job_reply import read_job_id
+from gateway.wire.meter import Meter, NotRead
+from gateway.wire.route import JobKind, Metered, OnDisconnect, Overrun
+
+# A caller who leaves is noticed at the latest so much later, where the route stops the upstream for it.
+WATCH_AFTER_S: Final = 0.05
+
+
+class ReplyCut(Exception):
+    """The reply was begun and cannot be ended honestly: the connection to the caller must be cut."""
+
+
+class PollSeen(Protocol):
+    """Shown the complete document of a job's poll, before its end is let go."""
+
+    async def __call__(self, document: object) -> None:
+        """Settle the job where the document tells its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """The metered side of a call: its hold and how its end is priced."""
+
+    held: Held
+    quote: Quote
+    metered: Metered
+    kind: JobKind | None
+    available_millicredits: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """What is sent upstream."""
+
+    upstream: Upstream
+    method: bytes
+    target: bytes
+    headers: Headers
+    body: bytes | AsyncIterator[bytes] | None
+
+
+class Exchange:
+    """Runs one upstream leg. `charge` None: the call is free."""
+
+    __slots__ = (
+        "_body",
+        "_call",
+        "_charge",
+        "_gone",
+        "_meter",
+        "_own_headers",
+        "_poll_seen",
+        "_receive",
+        "_send",
+        "_settled",
+        "_settler",
+        "_watch",
+        "_watching",
+        "started",
+    )
+
+    def __init__(
+        self,
+        call: Call,
+        settler: Settler,
+        *,
+        charge: Charge | None,
+        own_headers: Headers,
+        poll_seen: PollSeen | None,
+        body: RequestBody,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self._call = call
+        self._settler = settler
+        self._charge = charge
+        self._own_headers = own_headers
+        self._poll_seen = poll_seen
+        self._body = body
+        self._receive = receive
+        self._send = send
+        self._settled = False
+        self._gone = False
+        self._watch: asyncio.TimerHandle | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._meter = Meter() if poll_seen is not None or (charge is not None and charge.kind is not None) else None
+        self.started = False
+
+    async def run(self, request: UpstreamRequest) -> None:
+        """Sends the request, passes the answer on. UpstreamFault, NotAcknowledged and what the body raises where
+        nothing has been sent to the caller yet; ReplyCut where something has.
+        """
+        running = asyncio.current_task()
+        assert running is not None, "an exchange runs in a task"  # noqa: S101
+        if self._charge is None or self._charge.metered.on_disconnect is not OnDisconnect.FOLLOW:
+            self._watch = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._watch_caller, running)
+        try:
+            await self._run(request)
+        except asyncio.CancelledError:
+            if not self._gone:
+                await self._end(End.BROKEN)
+                raise
+            running.uncancel()
+            await self._end(End.STOPPED)
+        finally:
+            if self._watch is not None:
+                self._watch.cancel()
+            if self._watching is not None:
+                self._watching.cancel()
+
+    async def abandon(self) -> None:
+        """Ends the call before anything was sent upstream."""
+        await self._end(End.UNREACHED)
+
+    async def _run(self, request: UpstreamRequest) -> None:
+        try:
+            answer = await request.upstream.send(request.method, request.target, request.headers, request.body)
+        except Exception:
+            await self._end(End.UNREACHED)
+            raise
+        try:
+            self._call.status = answer.status
+            if self._meter is not None:
+                self._meter.on_start(answer.status, answer.headers)
+            if answer.complete:
+                await self._pass_whole(answer)
+            else:
+                await self._pass_streaming(answer)
+        finally:
+            await answer.close()
+
+    async def _pass_whole(self, answer: UpstreamAnswer) -> None:
+        """An answer that is here already: settled first, so that its head can tell what it cost."""
+        chunks: list[bytes] = []
+        while chunk := await answer.read():
+            chunks.append(chunk)
+        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        if self._meter is not None:
+            self._meter.on_body(body)
+            self._meter.finish()
+        await self._end(End.COMPLETE)
+        await self._start(answer)
+        await self._send({"type": "http.response.body", "body": body, "more_body": False})
+
+    async def _pass_streaming(self, answer: UpstreamAnswer) -> None:
+        await self._start(answer)
+        meter, left_bytes = self._meter, answer.content_length
+        try:
+            while chunk := await answer.read():
+                if meter is not None:
+                    meter.on_body(chunk)
+                if left_bytes is not None:
+                    left_bytes -= len(chunk)
+                if answer.complete or left_bytes == 0:
+                    await self._finish(chunk)
+                    return
+                await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+        except UpstreamFault as fault:
+            await self._end(End.BROKEN)
+            raise ReplyCut from fault
+        await self._finish(b"")
+
+    async def _finish(self, last: bytes) -> None:
+        """Settles, and only then lets the end of the reply go."""
+        if self._meter is not None:
+            self._meter.finish()
+        try:
+            await self._end(End.COMPLETE)
+        except NotAcknowledged as error:
+            raise ReplyCut from error
+        await self._send({"type": "http.response.body", "body": last, "more_body": False})
+
+    async def _start(self, answer: UpstreamAnswer) -> None:
+        headers = caller_response_headers(answer.headers, self._own_headers, status=answer.status)
+        headers += self._credit_headers(answer.status)
+        self.started = True
+        await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
+
+    def _credit_headers(self, status: int) -> Headers:
+        """X-Credits-*: the charge where it is known, else the hold where one is still open."""
+        charge, call = self._charge, self._call
+        if charge is None:
+            return []
+        available, held = charge.available_millicredits, charge.held.held_millicredits
+        fields: Headers = []
+        if call.charged_millicredits is not None:
+            available += held - call.charged_millicredits
+            fields.append((b"x-credits-charged", credits_text(call.charged_millicredits).encode()))
+        elif charge.kind is None and charge.quote.exact and status // 100 in charge.metered.charged_classes:
+            fields.append((b"x-credits-charged", credits_text(held).encode()))
+        elif status // 100 in charge.metered.charged_classes:
+            fields.append((b"x-credits-held", credits_text(held).encode()))
+        else:
+            available += held
+        fields.append((b"x-credits-remaining", credits_text(max(0, available)).encode()))
+        return fields
+
+    async def _end(self, end: End) -> None:
+        """Settles the call's hold, or shows a poll's document, once. NotAcknowledged where Redis stays silent."""
+        if self._settled:
+            return
+        self._settled = True
+        self._call.end = end
+        charge = self._charge
+        if charge is None:
+            if self._poll_seen is not None and end is End.COMPLETE and self._meter is not None:
+                document = self._meter.json()
+                if not isinstance(document, NotRead) and self._meter.succeeded:
+                    await self._poll_seen(document)
+            return
+        decided = outcome(self._call_end(charge, end))
+        cap = charge.metered.overrun is Overrun.CAP
+        try:
+            settled = await self._settler.settle(charge.held, decided, cap=cap, kind=charge.kind)
+        except NotAcknowledged:
+            if isinstance(decided, Release):
+                return  # nothing is owed to Redis before the caller may hear of an error
+            raise
+        if settled is None:
+            self._call.end = "job"
+        else:
+            self._call.charged_millicredits = settled.captured_millicredits
+
+    def _call_end(self, charge: Charge, end: End) -> CallEnd:
+        job_id = None
+        if charge.kind is not None and self._meter is not None and end is not End.UNREACHED:
+            if end is not End.COMPLETE:
+                self._meter.finish()  # a reply that was cut may still have named its job
+            document = self._meter.json()
+            if not isinstance(document, NotRead):
+                job_id = read_job_id(document, charge.kind)
+        exact = charge.quote.exact
+        return CallEnd(
+            end=end,
+            status=self._call.status,
+            charged=self._call.status // 100 in charge.metered.charged_classes,
+            starts_job=charge.kind is not None,
+            job_id=job_id,
+            exact_cost_millicredits=charge.quote.expected_millicredits if exact else None,
+            exact_units=charge.quote.expected_units if exact else None,
+            stopped_is_free=charge.metered.on_disconnect is OnDisconnect.FREE,
+        )
+
+    def _watch_caller(self, running: asyncio.Task[object]) -> None:
+        """Begins to listen for the caller's leaving; while a request body is under way, reading it tells that."""
+        if not self._body.ended:
+            loop = asyncio.get_running_loop()
+            self._watch = loop.call_later(WATCH_AFTER_S, self._watch_caller, running)
+            return
+        self._watching = asyncio.create_task(self._until_gone(running))
+
+    async def _until_gone(self, running: asyncio.Task[object]) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        running.cancel()

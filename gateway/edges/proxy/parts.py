@@ -1,0 +1,58 @@
+"""What the proxy works with: the upstreams, the offer of one catalog, and the flows. Handed in by the wiring."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gateway.domain.rate_card import RateCard
+from gateway.edges.proxy.call import Record
+from gateway.edges.proxy.priced_request import route_needs
+from gateway.edges.proxy.request_body import Spool
+from gateway.flows.admit import Admission
+from gateway.flows.authenticate import Directory
+from gateway.flows.follow_job import Follower
+from gateway.flows.live_holds import LiveHolds
+from gateway.flows.settle import Settler
+from gateway.upstream.answer import Upstream
+from gateway.wire.price import PriceList
+from gateway.wire.route import JobKind, RouteTable
+from gateway.wire.values import Needs
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """An upstream as the proxy uses it: its client, its own credential, whether it keeps accounts apart."""
+
+    upstream: Upstream
+    credential: tuple[bytes, bytes] | None
+    isolates: bool
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What the proxy serves: routes, prices and job kinds of one catalog, replaced as a whole by a reload."""
+
+    routes: RouteTable
+    rate_card: RateCard
+    job_kinds: Mapping[str, JobKind]
+    prices: PriceList = field(init=False)
+    needs: Mapping[str, Needs] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prices", PriceList(self.rate_card))
+        object.__setattr__(self, "needs", {route.name: route_needs(route) for route in self.routes.routes})
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything the proxy uses. `offer` gives the catalog in force at this moment."""
+
+    offer: Callable[[], Offer]
+    targets: Mapping[str, Target]
+    directory: Directory
+    admission: Admission
+    settler: Settler
+    live: LiveHolds
+    follower: Follower
+    spool: Spool
+    record: Record
+    upgrade_url: str

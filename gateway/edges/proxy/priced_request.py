@@ -1,0 +1,154 @@
+"""What the proxy must know of a request before it may be admitted: who owns what it names, and what it will cost.
+
+Reads as much of the body as that needs and no more. What is still to come is checked while it streams: an owner or a
+repeated field behind the file stops the upstream call before the upstream has seen its end.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from gateway.domain.quote import Quote, UnknownMode
+from gateway.edges.proxy.asgi import Headers
+from gateway.edges.proxy.request_body import RequestBody
+from gateway.flows.authenticate import Caller
+from gateway.wire.multipart import FormReader, form_reader
+from gateway.wire.price import PriceList
+from gateway.wire.request_head import RequestHead
+from gateway.wire.route import Route
+from gateway.wire.unreadable import Unreadable
+from gateway.wire.values import ORGANIZATION_ID, OWNER_NAMES, PROJECT_ID, Needs, RequestValues, needs, wheres
+
+# A body up to this size is read whole where its owners must be looked at.
+SMALL_BODY_BYTES = 1_048_576
+
+
+class ForeignOwner(Exception):
+    """The request names a project or an organization that is not the key's own."""
+
+
+class UnreadableForm(Exception):
+    """The form turned out, on its way to the upstream, to be readable in two ways."""
+
+    def __init__(self, fault: Unreadable) -> None:
+        super().__init__(fault.message)
+        self.fault = fault
+
+
+@dataclass(frozen=True, slots=True)
+class Readable:
+    """A request that may be admitted. `quote` None: it is free. `body` is what to send upstream."""
+
+    quote: Quote | None
+    body: bytes | AsyncIterator[bytes] | None
+
+
+def route_needs(route: Route) -> Needs:
+    """What a route needs of a body; made once per route of a catalog."""
+    return needs(() if route.metered is None else wheres(route.metered))
+
+
+async def read(
+    route: Route,
+    wanted: Needs,
+    head: RequestHead,
+    *,
+    headers: Headers,
+    query: bytes,
+    body: RequestBody,
+    caller: Caller,
+    prices: PriceList,
+) -> Readable | UnknownMode | Unreadable:
+    """The request, priced. ForeignOwner, CallerGone, BodyTooLarge, SpoolFull."""
+    whole: bytes | None = None
+    form: FormReader | None = None
+    if head.has_body:
+        if wanted.body and head.content_encoded:
+            return Unreadable(("header", "content-encoding"), "this route's body must be sent without content coding")
+        if wanted.form or (not wanted.json and _is_form(head.content_type)):
+            reader = form_reader(head.content_type, wanted.form, also=OWNER_NAMES)
+            if isinstance(reader, Unreadable):
+                return reader
+            form = reader
+            if wanted.form:
+                await _read_fields(body, form)
+            if form.fault is not None:
+                return form.fault
+        elif wanted.json or (route.max_body_bytes <= SMALL_BODY_BYTES and not head.content_encoded):
+            whole = await body.whole()
+    elif wanted.json:
+        return Unreadable(("body",), "is missing")
+    shown = whole if whole and (wanted.json or _is_json(head.content_type)) else None
+    values = RequestValues(
+        wanted, headers=headers, query=query, body=shown, fields=None if form is None else form.fields
+    )
+    if (unreadable := check_owners(values, caller)) is not None:
+        return unreadable
+    quote: Quote | None = None
+    if route.metered is not None:
+        priced = prices.price(route.metered, values)
+        if not isinstance(priced, Quote):
+            return priced
+        quote = priced
+    if whole is not None:
+        return Readable(quote, whole)
+    if not head.has_body:
+        return Readable(quote, None)
+    return Readable(quote, aiter(body) if form is None else _watched(body, form, caller))
+
+
+async def _read_fields(body: RequestBody, form: FormReader) -> None:
+    """Reads ahead until the wanted fields are known."""
+    while not form.known:
+        chunk = await body.read_ahead()
+        if not chunk:
+            form.finish()
+            return
+        form.feed(chunk)
+
+
+async def _watched(body: RequestBody, form: FormReader, caller: Caller) -> AsyncIterator[bytes]:
+    """The form on its way to the upstream; what was read ahead has been fed already."""
+    skip = body.ahead_bytes
+    async for chunk in body:
+        if skip > 0:
+            skip -= len(chunk)
+        else:
+            form.feed(chunk)
+        _stop_if_wrong(form, caller)
+        yield chunk
+    form.finish()
+    _stop_if_wrong(form, caller)
+
+
+def _stop_if_wrong(form: FormReader, caller: Caller) -> None:
+    if form.fault is not None:
+        raise UnreadableForm(form.fault)
+    fields = form.fields
+    if fields.get(PROJECT_ID, caller.project_id) != caller.project_id:
+        raise ForeignOwner
+    if fields.get(ORGANIZATION_ID, caller.account_id) != caller.account_id:
+        raise ForeignOwner
+
+
+def check_owners(values: RequestValues, caller: Caller) -> Unreadable | None:
+    """Every project and organization that is named must be the key's own, else ForeignOwner."""
+    owners = values.owners()
+    if isinstance(owners, Unreadable):
+        return owners
+    projects, organizations = owners
+    if any(project != caller.project_id for project in projects):
+        raise ForeignOwner
+    if any(organization != caller.account_id for organization in organizations):
+        raise ForeignOwner
+    return None
+
+
+def _is_form(content_type: bytes | None) -> bool:
+    kind = (content_type or b"").partition(b";")[0].strip().lower()
+    return kind in {b"multipart/form-data", b"application/x-www-form-urlencoded"}
+
+
+def _is_json(content_type: bytes | None) -> bool:
+    """Also no Content-Type at all, which some frameworks take for JSON."""
+    kind = (content_type or b"application/json").partition(b";")[0].strip().lower()
+    return kind.endswith(b"json")

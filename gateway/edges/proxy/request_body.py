@@ -1,0 +1,136 @@
+"""The caller's body: bounded, read as far as pricing needs it, then passed on from the first byte.
+
+Does not know what is in it. What has been read ahead is kept in memory up to a bound and beyond that in a file of the
+gateway's spool, so that a field behind a large file can be read without holding the file in memory.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Final
+
+from gateway.edges.proxy.asgi import Receive
+
+READ_AHEAD_BYTES: Final = 1_048_576
+REPLAY_BYTES: Final = 262_144
+
+
+class CallerGone(Exception):
+    """The caller left before its request was complete; nothing may be made of the part that came."""
+
+
+class BodyTooLarge(Exception):
+    """The body is larger than its route allows."""
+
+
+class SpoolFull(Exception):
+    """Too many large uploads are being read ahead at this moment."""
+
+
+class Spool:
+    """Disk space for bodies read ahead, shared by all calls of a process and bounded."""
+
+    def __init__(self, directory: Path, max_bytes: int) -> None:
+        self.directory = directory
+        self._free_bytes = max_bytes
+
+    def take(self, size_bytes: int) -> None:
+        """Reserves space. SpoolFull where there is none."""
+        if size_bytes > self._free_bytes:
+            raise SpoolFull
+        self._free_bytes -= size_bytes
+
+    def give_back(self, size_bytes: int) -> None:
+        """Returns space that `take` reserved."""
+        self._free_bytes += size_bytes
+
+    def open(self) -> IO[bytes]:
+        """A new unnamed file. Blocking: call it in a thread."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=self.directory)
+
+
+class RequestBody:
+    """One request's body. Iterating gives what was read ahead, then the rest as it arrives."""
+
+    __slots__ = ("_ahead", "_ahead_bytes", "_file", "_file_bytes", "_left_bytes", "_receive", "_spool", "ended")
+
+    def __init__(self, receive: Receive, *, max_bytes: int, spool: Spool, empty: bool) -> None:
+        self._receive = receive
+        self._spool = spool
+        self._left_bytes = max_bytes
+        self._ahead: list[bytes] = []
+        self._ahead_bytes = 0
+        self._file: IO[bytes] | None = None
+        self._file_bytes = 0
+        self.ended = empty
+
+    async def _next(self) -> bytes:
+        """The next chunk from the caller, b"" at the end. CallerGone, BodyTooLarge."""
+        while not self.ended:
+            message = await self._receive()
+            # A disconnect may be the first thing we are told: it is never the end of a body.
+            if message["type"] != "http.request":
+                raise CallerGone
+            chunk: bytes = message.get("body", b"")
+            self._left_bytes -= len(chunk)
+            if self._left_bytes < 0:
+                raise BodyTooLarge
+            if not message.get("more_body", False):
+                self.ended = True
+            if chunk:
+                return chunk
+        return b""
+
+    async def whole(self) -> bytes:
+        """All of the body; for routes whose bodies are small by their own limit."""
+        while chunk := await self._next():
+            self._ahead.append(chunk)
+            self._ahead_bytes += len(chunk)
+        if len(self._ahead) > 1:
+            self._ahead = [b"".join(self._ahead)]
+        return self._ahead[0] if self._ahead else b""
+
+    async def read_ahead(self) -> bytes:
+        """The next chunk, kept to be passed on later; b"" at the end. SpoolFull besides."""
+        chunk = await self._next()
+        if not chunk:
+            return b""
+        if self._file is None and self._ahead_bytes + len(chunk) <= READ_AHEAD_BYTES:
+            self._ahead.append(chunk)
+            self._ahead_bytes += len(chunk)
+            return chunk
+        self._spool.take(len(chunk))
+        self._file_bytes += len(chunk)
+        if self._file is None:
+            self._file = await asyncio.to_thread(self._spool.open)
+        await asyncio.to_thread(self._file.write, chunk)
+        return chunk
+
+    @property
+    def ahead_bytes(self) -> int:
+        """How much has been read ahead and not been passed on yet."""
+        return self._ahead_bytes + self._file_bytes
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Everything, once, in order. What was read ahead ends on a chunk's end."""
+        ahead, self._ahead = self._ahead, []
+        for chunk in ahead:
+            yield chunk
+        if self._file is not None:
+            await asyncio.to_thread(self._file.seek, 0)
+            while chunk := await asyncio.to_thread(self._file.read, REPLAY_BYTES):
+                yield chunk
+        while chunk := await self._next():
+            yield chunk
+
+    def close(self) -> None:
+        """Gives the spool's space back; closing an unnamed file frees it at once."""
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
+            self._spool.give_back(self._file_bytes)
+            self._file_bytes = 0

@@ -1,0 +1,189 @@
+"""Settling holds: the one place that turns an outcome into a capture, a release or a job's hold.
+
+A settlement that was begun is carried through: a cancelled task or an unreachable store moves it to the background,
+where it is repeated (every ledger verb is idempotent by hold id) until Redis has acknowledged it or the hold has
+long expired. It never decides what a call costs: `domain.outcome` and `domain.job` do.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import Final, TypeVar
+
+import structlog
+
+from gateway.books.books import Books
+from gateway.books.usage import has_settled
+from gateway.domain.outcome import Attach, Capture, Outcome, Release
+from gateway.domain.usage import CallFacts, Settlement
+from gateway.flows.live_holds import LiveHolds
+from gateway.ledger.answers import Settled
+from gateway.ledger.faults import StoreUnavailable
+from gateway.ledger.ledger import Ledger
+from gateway.wire.call_facts import facts_json, settlement_json
+from gateway.wire.route import JobKind
+
+ACKNOWLEDGE_WITHIN_S: Final = 5.0
+PAUSES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
+LAST_PAUSE_S: Final = 2.0
+# Ten minutes of repeats: ten times the life of a call's hold, after which `reconcile` is the one to tell.
+REPEATS: Final = 300
+FIRST_LOOK_MS: Final = 1_000
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+
+class NotAcknowledged(Exception):
+    """Redis did not acknowledge a settlement in time. It goes on in the background; the reply may not be completed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An admitted call's hold, with what is needed to settle it though Redis lost it."""
+
+    hold_id: str
+    account_id: str
+    held_millicredits: int
+    period_start_ms: int
+    facts: CallFacts
+
+
+class Settler:
+    """Settles the holds of this process. `close` waits for settlements still under way."""
+
+    def __init__(
+        self, ledger: Ledger, books: Books, live: LiveHolds, rebuild: Callable[[str], Awaitable[None]]
+    ) -> None:
+        self._ledger = ledger
+        self._books = books
+        self._live = live
+        self._rebuild = rebuild
+        self._under_way: set[asyncio.Task[object]] = set()
+
+    async def settle(self, held: Held, outcome: Outcome, *, cap: bool, kind: JobKind | None) -> Settled | None:
+        """Does what was decided. None where the hold became a job's. NotAcknowledged where Redis stays silent."""
+        match outcome:
+            case Capture():
+                return await self._carried_through(lambda: self.capture(held, outcome, cap=cap), held.hold_id)
+            case Release():
+                return await self._carried_through(lambda: self.release(held, outcome), held.hold_id)
+            case Attach():
+                assert kind is not None, "only a route that starts a job attaches one"  # noqa: S101
+                await self._carried_through(lambda: self._attach(held, outcome, kind), held.hold_id)
+                return None
+
+    async def settle_job(self, hold_id: str, account_id: str, outcome: Capture | Release, *, cap: bool = False) -> None:
+        """Settles a job's hold, whoever has seen its end. What the ledger does not know any more is settled already."""
+        if isinstance(outcome, Release):
+            settlement = settlement_json(Settlement(None, outcome.reason))
+            await self._carried_through(
+                lambda: self._ledger.release(hold_id, account_id, settlement=settlement), hold_id
+            )
+            return
+        settlement = settlement_json(Settlement(outcome.units, outcome.evidence))
+        await self._carried_through(
+            lambda: self._ledger.capture(
+                hold_id, account_id, cost_millicredits=outcome.cost_millicredits, cap=cap, settlement=settlement
+            ),
+            hold_id,
+        )
+
+    async def capture(self, held: Held, capture: Capture, *, cap: bool) -> Settled:
+        """Takes the cost once. A hold that Redis no longer knows is taken as a direct debit unless it is booked."""
+        settlement = settlement_json(Settlement(capture.units, capture.evidence))
+        settled = await self._ledger.capture(
+            held.hold_id,
+            held.account_id,
+            cost_millicredits=capture.cost_millicredits,
+            cap=cap,
+            settlement=settlement,
+        )
+        if settled.state_before is not None:
+            return settled
+        async with self._books.begin() as connection:
+            if await has_settled(connection, held.hold_id):
+                return settled
+        cost = held.held_millicredits if capture.cost_millicredits is None else capture.cost_millicredits
+        await self._rebuild(held.account_id)
+        return await self._ledger.recover(
+            held.hold_id,
+            held.account_id,
+            period_start_ms=held.period_start_ms,
+            cost_millicredits=min(cost, held.held_millicredits) if cap else cost,
+            facts=facts_json(held.facts),
+            settlement=settlement,
+        )
+
+    async def release(self, held: Held, release: Release) -> Settled:
+        """Gives the hold back, once."""
+        return await self._ledger.release(
+            held.hold_id, held.account_id, settlement=settlement_json(Settlement(None, release.reason))
+        )
+
+    async def _attach(self, held: Held, attach: Attach, kind: JobKind) -> None:
+        """Makes the hold the job's. Where the hold is gone the job runs all the same: its quote is taken instead."""
+        attached = await self._ledger.attach_job(
+            held.hold_id,
+            held.account_id,
+            upstream=kind.upstream,
+            job_kind=kind.name,
+            job_id=attach.job_id,
+            limit_ms=kind.limit_ms,
+            first_look_ms=FIRST_LOOK_MS,
+        )
+        if not attached:
+            log.warning("a job's hold was gone before the job was known", request_id=held.hold_id, job=attach.job_id)
+            await self.capture(
+                held, Capture(None, None, "the hold was gone before its job was known: the quote"), cap=False
+            )
+
+    async def _carried_through(self, attempt: Callable[[], Awaitable[T]], hold_id: str) -> T:
+        """One attempt on the caller's time; whatever hinders it, the rest in the background."""
+        try:
+            done = await attempt()
+        except StoreUnavailable:
+            task = self._insist(attempt, hold_id)
+            try:
+                return await asyncio.wait_for(asyncio.shield(task), ACKNOWLEDGE_WITHIN_S)
+            except (TimeoutError, StoreUnavailable) as error:
+                raise NotAcknowledged from error
+        except asyncio.CancelledError:
+            self._insist(attempt, hold_id)
+            raise
+        self._live.discard(hold_id)
+        return done
+
+    def _insist(self, attempt: Callable[[], Awaitable[T]], hold_id: str) -> asyncio.Task[T]:
+        task = asyncio.create_task(self._repeat(attempt, hold_id))
+        self._under_way.add(task)
+        task.add_done_callback(self._finished)
+        return task
+
+    def _finished(self, task: asyncio.Task[object]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a settlement was given up", error=repr(error))
+
+    async def _repeat(self, attempt: Callable[[], Awaitable[T]], hold_id: str) -> T:
+        pauses = chain(PAUSES_S, repeat(LAST_PAUSE_S, REPEATS))
+        try:
+            for pause_s in pauses:
+                try:
+                    return await attempt()
+                except StoreUnavailable:
+                    await asyncio.sleep(pause_s)
+            return await attempt()
+        finally:
+            self._live.discard(hold_id)
+
+    def abandon(self, hold_id: str, account_id: str) -> None:
+        """Gives back, in the background, a hold that may or may not have been made: its admission was not answered."""
+        settlement = settlement_json(Settlement(None, "the admission was not answered in time"))
+        self._insist(lambda: self._ledger.release(hold_id, account_id, settlement=settlement), hold_id)
+
+    async def close(self, within_s: float) -> None:
+        """Lets what is under way finish, at most so long; what does not is settled by expiry."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=within_s)
