@@ -55,6 +55,6 @@ def rate(value: object) -> tuple[int, int]:
 def cents(value: Decimal) -> int:
     """Dollars in whole cents, from 0."""
     exact = value * 100
-    if exact != int(exact) or not 0 <= exact <= MAX_CENTS:
+    if not 0 <= exact <= MAX_CENTS or exact != int(exact):
         raise ValueError(f"{value} dollars are not whole cents")
     return int(exact)

@@ -9,7 +9,8 @@ from datetime import date
 class ProductRates:
     """The prices of one product: credits per unit by mode.
 
-    `add_ons` are further prices per unit; `aliases` are other spellings of a mode (`FAST` for `fast`).
+    `add_ons` are further prices per unit; `aliases` are other spellings of a mode (`FAST` for `fast`); `units` are the
+    modes that count something else than `unit`.
     """
 
     product: str
@@ -18,6 +19,7 @@ class ProductRates:
     default_mode: str | None = None
     add_ons_millicredits: Mapping[str, int] = field(default_factory=dict)
     aliases: Mapping[str, str] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def mode(self, sent: str | None) -> str | None:
         """The mode a caller means: the default where none was sent, None where it is not on the card."""
@@ -25,6 +27,10 @@ class ProductRates:
             return self.default_mode
         known = self.aliases.get(sent, sent)
         return known if known in self.rates_millicredits else None
+
+    def unit_of(self, mode: str) -> str:
+        """What the price of a mode on the card counts."""
+        return self.units.get(mode, self.unit)
 
 
 @dataclass(frozen=True, slots=True)

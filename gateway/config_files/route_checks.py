@@ -1,0 +1,104 @@
+"""Checks of routes.yaml by itself: what only a look at a whole entry, or at two routes, can tell."""
+
+import re
+from typing import Final
+
+from gateway.config_files.routes_file import JobKindShape, RoutesFile, RouteShape, WhereShape
+from gateway.config_files.yaml_source import ValuePath, YamlSource
+from gateway.wire.route import bad_path, bad_pattern, pattern_parameters
+
+_KEY: Final = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (\S+)")
+_PLACEHOLDER: Final = re.compile(r"\{([^}]*)\}")
+_ONLY_WITH_PRODUCT: Final = (
+    "mode",
+    "saved_configuration",
+    "units",
+    "also",
+    "add_ons",
+    "starts_job",
+    "charged",
+    "on_disconnect",
+    "overrun",
+)
+
+
+def check_routes(file: RoutesFile, source: YamlSource) -> None:
+    """Patterns, overlaps, and settings that contradict each other."""
+    for name, kind in file.job_kinds.items():
+        _check_job_kind(("job_kinds", name), kind, source)
+    seen: dict[tuple[str, str], str] = {}
+    for key, route in file.routes.items():
+        here = ("routes", key)
+        found = _KEY.fullmatch(key)
+        bad = bad_pattern(found.group(2)) if found else "must be a method and a path, such as POST /api/v2/parse"
+        if found is None or bad is not None:
+            source.report(here, str(bad), at_key=True)
+        else:
+            shape = (found.group(1), _PLACEHOLDER.sub(lambda name: "{...}" if "..." in name.group() else "{}", key))
+            if shape in seen:
+                line = source.line(("routes", seen[shape]))
+                source.report(here, f"matches the same calls as '{seen[shape]}' on line {line}", at_key=True)
+            seen.setdefault(shape, key)
+            if route.job is not None and route.job.parameter not in pattern_parameters(found.group(2)):
+                sentence = f"the path has no parameter '{{{route.job.parameter}}}' for the job's id"
+                source.report((*here, "job"), sentence)
+        _check_metering(here, route, source)
+
+
+def _check_metering(here: ValuePath, route: RouteShape, source: YamlSource) -> None:
+    if route.product is None:
+        for setting in _ONLY_WITH_PRODUCT:
+            if setting in route.model_fields_set:
+                source.report((*here, setting), "has no meaning without a product", at_key=True)
+    else:
+        for setting in ("mode", "units"):
+            if getattr(route, setting) is None:
+                source.report((*here, setting), f"is missing: the route costs credits of {route.product}", at_key=True)
+        if route.job is not None:
+            source.report((*here, "job"), "a route about a running job is free: it takes no product", at_key=True)
+    if route.units is not None and route.units.at_least > route.units.expected:
+        source.report((*here, "units", "at_least"), f"must be at most what is expected, {route.units.expected}")
+    places: dict[ValuePath, WhereShape | None] = {
+        ("mode",): route.mode,
+        ("saved_configuration",): route.saved_configuration,
+        **{("add_ons", name): condition for name, condition in route.add_ons.items()},
+    }
+    for at, part in enumerate(route.also):
+        places |= {
+            ("also", at, "mode"): part.mode,
+            ("also", at, "unless"): part.unless,
+            ("also", at, "saved_configuration"): part.saved_configuration,
+        }
+    for path, where in places.items():
+        if where is not None and len(given := _given(where)) != 1 and given != {"json_", "form"}:
+            sentence = (
+                "must name one place: json, form, header, query or fixed (or form and json: JSON in a form field)"
+            )
+            source.report((*here, *path), sentence, at_key=True)
+
+
+def _given(where: WhereShape) -> set[str]:
+    return {name for name in WhereShape.model_fields if getattr(where, name) is not None}
+
+
+def _check_job_kind(here: ValuePath, kind: JobKindShape, source: YamlSource) -> None:
+    both = {status.upper() for status in kind.charged} & {status.upper() for status in kind.free}
+    for status in sorted(both):
+        source.report((*here, "free"), f"'{status}' is charged too")
+    _check_path((*here, "poll"), kind.poll, source)
+    for at, cost in enumerate(kind.cost):
+        place = (*here, "cost", at)
+        if (cost.credits is None) == (cost.units is None):
+            source.report(place, "must say either credits or units: where the number is found")
+        if cost.get is not None:
+            _check_path((*place, "get"), cost.get, source)
+
+
+def _check_path(path: ValuePath, template: str, source: YamlSource) -> None:
+    placeholders = set(_PLACEHOLDER.findall(template))
+    if "job_id" not in placeholders:
+        source.report(path, "must hold {job_id}")
+    for unknown in sorted(placeholders - {"job_id", "account_id"}):
+        source.report(path, f"holds {{{unknown}}}; only {{job_id}} and {{account_id}} are known")
+    if bad := bad_path(_PLACEHOLDER.sub("x", template).partition("?")[0].encode()):
+        source.report(path, bad.reason)

@@ -1,0 +1,262 @@
+"""routes.yaml: its shape, and the routes and job kinds made from it.
+
+What a shape cannot say is checked in `route_checks`, what needs the other files in `cross_checks`.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from gateway.config_files.shape import (
+    Bytes,
+    DurationMs,
+    Flag,
+    JsonPointer,
+    Name,
+    OptionalText,
+    Shape,
+    Text,
+    Whole,
+)
+from gateway.wire.route import (
+    AddOn,
+    Condition,
+    CostSource,
+    Delivery,
+    ExtraPart,
+    JobKind,
+    JobRef,
+    JobUse,
+    Metered,
+    OnDisconnect,
+    Overrun,
+    ReplyCondition,
+    Route,
+    Source,
+    Units,
+    Where,
+)
+
+DEFAULT_MAX_BODY_BYTES: Final = 2**20
+MAX_UNITS: Final = 1_000_000
+NO_LIMIT: Final = "none"
+
+
+class WhereShape(Shape):
+    """Where a value of the request is found: one of these, or `form` and `json` for JSON inside a form field."""
+
+    json_: Annotated[JsonPointer | None, Field(alias="json")] = None
+    """A JSON pointer into the body."""
+    form: OptionalText = None
+    """A form field."""
+    header: OptionalText = None
+    query: OptionalText = None
+    fixed: OptionalText = None
+    """The same for every call."""
+
+
+class ConditionShape(WhereShape):
+    """A value of the request that begins with a text."""
+
+    starts_with: Text
+
+
+class ReplyConditionShape(Shape):
+    """A value of the poll's reply that begins with a text."""
+
+    json_: Annotated[JsonPointer, Field(alias="json")]
+    starts_with: Text
+
+
+class UnitsShape(Shape):
+    """How many units a call is expected and at least to use; equal numbers make its quote exact."""
+
+    expected: Annotated[Whole, Field(ge=1, le=MAX_UNITS)]
+    at_least: Annotated[Whole, Field(ge=0, le=MAX_UNITS)] = 1
+
+
+class ExtraPartShape(Shape):
+    """A further price per unit, from another product of the rate card."""
+
+    product: Text
+    mode: WhereShape
+    """The call's own mode is taken where none is sent here."""
+    unless: ConditionShape | None = None
+    unless_modes: tuple[Text, ...] = ()
+    saved_configuration: WhereShape | None = None
+
+
+class JobRefShape(Shape):
+    """The job that a route is about."""
+
+    kind: Text
+    use: JobUse
+    parameter: Text = "job_id"
+
+
+class RouteShape(Shape):
+    """One route. With a `product` it consumes credits, without it is free."""
+
+    upstream: Text
+    limit: Text = "requests"
+    """The named rate limit that counts it; `none`: not limited."""
+    max_body: Annotated[Bytes, Field(ge=0)] = DEFAULT_MAX_BODY_BYTES
+    resource: Flag | None = None
+    """Names a thing of the upstream that accounts must be kept apart on; true for free routes without a job."""
+    job: JobRefShape | None = None
+    product: OptionalText = None
+    mode: WhereShape | None = None
+    saved_configuration: WhereShape | None = None
+    """Where a saved configuration is named that may decide the mode: the dearest is quoted where no mode is sent."""
+    units: UnitsShape | None = None
+    also: tuple[ExtraPartShape, ...] = ()
+    """Further prices per unit."""
+    add_ons: Mapping[Text, ConditionShape] = Field(default_factory=dict)
+    """Add-ons of the product, each with the condition under which a call has it."""
+    starts_job: OptionalText = None
+    charged: tuple[Literal["2xx", "3xx", "4xx", "5xx"], ...] | None = None
+    """Replies that are charged (2xx and 3xx where left out); all others are free."""
+    on_disconnect: OnDisconnect | None = None
+    overrun: Overrun | None = None
+    """What a true cost above the hold does; where left out: `charge` for jobs, else `cap`."""
+
+
+class CostShape(Shape):
+    """One place where a job's cost may be found: in credits, or in units of the quoted price."""
+
+    get: OptionalText = None
+    """A further call; left out: the poll's own reply."""
+    credits: JsonPointer | None = None
+    units: JsonPointer | None = None
+    only_if: ReplyConditionShape | None = None
+    unless: ReplyConditionShape | None = None
+
+
+class JobKindShape(Shape):
+    """How jobs of one kind are followed."""
+
+    upstream: Text
+    id: JsonPointer = ("id",)
+    """In the reply that starts the job."""
+    poll: Text
+    status: JsonPointer
+    charged: Annotated[tuple[Text, ...], Field(min_length=1)]
+    """Final statuses that cost what the job delivered."""
+    free: tuple[Text, ...] = ()
+    """Final statuses that cost nothing."""
+    cost: tuple[CostShape, ...] = ()
+    """Tried in order; nothing found: the quote is charged."""
+    limit: Annotated[DurationMs, Field(ge=1_000, le=7 * 86_400_000)] = 30 * 60_000
+    """How long a job may take."""
+
+
+class RoutesFile(Shape):
+    """Job kinds, and routes by method and path."""
+
+    job_kinds: Mapping[Name, JobKindShape] = Field(default_factory=dict)
+    routes: Annotated[Mapping[Text, RouteShape], Field(min_length=1)]
+
+
+def job_kinds(file: RoutesFile) -> dict[str, JobKind]:
+    """The job kinds of the wire."""
+    return {
+        name: JobKind(
+            name=name,
+            upstream=kind.upstream,
+            id=kind.id,
+            poll_path=kind.poll,
+            status=kind.status,
+            statuses={status.upper(): Delivery.CHARGED for status in kind.charged}
+            | {status.upper(): Delivery.FREE for status in kind.free},
+            costs=tuple(_cost(cost) for cost in kind.cost),
+            limit_ms=kind.limit,
+        )
+        for name, kind in file.job_kinds.items()
+    }
+
+
+def routes(file: RoutesFile) -> tuple[Route, ...]:
+    """The routes of the wire, in the order of the file."""
+    return tuple(_route(key, shape) for key, shape in file.routes.items())
+
+
+def _route(key: str, shape: RouteShape) -> Route:
+    method, _, pattern = key.partition(" ")
+    metered = _metered(shape)
+    is_resource = metered is None and shape.job is None
+    return Route(
+        name=key,
+        method=method,
+        pattern=pattern,
+        upstream=shape.upstream,
+        limit=None if shape.limit == NO_LIMIT else shape.limit,
+        metered=metered,
+        job=None if shape.job is None else JobRef(shape.job.kind, shape.job.use, shape.job.parameter),
+        max_body_bytes=shape.max_body,
+        resource=is_resource if shape.resource is None else shape.resource,
+    )
+
+
+def _metered(shape: RouteShape) -> Metered | None:
+    if shape.product is None or shape.mode is None or shape.units is None:
+        return None
+    overrun = shape.overrun or (Overrun.CHARGE if shape.starts_job else Overrun.CAP)
+    return Metered(
+        product=shape.product,
+        mode=_where(shape.mode),
+        units=Units(shape.units.expected, shape.units.at_least),
+        extra_parts=tuple(_extra_part(part) for part in shape.also),
+        add_ons=tuple(AddOn(name, _condition(when)) for name, when in shape.add_ons.items()),
+        saved=_optional_where(shape.saved_configuration),
+        charged_classes=frozenset({2, 3} if shape.charged is None else (int(one[0]) for one in shape.charged)),
+        starts_job=shape.starts_job,
+        on_disconnect=shape.on_disconnect or OnDisconnect.FOLLOW,
+        overrun=overrun,
+    )
+
+
+def _extra_part(part: ExtraPartShape) -> ExtraPart:
+    return ExtraPart(
+        product=part.product,
+        mode=_where(part.mode),
+        unless=None if part.unless is None else _condition(part.unless),
+        unless_modes=frozenset(part.unless_modes),
+        saved=_optional_where(part.saved_configuration),
+    )
+
+
+def _condition(shape: ConditionShape) -> Condition:
+    return Condition(_where(shape), shape.starts_with)
+
+
+def _reply_condition(shape: ReplyConditionShape | None) -> ReplyCondition | None:
+    return None if shape is None else ReplyCondition(shape.json_, shape.starts_with)
+
+
+def _optional_where(shape: WhereShape | None) -> Where | None:
+    return None if shape is None else _where(shape)
+
+
+def _where(shape: WhereShape) -> Where:
+    if shape.json_ is not None:
+        if shape.form is not None:
+            return Where(Source.FORM_JSON, shape.form, shape.json_)
+        return Where(Source.JSON, pointer=shape.json_)
+    if shape.form is not None:
+        return Where(Source.FORM, shape.form)
+    if shape.header is not None:
+        return Where(Source.HEADER, shape.header)
+    if shape.query is not None:
+        return Where(Source.QUERY, shape.query)
+    return Where(Source.FIXED, value=shape.fixed)
+
+
+def _cost(shape: CostShape) -> CostSource:
+    return CostSource(
+        path=shape.get,
+        credits=shape.credits,
+        units=shape.units,
+        only_if=_reply_condition(shape.only_if),
+        unless=_reply_condition(shape.unless),
+    )

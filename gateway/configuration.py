@@ -1,0 +1,100 @@
+"""The whole configuration: four files and the environment, as settings and a catalog, or as every problem in them.
+
+Opens no store and no socket; what it reads is files. Watching them is `gateway.reload`'s.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel
+
+from gateway.catalog import Catalog
+from gateway.config_files.cross_checks import Known, check_limits, check_names
+from gateway.config_files.judge import judge
+from gateway.config_files.plans_file import PlansFile, check_plans, plans
+from gateway.config_files.problem import ConfigurationInvalid
+from gateway.config_files.rate_card_file import RateCardFile, check_rate_card, rate_card
+from gateway.config_files.route_checks import check_routes
+from gateway.config_files.routes_file import RoutesFile, job_kinds, routes
+from gateway.config_files.yaml_source import YamlSource, read_file
+from gateway.settings import Settings
+from gateway.wire.route import RouteTable
+
+FILES: Final = ("plans", "rate_card", "routes")
+ShapeT = TypeVar("ShapeT", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Configuration:
+    """A configuration without problems. `files` are those it was read from, gateway.yaml first."""
+
+    settings: Settings
+    catalog: Catalog
+    files: tuple[Path, ...]
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None) -> Configuration:
+    """The configuration that `path` (a gateway.yaml) names, with `environ` (the process's own where left out).
+
+    ConfigurationInvalid with every problem of all four files. Problems show files as they would be typed from the
+    current folder, and never the value of a variable.
+    """
+    environment = os.environ if environ is None else environ
+    entry = read_file(path, str(path), environment)
+    settings = judge(Settings, entry)
+    paths = {name: path.parent / _named(entry, name) for name in FILES}
+    sources = {name: read_file(file, str(file), environment) for name, file in paths.items()}
+    plans_file = judge(PlansFile, sources["plans"])
+    card_file = judge(RateCardFile, sources["rate_card"])
+    routes_file = judge(RoutesFile, sources["routes"])
+    if plans_file is not None:
+        check_plans(plans_file, sources["plans"])
+    if card_file is not None:
+        check_rate_card(card_file, sources["rate_card"])
+    if routes_file is not None:
+        known = Known(
+            upstreams=_names(entry, "upstreams"),
+            products=_names(sources["rate_card"], "products"),
+            job_kinds=_names(sources["routes"], "job_kinds") or (),
+        )
+        check_routes(routes_file, sources["routes"])
+        check_names(routes_file, card_file, known, sources["routes"])
+        if plans_file is not None:
+            check_limits(routes_file, plans_file, sources["routes"], sources["plans"])
+    problems = [problem for source in (entry, *sources.values()) for problem in sorted(source.problems)]
+    if problems or settings is None or plans_file is None or card_file is None or routes_file is None:
+        raise ConfigurationInvalid(problems)
+    catalog = Catalog(
+        plans=plans(plans_file),
+        rate_card=rate_card(card_file),
+        routes=RouteTable(routes(routes_file)),
+        job_kinds=job_kinds(routes_file),
+        version=_version([source.value for source in sources.values()]),
+    )
+    placed = settings.model_copy(update={**paths, "data": settings.data.expanduser().absolute()})
+    return Configuration(placed, catalog, (path, *paths.values()))
+
+
+def _named(entry: YamlSource, name: str) -> str:
+    """The file an entry names; the usual name where gateway.yaml is too broken to say."""
+    value = entry.value.get(name) if isinstance(entry.value, dict) else None
+    return value if isinstance(value, str) and value else f"{name}.yaml"
+
+
+def _names(source: YamlSource, key: str) -> tuple[str, ...] | None:
+    """The names below a key, also of entries with problems; None where the file could not be read."""
+    if not isinstance(source.value, dict):
+        return None
+    entries = source.value.get(key)
+    return tuple(entries) if isinstance(entries, dict) else ()
+
+
+def _version(values: list[Any]) -> str:
+    """A short name for what the files say; comments and layout do not change it."""
+    text = json.dumps(values, default=str, sort_keys=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
