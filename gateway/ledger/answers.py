@@ -95,10 +95,7 @@ class PeriodCounters:
     def available_millicredits(self) -> int:
         """What a new hold could still take; below zero after an overrun."""
         return (
-            self.granted_millicredits
-            + self.overage_millicredits
-            - self.captured_millicredits
-            - self.held_millicredits
+            self.granted_millicredits + self.overage_millicredits - self.captured_millicredits - self.held_millicredits
         )
 
 

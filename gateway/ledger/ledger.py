@@ -1,0 +1,407 @@
+"""The ledger: what may be asked of the credits in flight, each question one script and one round trip.
+
+Decides nothing itself: the scripts do, in one step with what they change. It picks keys, packs arguments and reads
+replies. Refusals are values, a Redis that is away raises StoreUnavailable.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import chain, islice
+from typing import Any, Final
+
+from gateway.domain.admission import Admitted, LimitState, RefusalCode, Refused
+from gateway.domain.hold import Ending, HoldState, JobHold
+from gateway.domain.plan import RateLimit
+from gateway.domain.terms import PeriodTerms, Terms
+from gateway.domain.usage import Settlement, UsageEvent
+from gateway.ledger.answers import (
+    AdmitCall,
+    Counters,
+    JobLease,
+    NotProjected,
+    OpenHold,
+    PeriodCounters,
+    Reproject,
+    Settled,
+)
+from gateway.ledger.connection import Argument, Store
+from gateway.ledger.faults import HoldEnded, InvariantBroken, StoreUnavailable
+from gateway.ledger.keys import (
+    SHARDS,
+    account_prefix,
+    acct_key,
+    due_key,
+    follow_key,
+    hold_key,
+    job_key,
+    open_key,
+    outbox_key,
+    period_key,
+    periods_prefix,
+    shard_prefix,
+    window_key,
+)
+from gateway.ledger.reading import account_events
+from gateway.ledger.scripts import Script, load_scripts
+from gateway.ledger.settings_check import settings_problems
+from gateway.wire.call_facts import settlement_json
+
+# Up to this many calls a window keeps the time of each, about 11 bytes; above, of each group of calls / _ENTRIES.
+_EXACT_UP_TO: Final = 4096
+_ENTRIES: Final = 1024
+# An admission that timed out may still be on its way for as long as a connection's buffers live.
+_TOMBSTONE_MS: Final = 600_000
+# A poll asks for its job long after the end; after this it asks the books.
+_JOB_KEY_MS_AFTER_LIMIT: Final = 86_400_000
+_RENEW_BATCH: Final = 100
+# Each turn expires up to a hundred overdue holds of one account.
+_OVERDUE_TURNS: Final = 10
+_NOBODY_SETTLED: Final = settlement_json(Settlement(None, "nobody settled the hold in time"))
+_REFUSALS: Final = {code.value.encode(): code for code in RefusalCode}
+_REPROJECT: Final = {reason.value.encode(): reason for reason in Reproject}
+_STATES: Final = {state.value.encode(): state for state in HoldState}
+_ENDINGS: Final = {ending.value.encode(): ending for ending in Ending}
+
+
+def calls_per_entry(limit: RateLimit) -> int:
+    """1 where a window is exact to the call; above, how many calls share one entry of its list.
+
+    Never too many are admitted; a slot may open late by the time in which that many calls came in.
+    """
+    return 1 if limit.calls <= _EXACT_UP_TO else -(-limit.calls // _ENTRIES)
+
+
+class Ledger:
+    """Credits in flight of all accounts. Any number may share one Redis, in any number of processes."""
+
+    def __init__(self, connection: Store, *, shards: int = SHARDS, scripts: Mapping[str, Script] | None = None) -> None:
+        self._redis = connection
+        self.shards = shards
+        self._scripts = scripts if scripts is not None else load_scripts()
+
+    async def admit(self, call: AdmitCall) -> Admitted | Refused | NotProjected:
+        """May this call start? Holds of the account that nobody settled in time are expired before it is refused.
+
+        Safe to repeat with the same hold id and nonce. HoldEnded where the hold was settled in the meantime.
+        """
+        keys, args = self._admit_request(call)
+        for _ in range(_OVERDUE_TURNS):
+            # A free call leaves nothing that could tell a repeat from a second call.
+            reply = await self._redis.evalsha(self._scripts["admit"], keys, args, repeat=bool(call.facts))
+            word = reply[0]
+            if word == b"admitted":
+                return _admitted(call, reply)
+            if word in _REFUSALS:
+                return _refused(call, _REFUSALS[word], reply)
+            if word in _REPROJECT:
+                return NotProjected(_REPROJECT[word], reply[1], None if reply[2] == -1 else reply[2])
+            if word == b"ended":
+                raise HoldEnded(call.hold_id)
+            if word != b"overdue":
+                raise InvariantBroken(f"admit: {word!r} for {call.hold_id}")
+            await self.expire_account(call.terms.account_id)
+        raise StoreUnavailable("overdue_holds")
+
+    def _admit_request(self, call: AdmitCall) -> tuple[list[str], list[Argument]]:
+        terms, account_id = call.terms, call.terms.account_id
+        prefix = account_prefix(account_id, self.shards)
+        keys = [
+            acct_key(prefix, account_id),
+            hold_key(prefix, call.hold_id),
+            open_key(prefix, account_id),
+            due_key(prefix),
+        ]
+        if call.job is not None:
+            keys.append(job_key(prefix, *call.job))
+        args: list[Argument] = [
+            call.hold_id,
+            account_id,
+            call.nonce,
+            terms.epoch,
+            terms.booked_seq,
+            terms.version,
+            call.quote_millicredits,
+            call.least_millicredits,
+            call.ttl_ms,
+            call.facts,
+            -1 if call.concurrent_calls is None else call.concurrent_calls,
+            len(terms.periods),
+            len(call.plan_limits),
+            0 if call.job is None else 1,
+        ]
+        for period in terms.periods:
+            keys.append(period_key(prefix, account_id, period.start_ms))
+            args += (period.start_ms, period.end_ms)
+        for limit in call.plan_limits:
+            group = calls_per_entry(limit)
+            keys.append(window_key(prefix, account_id, limit.name, group))
+            args += (limit.calls, limit.window_ms * 1000, group)
+        return keys, args
+
+    async def capture(
+        self, hold_id: str, account_id: str, *, cost_millicredits: int | None, cap: bool, settlement: bytes
+    ) -> Settled:
+        """Takes the true cost (None: the amount held; with `cap` at most that) and tells the outbox, once.
+
+        Unknown hold: `state_before` is None and nothing was taken; ask the books, then `recover`.
+        """
+        prefix = account_prefix(account_id, self.shards)
+        cost = "" if cost_millicredits is None else cost_millicredits
+        args: list[Argument] = [hold_id, periods_prefix(prefix, account_id), cost, int(cap), settlement]
+        reply = await self._redis.evalsha(self._scripts["capture"], _settling_keys(prefix, hold_id, account_id), args)
+        return _settled(reply)
+
+    async def recover(
+        self,
+        hold_id: str,
+        account_id: str,
+        *,
+        period_start_ms: int,
+        cost_millicredits: int,
+        facts: bytes,
+        settlement: bytes,
+    ) -> Settled:
+        """Takes the cost of a call whose hold Redis has lost, once, as the ending `recovered`.
+
+        Only for a hold that `capture` did not know and the books have not settled. `facts` is the JSON of CallFacts.
+        """
+        prefix = account_prefix(account_id, self.shards)
+        keys = _settling_keys(prefix, hold_id, account_id)
+        periods = periods_prefix(prefix, account_id)
+        args: list[Argument] = [hold_id, periods, cost_millicredits, period_start_ms, facts, settlement, account_id]
+        reply = await self._redis.evalsha(self._scripts["recover"], keys, args)
+        if reply[0] == b"known":
+            return await self.capture(
+                hold_id, account_id, cost_millicredits=cost_millicredits, cap=False, settlement=settlement
+            )
+        return _settled(reply)
+
+    async def release(self, hold_id: str, account_id: str, *, settlement: bytes) -> Settled:
+        """Gives a hold back. Of an unknown one a tombstone is left, which refuses an admission still on its way."""
+        prefix = account_prefix(account_id, self.shards)
+        args: list[Argument] = [hold_id, periods_prefix(prefix, account_id), settlement, account_id, _TOMBSTONE_MS]
+        reply = await self._redis.evalsha(self._scripts["release"], _settling_keys(prefix, hold_id, account_id), args)
+        return _settled(reply)
+
+    async def attach_job(
+        self,
+        hold_id: str,
+        account_id: str,
+        *,
+        upstream: str,
+        job_kind: str,
+        job_id: str,
+        limit_ms: int,
+        first_look_ms: int,
+    ) -> bool:
+        """Makes the hold the job's, to be followed from `first_look_ms` on and at most for `limit_ms`.
+
+        False where there is no such hold, or it is settled, or another job's.
+        """
+        prefix = account_prefix(account_id, self.shards)
+        settling = _settling_keys(prefix, hold_id, account_id)
+        keys = [*settling[:5], job_key(prefix, upstream, job_id), settling[5]]
+        args: list[Argument] = [hold_id, upstream, job_kind, job_id, limit_ms, first_look_ms]
+        args.append(limit_ms + _JOB_KEY_MS_AFTER_LIMIT)
+        reply = await self._redis.evalsha(self._scripts["attach_job"], keys, args)
+        return bool(reply == b"attached")
+
+    async def look_now(self, hold_id: str, account_id: str) -> bool:
+        """The job is to be looked at next. False where it is not followed any more."""
+        return await self.look_later(hold_id, account_id, in_ms=0)
+
+    async def look_later(self, hold_id: str, account_id: str, *, in_ms: int) -> bool:
+        """Sets when a leased job is looked at again. False where it is not followed any more."""
+        key = follow_key(account_prefix(account_id, self.shards))
+        return bool(await self._redis.evalsha(self._scripts["look"], [key], [hold_id, in_ms]))
+
+    async def lease_jobs(self, shard: int, *, count: int, lease_ms: int) -> list[JobLease]:
+        """Takes up to `count` jobs whose turn it is; they come back after `lease_ms` unless told otherwise."""
+        prefix = shard_prefix(shard)
+        reply = await self._redis.evalsha(
+            self._scripts["lease_jobs"], [follow_key(prefix)], [prefix, count, lease_ms], repeat=False
+        )
+        return [
+            JobLease(
+                hold_id=hold_id.decode(),
+                account_id=account.decode(),
+                facts=facts,
+                job_kind=kind.decode(),
+                job_id=job_id.decode(),
+                upstream=upstream.decode(),
+                attached_at_ms=attached,
+                deadline_ms=deadline,
+                looks=looks,
+            )
+            for hold_id, account, facts, kind, job_id, upstream, attached, deadline, looks in reply
+        ]
+
+    async def renew(self, holds: Iterable[tuple[str, str]], *, ttl_ms: int) -> int:
+        """Moves the deadlines of (account id, hold id) pairs whose calls still run. Returns how many were renewed."""
+        by_prefix: dict[str, list[tuple[str, str]]] = {}
+        for account_id, hold_id in holds:
+            by_prefix.setdefault(account_prefix(account_id, self.shards), []).append((account_id, hold_id))
+        renewed = 0
+        for prefix, pairs in by_prefix.items():
+            rest = iter(pairs)
+            while batch := list(islice(rest, _RENEW_BATCH)):
+                args: list[Argument] = [prefix, ttl_ms, *chain.from_iterable(batch)]
+                renewed += await self._redis.evalsha(self._scripts["renew"], [due_key(prefix)], args)
+        return renewed
+
+    async def expire(self, shard: int, *, limit: int = 100) -> int:
+        """Ends overdue holds of a shard, at most `limit`. Less than that returned: no more are due."""
+        return await self._expire(shard_prefix(shard), due_key(shard_prefix(shard)), limit)
+
+    async def expire_account(self, account_id: str, *, limit: int = 100) -> int:
+        """Ends overdue holds of one account."""
+        prefix = account_prefix(account_id, self.shards)
+        return await self._expire(prefix, open_key(prefix, account_id), limit)
+
+    async def _expire(self, prefix: str, index: str, limit: int) -> int:
+        keys = [index, due_key(prefix), follow_key(prefix), outbox_key(prefix)]
+        return int(await self._redis.evalsha(self._scripts["expire"], keys, [prefix, limit, _NOBODY_SETTLED]))
+
+    async def project(self, terms: Terms) -> bool:
+        """Tells Redis what the books say, if that is newer (or has periods that Redis lacks).
+
+        Never touches what was captured or is held. False for an absent account or another epoch: `load` those.
+        """
+        prefix = account_prefix(terms.account_id, self.shards)
+        args: list[Argument] = [periods_prefix(prefix, terms.account_id), terms.epoch, terms.version]
+        args += (terms.status.value, len(terms.periods), *_period_args(terms.periods))
+        return bool(await self._redis.evalsha(self._scripts["project"], [acct_key(prefix, terms.account_id)], args))
+
+    async def load(
+        self,
+        terms: Terms,
+        captured_by_period: Mapping[int, int],
+        seq: int,
+        *,
+        observed_seq: int | None = None,
+        settled: Collection[str] = (),
+    ) -> bool:
+        """Rebuilds an account that is absent, of a lower epoch or behind, by absolute value, once however many ask.
+
+        `captured_by_period` is booked plus still in the outbox, by period start; `seq` the highest either has seen.
+        With `observed_seq` (`Counters.seq`, read before the outbox) nothing is loaded if a capture came in between.
+        `settled` are holds that Redis has as open and the books as settled: they are forgotten. False: ask again.
+        """
+        prefix, account_id = account_prefix(terms.account_id, self.shards), terms.account_id
+        keys = [acct_key(prefix, account_id), open_key(prefix, account_id), due_key(prefix), follow_key(prefix)]
+        args: list[Argument] = [
+            periods_prefix(prefix, account_id),
+            prefix,
+            terms.epoch,
+            terms.version,
+            terms.status.value,
+            terms.booked_seq,
+            seq,
+            -1 if observed_seq is None else observed_seq,
+            len(terms.periods),
+            len(captured_by_period),
+            len(settled),
+            *_period_args(terms.periods),
+            *chain.from_iterable(captured_by_period.items()),
+            *settled,
+        ]
+        return bool(await self._redis.evalsha(self._scripts["load"], keys, args))
+
+    async def drop_period(self, account_id: str, period_start_ms: int, *, booked_millicredits: int) -> bool:
+        """Forgets a period that is over, holds nothing and is booked in full. False where it must stay."""
+        prefix = account_prefix(account_id, self.shards)
+        keys = [acct_key(prefix, account_id), period_key(prefix, account_id, period_start_ms)]
+        args: list[Argument] = [period_start_ms, booked_millicredits]
+        return bool(await self._redis.evalsha(self._scripts["drop_period"], keys, args))
+
+    async def counters(self, account_id: str) -> Counters:
+        """All that Redis knows of an account: the counters at one instant, and the outbox up to their `seq`."""
+        prefix = account_prefix(account_id, self.shards)
+        epoch, seq, version, periods, holds = await self._redis.evalsha(
+            self._scripts["counters"],
+            [acct_key(prefix, account_id), open_key(prefix, account_id)],
+            [periods_prefix(prefix, account_id), prefix],
+        )
+        events = await account_events(self._redis, self._scripts["outbox_page"], prefix, account_id)
+        return Counters(
+            epoch=int(epoch) if epoch else None,
+            seq=seq,
+            terms_version=int(version) if version else None,
+            periods={start: PeriodCounters(*numbers) for start, *numbers in periods},
+            open_holds=tuple(
+                OpenHold(hold_id.decode(), amount, period, deadline, job.decode() or None)
+                for hold_id, amount, period, deadline, job in holds
+            ),
+            unbooked={e.id: e for e in events if isinstance(e, UsageEvent) and e.seq <= seq},
+        )
+
+    async def usage(self, account_id: str, period_start_ms: int) -> tuple[int, int] | None:
+        """(captured, held) of one period in millicredits; None where Redis does not have it."""
+        prefix = account_prefix(account_id, self.shards)
+        key = period_key(prefix, account_id, period_start_ms)
+        captured, held = await self._redis.execute("HMGET", key, "captured", "held", key=key, repeat=True)
+        return None if captured is None else (int(captured), int(held))
+
+    async def ping(self) -> None:
+        """Nothing, or StoreUnavailable."""
+        await self._redis.on_every_node("PING")
+
+    async def settings_check(self) -> list[str]:
+        """What is wrong with how Redis is set up, and what is lost by it: one sentence each."""
+        infos = await self._redis.on_every_node("INFO")
+        return list(dict.fromkeys(chain.from_iterable(settings_problems(info) for info in infos)))
+
+
+def _settling_keys(prefix: str, hold_id: str, account_id: str) -> list[str]:
+    return [
+        hold_key(prefix, hold_id),
+        acct_key(prefix, account_id),
+        open_key(prefix, account_id),
+        due_key(prefix),
+        follow_key(prefix),
+        outbox_key(prefix),
+    ]
+
+
+def _period_args(periods: Sequence[PeriodTerms]) -> list[Argument]:
+    args: list[Argument] = []
+    for period in periods:
+        args += (period.start_ms, period.end_ms, period.granted_millicredits, period.overage_millicredits)
+    return args
+
+
+def _limit_states(limits: Sequence[RateLimit], flat: Sequence[int]) -> tuple[LimitState, ...]:
+    """`flat` is remaining, microseconds until it opens, for each limit."""
+    return tuple(
+        LimitState(limit.name, limit.calls, limit.window_ms, flat[2 * i], -(-flat[2 * i + 1] // 1000))
+        for i, limit in enumerate(limits)
+    )
+
+
+def _admitted(call: AdmitCall, reply: list[Any]) -> Admitted:
+    _, _, held, available, period_start_ms, *rest = reply
+    job = None
+    if call.job is not None:
+        hold_id, state, facts, kind = rest[:4]
+        job = JobHold(hold_id.decode(), _STATES.get(state), facts, kind.decode())
+        rest = rest[4:]
+    return Admitted(held, available, period_start_ms, _limit_states(call.plan_limits, rest), job)
+
+
+def _refused(call: AdmitCall, code: RefusalCode, reply: list[Any]) -> Refused:
+    _, _, limit, retry_us, required, available, resets_at_ms, *rest = reply
+    return Refused(
+        code,
+        limits=_limit_states(call.plan_limits, rest),
+        limit_name=call.plan_limits[limit - 1].name if limit else "",
+        retry_in_ms=None if retry_us == -1 else -(-retry_us // 1000),
+        required_millicredits=required,
+        available_millicredits=available,
+        resets_at_ms=resets_at_ms,
+    )
+
+
+def _settled(reply: list[Any]) -> Settled:
+    if reply[0] == b"unknown":
+        return Settled(None, 0, 0, 0, None)
+    state, captured, held, available, ending = reply
+    return Settled(_STATES.get(state), captured, held, available, _ENDINGS.get(ending))

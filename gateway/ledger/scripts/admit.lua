@@ -1,0 +1,137 @@
+#!lua
+-- admit: may this call start? Limits, concurrency and credits in one step.
+--
+-- KEYS  1 acct  2 hold  3 open  4 due, then the job's key where one is asked for, then P periods, then L windows
+-- ARGV  1 hold id  2 account  3 nonce  4 epoch  5 booked seq  6 terms version  7 quote  8 least  9 ttl ms
+--       10 facts ('' for a free call: no hold)  11 most open holds (-1: any number)  12 P  13 L  14 1 if a job is asked for
+--       then P x (start ms, end ms), then L x (calls, width us, calls per entry)
+-- Reply {'admitted', now ms, held, available, period start, [job's hold id, state, facts, kind,] L x (remaining, opens us)}
+--       {a refusal code, now ms, number of the limit or 0, retry us or -1, required, available, period end,
+--        L x (remaining, opens us)}
+--       {'unknown' | 'fenced' | 'behind' | 'stale_terms' | 'new_period', now ms, Redis's terms version or -1}
+--       {'overdue'}: would be refused, but holds of the account are past their deadline: expire them and ask again
+--       {'ended'}: this hold has been settled already. {'other_nonce'}: the hold id is another attempt's
+-- All but 'admitted' leave every key as it was. The same hold id and nonce get the same hold again, counted once.
+
+-- read
+local now = now_us()
+local now_ms = to_ms(now)
+local account, nonce, facts = ARGV[2], ARGV[3], ARGV[10]
+local quote, least = tonumber(ARGV[7]), tonumber(ARGV[8])
+local period_count, limit_count, job_asked = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14] == '1'
+local first_period_key = job_asked and 6 or 5
+local free = facts == ''
+
+local before = not free and call('HMGET', KEYS[2], 'nonce', 'state', 'amount', 'period') or {}
+local repeated = before[2] == 'open' and before[1] == nonce
+if before[2] and not repeated then
+  return {before[2] == 'open' and 'other_nonce' or 'ended'}
+end
+
+local acct = call('HMGET', KEYS[1], 'e', 'seq', 'terms', 'status')
+if not acct[1] then return {'unknown', now_ms, -1} end
+local epoch, terms_version = tonumber(acct[1]), tonumber(acct[3])
+if not repeated then
+  if epoch < tonumber(ARGV[4]) then return {'fenced', now_ms, terms_version} end
+  if epoch > tonumber(ARGV[4]) or acct[3] ~= ARGV[6] then return {'stale_terms', now_ms, terms_version} end
+  if tonumber(acct[2]) < tonumber(ARGV[5]) then return {'behind', now_ms, terms_version} end
+end
+
+local period_key, period_start
+for index = 0, period_count - 1 do
+  local start = ARGV[15 + 2 * index]
+  if repeated and start == before[4]
+    or not repeated and tonumber(start) <= now_ms and now_ms < tonumber(ARGV[16 + 2 * index]) then
+    period_key, period_start = KEYS[first_period_key + index], start
+  end
+end
+local period = period_key and call('HMGET', period_key, 'granted', 'over', 'captured', 'held', 'end') or {}
+if not period[1] then return {'new_period', now_ms, terms_version} end
+local granted, over = tonumber(period[1]), tonumber(period[2])
+local captured, held = tonumber(period[3]), tonumber(period[4])
+
+local windows, first_limit = {}, 15 + 2 * period_count
+for index = 1, limit_count do
+  local at = first_limit + 3 * (index - 1)
+  windows[index] = look_at_window(KEYS[first_period_key + period_count + index - 1],
+    tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), now)
+end
+
+local job
+if job_asked then
+  -- account, hold id, kind, one a line
+  local found_account, found_hold, kind = string.match(call('GET', KEYS[5]) or '', '^([^\n]*)\n([^\n]*)\n(.*)$')
+  if found_account == account then
+    local hold = call('HMGET', string.sub(KEYS[4], 1, -4) .. 'hold:' .. found_hold, 'state', 'facts')
+    job = {found_hold, hold[1] or '', hold[2] or '', kind}
+  end
+end
+
+-- check
+local function add_windows(reply)
+  for _, window in ipairs(windows) do
+    reply[#reply + 1] = math.max(0, window.calls - window.counted)
+    reply[#reply + 1] = window.opens_us
+  end
+  return reply
+end
+
+local function admitted(amount, available, start)
+  local reply = {'admitted', now_ms, amount, available, tonumber(start)}
+  for _, value in ipairs(job or {}) do reply[#reply + 1] = value end
+  return add_windows(reply)
+end
+
+local payment_failed = acct[4] == 'payment_failed'
+local allowed = granted + (payment_failed and 0 or over)
+local available = allowed - captured - held
+
+local function refused(code, limit, retry_us)
+  return add_windows({code, now_ms, limit, retry_us, least, available, tonumber(period[5])})
+end
+
+local function refused_unless_overdue(code, retry_us)
+  if #call('ZRANGEBYSCORE', KEYS[3], '-inf', int(now_ms), 'LIMIT', 0, 1) > 0 then return {'overdue'} end
+  return refused(code, 0, retry_us)
+end
+
+if repeated then return admitted(tonumber(before[3]), available, before[4]) end
+if not free and acct[4] == 'closed' then return refused('account_closed', 0, -1) end
+
+local fullest = 0
+for index, window in ipairs(windows) do
+  if window.full and (fullest == 0 or window.opens_us > windows[fullest].opens_us) then fullest = index end
+end
+if fullest > 0 then return refused('rate_limited', fullest, windows[fullest].opens_us) end
+if job_asked and not job then return refused('no_such_job', 0, -1) end
+
+local amount = 0
+if not free then
+  local most_open = tonumber(ARGV[11])
+  if most_open >= 0 and call('ZCARD', KEYS[3]) >= most_open then
+    return refused_unless_overdue('too_many_concurrent_calls', 1000000)
+  end
+  if quote == 0 or quote <= available then
+    amount = quote
+  elseif least <= available then
+    amount = available
+  elseif least <= allowed - captured then
+    return refused_unless_overdue('credits_held', 5000000)
+  elseif payment_failed and least <= granted + over - captured - held then
+    return refused_unless_overdue('payment_required', -1)
+  else
+    return refused_unless_overdue(over > 0 and 'spend_limit_reached' or 'credits_exhausted', -1)
+  end
+end
+
+-- write
+for _, window in ipairs(windows) do count_call(window) end
+if not free then
+  local deadline = int(now_ms + ARGV[9])
+  if amount ~= 0 then call('HINCRBY', period_key, 'held', int(amount)) end
+  call('HSET', KEYS[2], 'account', account, 'state', 'open', 'amount', int(amount), 'period', period_start,
+    'deadline', deadline, 'nonce', nonce, 'facts', facts, 'admitted', int(now_ms))
+  call('ZADD', KEYS[3], deadline, ARGV[1])
+  call('ZADD', KEYS[4], deadline, ARGV[1])
+end
+return admitted(amount, available - amount, period_start)

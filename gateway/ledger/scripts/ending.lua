@@ -1,0 +1,49 @@
+-- Part: the end of a hold. `keys` names acct, open, due, follow, outbox, and `periods`, the beginning of a period's key.
+
+local HOLD_FIELDS = {'account', 'state', 'amount', 'period', 'admitted', 'facts', 'job', 'captured', 'ending', 'deadline'}
+
+-- The hold as a table, or nil.
+local function read_hold(key)
+  local values = call('HMGET', key, unpack(HOLD_FIELDS))
+  if not values[2] then return nil end
+  local hold = {key = key}
+  for index, name in ipairs(HOLD_FIELDS) do hold[name] = values[index] end
+  return hold
+end
+
+-- Ends a hold in one go: credits, indexes, what is left of the hold, the event. Nothing in here can refuse.
+-- `hold.state` is the state before, nil for a hold that Redis had lost. Returns what its period has left.
+local function end_hold(keys, id, hold, state, ending, captured, settlement, now_ms)
+  local was_open = hold.state == 'open'
+  local held, period = was_open and hold.amount or 0, keys.periods .. hold.period
+  local available = 0
+  local p = call('HMGET', period, 'granted', 'over', 'captured', 'held')
+  -- A closed period that was booked and dropped has no counters any more; the event alone tells the books.
+  if p[1] then
+    if tonumber(held) ~= 0 then call('HINCRBY', period, 'held', '-' .. held) end
+    if tonumber(captured) ~= 0 then call('HINCRBY', period, 'captured', captured) end
+    available = p[1] + p[2] - p[3] - p[4] + held - captured
+  end
+  if was_open then
+    call('ZREM', keys.open, id)
+    call('ZREM', keys.due, id)
+  else
+    -- Booking an expiry has put an end to the hold's life in Redis; its late capture must be booked before that.
+    call('PERSIST', hold.key)
+  end
+  if hold.job then call('ZREM', keys.follow, id) end
+  call('HSET', hold.key, 'account', hold.account, 'state', state, 'amount', hold.amount, 'period', hold.period,
+    'captured', captured, 'ending', ending)
+  local seq = call('HINCRBY', keys.acct, 'seq', 1)
+  call('XADD', keys.outbox, '*', 'kind', 'usage', 'id', id .. '.' .. ending, 'account', hold.account, 'ending', ending,
+    'facts', hold.facts, 'settlement', settlement, 'held', hold.amount, 'captured', captured, 'period', hold.period,
+    'admitted', hold.admitted, 'at', int(now_ms), 'seq', seq, 'job', hold.job or '')
+  return available
+end
+
+-- The answer to a settlement of a hold that was settled before: what it came to then.
+local function as_before(keys, hold)
+  local p = call('HMGET', keys.periods .. hold.period, 'granted', 'over', 'captured', 'held')
+  local available = p[1] and p[1] + p[2] - p[3] - p[4] or 0
+  return {hold.state, tonumber(hold.captured), tonumber(hold.amount), available, hold.ending}
+end

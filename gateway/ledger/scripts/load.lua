@@ -1,0 +1,45 @@
+#!lua flags=allow-oom
+-- load: rebuilds an account's counters by absolute value, once, however many ask: where Redis has no such account, has it
+-- under an epoch that was given up, or has lost captures that the books have seen.
+--
+-- KEYS  1 acct  2 open  3 due  4 follow
+-- ARGV  1 beginning of the account's period keys  2 key prefix of the shard  3 epoch  4 terms version  5 status
+--       6 booked seq  7 seq to go on from  8 seq the caller saw in Redis (-1: not looked)  9 P  10 C  11 S,
+--       then P x (start ms, end ms, granted, overage), C x (period start, captured), S x hold id settled in the books
+-- Reply 1 if loaded. 0 if there was no need, or something was captured since the caller looked: it reads again.
+-- Held is what the surviving open holds come to.
+
+-- read
+local acct = call('HMGET', KEYS[1], 'e', 'seq', 'periods')
+local seq = tonumber(acct[2] or 0)
+-- check
+local needed = not acct[1] or tonumber(acct[1]) < tonumber(ARGV[3]) or seq < tonumber(ARGV[6])
+if not needed then return 0 end
+if ARGV[8] ~= '-1' and seq ~= tonumber(ARGV[8]) then return 0 end
+-- write
+local period_count, captured_count, settled_count = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
+local changed = set_periods(ARGV[1], acct[3] or '', 12, period_count, true, to_ms(now_us()))
+local first_captured = 12 + 4 * period_count
+local first_settled = first_captured + 2 * captured_count
+for index = first_settled, first_settled + settled_count - 1 do
+  call('DEL', ARGV[2] .. 'hold:' .. ARGV[index])
+end
+local held = {}
+for _, id in ipairs(call('ZRANGE', KEYS[2], 0, -1)) do
+  local hold = call('HMGET', ARGV[2] .. 'hold:' .. id, 'state', 'amount', 'period')
+  if hold[1] == 'open' then
+    held[hold[3]] = (held[hold[3]] or 0) + hold[2]
+  else
+    call('ZREM', KEYS[2], id)
+    call('ZREM', KEYS[3], id)
+    call('ZREM', KEYS[4], id)
+  end
+end
+local captured = {}
+for index = first_captured, first_settled - 1, 2 do captured[ARGV[index]] = ARGV[index + 1] end
+for start in string.gmatch(changed.starts, '[^,]+') do
+  call('HSET', ARGV[1] .. start, 'captured', captured[start] or 0, 'held', int(held[start] or 0))
+end
+call('HSET', KEYS[1], 'e', ARGV[3], 'terms', ARGV[4], 'status', ARGV[5], 'periods', changed.starts,
+  'seq', int(math.max(seq, tonumber(ARGV[6]), tonumber(ARGV[7]))))
+return 1

@@ -1,0 +1,55 @@
+"""The facts of a call and of its settlement as JSON, the form in which Redis keeps them.
+
+Strict: what this reads, it or an older release wrote. A field of the wrong kind is a ValueError, never a guess.
+"""
+
+from dataclasses import fields
+from typing import Any, Final
+
+import orjson
+
+from gateway.domain.usage import CallFacts, Settlement
+
+_FACTS: Final[dict[str, type]] = {each.name: int if each.type in (int, "int") else str for each in fields(CallFacts)}
+
+
+def facts_json(facts: CallFacts) -> bytes:
+    """The facts as JSON, in the order of their fields."""
+    return orjson.dumps(facts)
+
+
+def read_facts(text: bytes) -> CallFacts:
+    """What `facts_json` wrote. ValueError names the field that is missing, unknown or of the wrong kind."""
+    found = _object(text, "facts")
+    if found.keys() != _FACTS.keys():
+        odd = sorted(found.keys() ^ _FACTS.keys())
+        raise ValueError(f"facts: missing or unknown: {', '.join(odd)}")
+    for name, kind in _FACTS.items():
+        if type(found[name]) is not kind:
+            raise ValueError(f"facts.{name}: {found[name]!r} is no {kind.__name__}")
+    return CallFacts(**found)
+
+
+def settlement_json(settlement: Settlement) -> bytes:
+    """The settlement as JSON."""
+    return orjson.dumps(settlement)
+
+
+def read_settlement(text: bytes) -> Settlement:
+    """What `settlement_json` wrote; ValueError on anything else."""
+    found = _object(text, "settlement")
+    match found:
+        case {"units": None | int() as units, "evidence": str() as evidence} if len(found) == 2 and units is not True:  # noqa: PLR2004 - the two just named
+            return Settlement(units, evidence)
+        case _:
+            raise ValueError(f"settlement: not units and evidence: {text[:200]!r}")
+
+
+def _object(text: bytes, what: str) -> dict[str, Any]:
+    try:
+        found = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"{what}: no JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{what}: no JSON object")  # noqa: TRY004 - it is the text that is wrong
+    return found
