@@ -7,12 +7,12 @@ import httpx
 import llama_cloud
 import pytest
 from llama_cloud import LlamaCloud
+from llama_cloud._polling import PollingError
 
 from gateway.edges.demo.services import DEMO_CREDENTIAL, Behaviour, sample_pdf
+from tests.edges.demo.conftest import AT_ONCE, Running
 
-from .conftest import AT_ONCE, Running
-
-SCHEMA = {"type": "object", "properties": {"total": {"type": "number"}, "lines": {"type": "array"}}}
+SCHEMA: Any = {"type": "object", "properties": {"total": {"type": "number"}, "lines": {"type": "array"}}}
 RULES: Any = [{"type": "invoice", "description": "a bill"}, {"type": "letter", "description": "prose"}]
 CATEGORIES: Any = [{"name": "front"}, {"name": "back"}]
 
@@ -30,7 +30,11 @@ def stored(client: LlamaCloud, pages: int, name: str = "sample.pdf") -> str:
 
 def test_parse_of_an_upload_counts_the_pages_of_the_pdf_and_bills_them_by_tier(client: LlamaCloud) -> None:
     done = client.parsing.parse(
-        tier="agentic", version="latest", upload_file=pdf(7), expand=["markdown", "text", "metadata", "usage"]
+        polling_interval=0.01,
+        tier="agentic",
+        version="latest",
+        upload_file=pdf(7),
+        expand=["markdown", "text", "metadata", "usage"],
     )
     assert done.job.status == "COMPLETED"
     assert done.metadata is not None
@@ -60,7 +64,13 @@ def test_parse_of_a_file_by_id_bills_the_selected_pages(
 ) -> None:
     file_id = stored(client, 10)
     done = client.parsing.parse(
-        tier=tier, version="latest", file_id=file_id, page_ranges=ranges, processing_options=options, expand=["usage"]
+        polling_interval=0.01,
+        tier=tier,
+        version="latest",
+        file_id=file_id,
+        page_ranges=ranges,
+        processing_options=options,
+        expand=["usage"],
     )
     assert done.job.usage is not None
     assert done.job.usage.credits == expected
@@ -68,7 +78,9 @@ def test_parse_of_a_file_by_id_bills_the_selected_pages(
 
 def test_a_text_page_is_600_tokens_and_an_unknown_file_one_page(client: LlamaCloud) -> None:
     for name, content, pages in (("a.md", b"word " * 2000, 5), ("a.txt", b"", 1), ("a.png", b"\x89PNG" * 9000, 1)):
-        done = client.parsing.parse(tier="fast", version="latest", upload_file=(name, content), expand=["metadata"])
+        done = client.parsing.parse(
+            polling_interval=0.01, tier="fast", version="latest", upload_file=(name, content), expand=["metadata"]
+        )
         assert done.metadata is not None
         assert len(done.metadata.pages) == pages
 
@@ -113,8 +125,8 @@ def test_a_poll_without_expand_tells_no_credits(client: LlamaCloud) -> None:
 )
 def test_a_failed_job_is_free(client: LlamaCloud, file: tuple[str, bytes]) -> None:
     job = client.parsing.create(tier="agentic", version="latest", upload_file=file)
-    with pytest.raises(llama_cloud.PollingError if hasattr(llama_cloud, "PollingError") else Exception, match="FAILED"):
-        client.parsing.wait_for_completion(job.id)
+    with pytest.raises(PollingError, match="FAILED"):
+        client.parsing.wait_for_completion(job.id, polling_interval=0.01)
     usage = client.parsing.get(job.id, expand=["usage"]).job.usage
     assert usage is not None
     assert usage.credits == 0
@@ -122,7 +134,9 @@ def test_a_failed_job_is_free(client: LlamaCloud, file: tuple[str, bytes]) -> No
 
 def test_a_broken_pdf_does_not_stop_the_next_one_from_being_counted(client: LlamaCloud) -> None:
     client.files.create(file=("broken.pdf", b"%PDF-1.7\n%%EOF"), purpose="parse")
-    done = client.parsing.parse(tier="fast", version="latest", upload_file=pdf(4), expand=["usage"])
+    done = client.parsing.parse(
+        polling_interval=0.01, tier="fast", version="latest", upload_file=pdf(4), expand=["usage"]
+    )
     assert done.job.usage is not None
     assert done.job.usage.credits == 4
 
@@ -153,7 +167,12 @@ def test_the_same_document_parsed_again_is_free_where_the_cache_is_on(
         bills = []
         for tier, disable in (("agentic", False), ("agentic", False), ("fast", False), ("agentic", True)):
             done = client.parsing.parse(
-                tier=tier, version="latest", upload_file=pdf(2), disable_cache=disable, expand=["usage"]
+                polling_interval=0.01,
+                tier=tier,
+                version="latest",
+                upload_file=pdf(2),
+                disable_cache=disable,
+                expand=["usage"],
             )
             bills.append(done.job.usage and done.job.usage.credits)
         assert bills == [20, 0, 2, 20]
@@ -168,7 +187,9 @@ def test_versions_are_not_taken_for_a_job(client: LlamaCloud) -> None:
 
 def test_extract_from_a_file_bills_extraction_and_parsing(client: LlamaCloud) -> None:
     job = client.extract.run(
-        file_input=stored(client, 4), configuration={"data_schema": SCHEMA, "tier": "agentic", "parse_tier": "fast"}
+        polling_interval=0.01,
+        file_input=stored(client, 4),
+        configuration={"data_schema": SCHEMA, "tier": "agentic", "parse_tier": "fast"},
     )
     assert job.extract_result == {"total": 42.5, "lines": ["lines found in sample.pdf"]}
     assert job.usage is None
@@ -179,6 +200,7 @@ def test_extract_from_a_file_bills_extraction_and_parsing(client: LlamaCloud) ->
 
 def test_extract_turbo_has_no_parse_part(client: LlamaCloud) -> None:
     job = client.extract.run(
+        polling_interval=0.01,
         file_input=stored(client, 2),
         configuration={"data_schema": SCHEMA, "tier": "turbo", "extraction_target": "per_page"},
     )
@@ -190,9 +212,11 @@ def test_extract_turbo_has_no_parse_part(client: LlamaCloud) -> None:
 
 
 def test_each_extract_on_one_parse_job_reports_its_parse_cost_again(client: LlamaCloud) -> None:
-    parsed = client.parsing.parse(tier="agentic", version="latest", upload_file=pdf(3), expand=["text"])
+    parsed = client.parsing.parse(
+        polling_interval=0.01, tier="agentic", version="latest", upload_file=pdf(3), expand=["text"]
+    )
     for _ in range(2):
-        job = client.extract.run(file_input=parsed.job.id, configuration={"data_schema": SCHEMA})
+        job = client.extract.run(polling_interval=0.01, file_input=parsed.job.id, configuration={"data_schema": SCHEMA})
         usage = client.extract.get(job.id, expand=["usage"]).usage
         assert usage is not None
         assert (usage.credits, usage.extract_credits, usage.parse_credits) == (45, 15, 30)
@@ -200,14 +224,18 @@ def test_each_extract_on_one_parse_job_reports_its_parse_cost_again(client: Llam
 
 
 def test_classify_bills_a_credit_a_page_and_nothing_on_your_own_parse_job(client: LlamaCloud) -> None:
-    job = client.classify.run(file_input=stored(client, 3, "letter.pdf"), configuration={"rules": RULES})
+    job = client.classify.run(
+        polling_interval=0.01, file_input=stored(client, 3, "letter.pdf"), configuration={"rules": RULES}
+    )
     assert job.result is not None
     assert job.result.type == "letter"
     usage = client.classify.get(job.id, expand=["usage"]).usage
     assert usage is not None
     assert (usage.credits, usage.parse_credits) == (3, 3)
-    parsed = client.parsing.parse(tier="fast", version="latest", upload_file=pdf(3), expand=["text"])
-    job = client.classify.run(parse_job_id=parsed.job.id, configuration={"rules": RULES})
+    parsed = client.parsing.parse(
+        polling_interval=0.01, tier="fast", version="latest", upload_file=pdf(3), expand=["text"]
+    )
+    job = client.classify.run(polling_interval=0.01, parse_job_id=parsed.job.id, configuration={"rules": RULES})
     usage = client.classify.get(job.id, expand=["usage"]).usage
     assert usage is not None
     assert (usage.credits, usage.parse_credits) == (0, None)
@@ -227,7 +255,7 @@ def test_split_speaks_lowercase_and_tells_its_cost_only_in_the_metrics(client: L
 
 def test_the_older_split_path_answers_the_older_client_calls(client: LlamaCloud) -> None:
     done = client.beta.split.split(
-        document_input={"type": "file_id", "value": stored(client, 2)}, categories=CATEGORIES
+        polling_interval=0.01, document_input={"type": "file_id", "value": stored(client, 2)}, categories=CATEGORIES
     )
     assert done.status == "completed"
 
@@ -253,7 +281,7 @@ def test_a_chat_turn_streams_events_until_it_stops(client: LlamaCloud) -> None:
     kinds = [event.type for event in client.chat.retrieve(session.session_id).events]
     assert kinds == ["user_input", "text", "stop"]
     assert [item["credits"] for item in metrics(client, session.session_id)] == [100]
-    assert [one.session_id for one in client.chat.list()][0] == session.session_id
+    assert next(one.session_id for one in client.chat.list()) == session.session_id
     client.chat.delete(session.session_id)
 
 
@@ -291,7 +319,7 @@ def test_another_account_sees_none_of_it(at_once: Running, client: LlamaCloud) -
     index = client.indexes.create(source_directory_id="dir-1").id
     saved = client.configurations.create(name="c", parameters={"product_type": "unknown"}).id
     with at_once.client("acc_b") as other:
-        for attempt in (
+        attempts: tuple[Callable[[], object], ...] = (
             lambda: other.files.retrieve(file_id),
             lambda: other.files.delete(file_id),
             lambda: other.parsing.get(parse),
@@ -310,7 +338,8 @@ def test_another_account_sees_none_of_it(at_once: Running, client: LlamaCloud) -
             lambda: other.configurations.retrieve(saved),
             lambda: other.parsing.list(organization_id="acc_a"),
             lambda: other.parsing.list(project_id="prj_acc_a"),
-        ):
+        )
+        for attempt in attempts:
             with pytest.raises(llama_cloud.NotFoundError):
                 attempt()
         for listed in (other.files, other.parsing, other.extract, other.classify, other.split, other.chat):

@@ -79,9 +79,10 @@ class Job:
             return None
         if self.state(now) is State.FAILED:
             return dict.fromkeys(self.charges, 0)
-        if look:
-            self._looks += 1
-        if self._looks <= self.polls_until_billed or (now - ended_at).total_seconds() < self.billing_lag_seconds:
+        if self._looks < self.polls_until_billed:
+            self._looks += look
+            return None
+        if (now - ended_at).total_seconds() < self.billing_lag_seconds:
             return None
         delivered = len(self.delivered(now))
         return {part: sum(credits_[:delivered]) for part, credits_ in self.charges.items()}
