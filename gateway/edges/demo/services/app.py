@@ -19,6 +19,7 @@ from gateway.edges.demo.services import (
     extract,
     files,
     parse,
+    parse_v1,
     retrieval,
     split,
     usage_metrics,
@@ -32,6 +33,7 @@ DEMO_CREDENTIAL: Final = "demo-upstream-credential"  # opens nothing but these s
 _ROUTES: Final[list[BaseRoute]] = [
     *files.ROUTES,
     *parse.ROUTES,
+    *parse_v1.ROUTES,
     *extract.ROUTES,
     *classify.ROUTES,
     *split.ROUTES,

@@ -16,6 +16,7 @@ from gateway.edges.demo.services.vendor import Metric, owner_of, vendor_of
 
 _EVENT_TYPES: Final = {
     "parse": "pages_parsed",
+    "parse_v1": "pages_parsed",
     "extract": "extraction_num_pages",
     "classify": "pages_classified",
     "split": "pages_split",

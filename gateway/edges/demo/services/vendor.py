@@ -128,9 +128,10 @@ class Vendor:
         form = await read_form(request)
         if form.intake is None:
             raise invalid(("body", "file"), "Field required", "missing")
-        return form, await self._take_in(form.intake, owner_of(request))
+        return form, await self.take_in(form.intake, owner_of(request))
 
-    async def _take_in(self, intake: Intake, owner: Owner) -> Document:
+    async def take_in(self, intake: Intake, owner: Owner) -> Document:
+        """The document of an upload, its pages counted; what was spooled is gone afterwards."""
         try:
             return await intake.finish(owner, new_id("dfl"), self.now(), self.counter)
         finally:
