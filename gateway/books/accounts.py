@@ -143,6 +143,12 @@ async def terms(conn: AsyncConnection, account_id: str, at_ms: int) -> Terms | N
     return Terms(account_id, version, AccountStatus(status), booked, epoch, booked_seq)
 
 
+async def booked_seq(conn: AsyncConnection, account_id: str) -> int:
+    """The highest sequence number of Redis that the books have seen of the account; 0 for none."""
+    query = select(account_seq.c.seq).where(account_seq.c.account_id == account_id)
+    return (await conn.execute(query)).scalar_one_or_none() or 0
+
+
 async def add_project(conn: AsyncConnection, account_id: str, name: str, at_ms: int) -> Project:
     """A new project. IntegrityError where the account has one of that name."""
     project = Project(new_id("prj"), account_id, name, at_ms)

@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -163,10 +163,10 @@ def _translated() -> Any:
         raise BooksUnavailable(str(error) or type(error).__name__) from error
 
 
-def _is_away(error: SQLAlchemyError) -> bool:
+def _is_away(error: DBAPIError) -> bool:
     orig = getattr(error, "orig", None)
     state = getattr(orig, "sqlstate", None)
     if state is not None:
         return str(state).startswith(_AWAY_SQLSTATES)
     words = str(orig).lower()
-    return any(word in words for word in _AWAY_SQLITE)
+    return isinstance(error, OperationalError) and any(word in words for word in _AWAY_SQLITE)

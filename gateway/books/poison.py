@@ -12,11 +12,11 @@ from gateway.books.tables import poison_records
 
 @dataclass(frozen=True, slots=True)
 class PoisonRecord:
-    """One record as it stood in the outbox."""
+    """One record; `raw` is a JSON object of its fields, bytes that are no text written as escapes."""
 
     shard: int
     stream_id: str
-    raw: bytes
+    raw: str
     reason: str
 
 

@@ -40,6 +40,15 @@ async def of_account(conn: AsyncConnection, account_id: str) -> list[Subscriptio
     return [Subscription(*row) for row in await conn.execute(query)]
 
 
+async def plans_in_force(conn: AsyncConnection, at_ms: int) -> dict[str, str]:
+    """The plan of every account that is on one, by account id."""
+    table = subscriptions
+    query = select(table.c.account_id, table.c.plan_id).where(
+        table.c.started_ms <= at_ms, (table.c.ended_ms.is_(None)) | (table.c.ended_ms > at_ms)
+    )
+    return {row[0]: row[1] for row in await conn.execute(query)}
+
+
 async def add(
     conn: AsyncConnection, *, account_id: str, plan_id: str, anchor_ms: int, started_ms: int, at_ms: int
 ) -> Subscription:

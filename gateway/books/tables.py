@@ -232,7 +232,7 @@ poison_records: Final = Table(
     metadata,
     Column("shard", Integer, primary_key=True, autoincrement=False),
     Column("stream_id", Text, primary_key=True),
-    Column("raw", LargeBinary, nullable=False),
+    _text("raw"),
     _text("reason"),
     _whole("found_at_ms"),
 )

@@ -145,6 +145,12 @@ async def has_settled(conn: AsyncConnection, hold_id: str) -> bool:
     return (await conn.execute(query)).scalar_one_or_none() is not None
 
 
+async def settled_holds(conn: AsyncConnection, hold_ids: Sequence[str]) -> frozenset[str]:
+    """Which of these holds have ended as far as the books know, in whatever way."""
+    ids = {f"{hold_id}.{ending}": hold_id for hold_id in hold_ids for ending in Ending}
+    return frozenset(ids[event_id] for event_id in await booked_ids(conn, list(ids)))
+
+
 async def booked_ids(conn: AsyncConnection, event_ids: Sequence[str]) -> frozenset[str]:
     """Which of these events are booked."""
     found: set[str] = set()

@@ -252,7 +252,7 @@ def _records() -> None:
         "poison_records",
         sa.Column("shard", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("stream_id", sa.Text(), nullable=False),
-        sa.Column("raw", sa.LargeBinary(), nullable=False),
+        sa.Column("raw", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
         sa.Column("found_at_ms", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("shard", "stream_id", name=op.f("pk_poison_records")),

@@ -1,0 +1,273 @@
+"""Accounts: opening them, changing their plan, correcting their credits, closing them, showing them.
+
+The books first, each change one transaction with its line in the audit log; then Redis is told, as far as it can be
+reached. Upgrades take effect at once, downgrades when the period ends and can be taken back until then. Takes no
+payment.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.books import accounts, audit, grants, subscriptions, usage
+from gateway.books.accounts import Account, Project
+from gateway.books.audit import AuditEntry
+from gateway.books.books import Books
+from gateway.books.grants import GrantKind
+from gateway.domain.credits import MAX_MILLICREDITS, credits_text
+from gateway.domain.instant import epoch_ms
+from gateway.domain.plan import Plan
+from gateway.domain.terms import AccountStatus, PeriodTerms
+from gateway.flows.change_plan import (
+    ChangeAt,
+    PlanChange,
+    Standing,
+    standing,
+    stay,
+    switch_at_period_end,
+    switch_now,
+    when_by_default,
+)
+from gateway.flows.faults import CallerFault, NoSuchThing
+from gateway.flows.tell_ledger import TellLedger
+from gateway.flows.terms import catch_up, current_terms
+
+_LONGEST_NAME = 200
+_LONGEST_REASON = 500
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedAccount:
+    """A new account and its first project."""
+
+    id: str
+    name: str
+    plan_id: str
+    project_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListedAccount:
+    """One line of a list; a closed account is on no plan."""
+
+    account: Account
+    plan_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """An account as it stands: its plan, its current period, and what the books have of it.
+
+    `booked_millicredits` is what was captured in the period and has reached the books; Redis knows of a little more,
+    and of what is held. `pending_plan_id` begins when the period ends.
+    """
+
+    account: Account
+    plan_id: str
+    pending_plan_id: str | None
+    period: PeriodTerms
+    booked_millicredits: int
+    projects: tuple[Project, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Adjusted:
+    """A correction: its grant's id, the period it counts for, and everything granted for that now."""
+
+    grant_id: str
+    period_start_ms: int
+    granted_millicredits: int
+
+
+class Accounts:
+    """All accounts. `tell` brings the ledger up to date, as far as it can be reached."""
+
+    def __init__(
+        self,
+        *,
+        books: Books,
+        tell: TellLedger,
+        plans: Callable[[], Mapping[str, Plan]],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._books = books
+        self._tell = tell
+        self._plans = plans
+        self._clock = clock
+
+    async def create(self, name: str, plan_id: str, *, actor: str = "cli") -> OpenedAccount:
+        """A new account, its period starting now. Names need not be unique. CallerFault for an unknown plan."""
+        plan, at_ms = self._plan(plan_id), self._now_ms()
+        if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+            raise CallerFault(f"a name has from 1 to {_LONGEST_NAME} printable characters")
+        async with self._books.begin() as conn:
+            created = await accounts.create(conn, name, plan, at_ms)
+            await _note(
+                conn,
+                at_ms=at_ms,
+                actor=actor,
+                action="account.create",
+                account_id=created.id,
+                detail={"name": name, "plan": plan.id},
+            )
+        await self._tell(created.id)
+        return OpenedAccount(created.id, name, plan.id, created.project_id)
+
+    async def change_plan(
+        self, account_id: str, plan_id: str, *, when: ChangeAt | None = None, actor: str = "cli", reason: str = ""
+    ) -> PlanChange:
+        """Another plan. `when` None: a dearer plan now, any other at period end.
+
+        The plan the account is on takes a pending change back. CallerFault for an unknown plan or a closed account.
+        """
+        plan, at_ms = self._plan(plan_id), self._now_ms()
+        async with self._books.begin() as conn:
+            await self._open_account(conn, account_id, at_ms)
+            now = await standing(conn, account_id, at_ms)
+            effective_ms = await self._switch(conn, now, plan, when, at_ms)
+            await accounts.raise_terms_version(conn, account_id)
+            detail = {"from": now.subscription.plan_id, "to": plan.id, "effective_ms": effective_ms, "reason": reason}
+            await _note(conn, at_ms=at_ms, actor=actor, action="account.plan", account_id=account_id, detail=detail)
+        await self._tell(account_id)
+        return PlanChange(account_id, now.subscription.plan_id, plan.id, effective_ms)
+
+    async def _switch(self, conn: AsyncConnection, now: Standing, plan: Plan, when: ChangeAt | None, at_ms: int) -> int:
+        if plan.id == now.subscription.plan_id:
+            return await stay(conn, now, plan, at_ms)
+        if (when or when_by_default(self._plans(), now.subscription.plan_id, plan)) is ChangeAt.NOW:
+            return await switch_now(conn, now, plan, at_ms)
+        return await switch_at_period_end(conn, now, plan, at_ms)
+
+    async def adjust(self, account_id: str, amount_millicredits: int, *, reason: str, actor: str = "cli") -> Adjusted:
+        """Give or (below zero) take back credits of the current period. CallerFault without a reason, or for too many.
+
+        What was used stays used: taking back more than is left ends in pay-as-you-go, or in nothing being available.
+        """
+        at_ms = self._now_ms()
+        if not 0 < len(reason.strip()) <= _LONGEST_REASON:
+            raise CallerFault("an adjustment needs a reason, which the account's owner will read")
+        if amount_millicredits == 0:
+            raise CallerFault("an adjustment of 0 credits changes nothing")
+        async with self._books.begin() as conn:
+            await self._open_account(conn, account_id, at_ms)
+            now = await standing(conn, account_id, at_ms)
+            granted = await grants.granted(conn, account_id, now.running.start_ms)
+            if not 0 <= granted + amount_millicredits <= MAX_MILLICREDITS // 8:
+                raise CallerFault(f"{credits_text(granted)} credits are granted; that leaves none to take so many from")
+            grant_id = await grants.add(
+                conn,
+                account_id=account_id,
+                subscription_id=now.subscription.id,
+                period_start_ms=now.running.start_ms,
+                kind=GrantKind.ADJUSTMENT,
+                amount_millicredits=amount_millicredits,
+                reason=reason,
+                at_ms=at_ms,
+            )
+            await accounts.raise_terms_version(conn, account_id)
+            detail = {"credits": credits_text(amount_millicredits), "grant": grant_id, "reason": reason}
+            await _note(conn, at_ms=at_ms, actor=actor, action="account.adjust", account_id=account_id, detail=detail)
+        await self._tell(account_id)
+        return Adjusted(str(grant_id), now.running.start_ms, granted + amount_millicredits)
+
+    async def close(self, account_id: str, *, reason: str = "", actor: str = "cli") -> None:
+        """End the account: nothing is admitted any more, what runs is settled. Again changes nothing."""
+        at_ms = self._now_ms()
+        async with self._books.begin() as conn:
+            account = await accounts.get(conn, account_id, lock=True)
+            if account is None:
+                raise NoSuchThing("account", account_id)
+            if account.status is not AccountStatus.CLOSED:
+                await accounts.set_status(conn, account_id, AccountStatus.CLOSED, at_ms)
+                for agreed in await subscriptions.of_account(conn, account_id):
+                    if agreed.ended_ms is None or agreed.ended_ms > at_ms:
+                        await subscriptions.end(conn, agreed.id, max(at_ms, agreed.started_ms))
+                await accounts.raise_terms_version(conn, account_id)
+                await _note(
+                    conn,
+                    at_ms=at_ms,
+                    actor=actor,
+                    action="account.close",
+                    account_id=account_id,
+                    detail={"reason": reason},
+                )
+        await self._tell(account_id)
+
+    async def create_project(self, account_id: str, name: str, *, actor: str = "cli") -> Project:
+        """A further project; names are unique within an account. CallerFault."""
+        at_ms = self._now_ms()
+        if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
+            raise CallerFault(f"a name has from 1 to {_LONGEST_NAME} printable characters")
+        async with self._books.begin() as conn:
+            await self._open_account(conn, account_id, at_ms)
+            if any(known.name == name for known in await accounts.projects_of(conn, account_id)):
+                raise CallerFault(f"account {account_id} has a project {name!r} already")
+            project = await accounts.add_project(conn, account_id, name, at_ms)
+            await _note(
+                conn,
+                at_ms=at_ms,
+                actor=actor,
+                action="project.create",
+                account_id=account_id,
+                detail={"project": project.id, "name": name},
+            )
+        return project
+
+    async def every(self) -> list[ListedAccount]:
+        """All accounts, oldest first."""
+        async with self._books.read() as conn:
+            plan_ids = await subscriptions.plans_in_force(conn, self._now_ms())
+            return [ListedAccount(one, plan_ids.get(one.id)) for one in await accounts.every(conn)]
+
+    async def show(self, account_id: str) -> AccountView:
+        """One account. CallerFault for an unknown one."""
+        now = self._clock()
+        terms = await current_terms(self._books, self._plans(), account_id, now)
+        if terms is None:
+            raise NoSuchThing("account", account_id)
+        period = terms.period_at(epoch_ms(now)) or terms.periods[0]
+        async with self._books.read() as conn:
+            account = await accounts.get(conn, account_id)
+            agreed = await subscriptions.of_account(conn, account_id)
+            captured = await usage.rolled_up_by_period(conn, account_id, periods=[period.start_ms])
+            projects = await accounts.projects_of(conn, account_id)
+        if account is None:
+            raise NoSuchThing("account", account_id)
+        pending = next((one.plan_id for one in agreed if one.pending(max(epoch_ms(now), period.start_ms))), None)
+        booked = captured.get(period.start_ms, 0)
+        return AccountView(account, period.plan_id, pending, period, booked, tuple(projects))
+
+    async def projects(self, account_id: str) -> list[Project]:
+        """The account's projects, the default one first. CallerFault for an unknown account."""
+        async with self._books.read() as conn:
+            if await accounts.get(conn, account_id) is None:
+                raise NoSuchThing("account", account_id)
+            return await accounts.projects_of(conn, account_id)
+
+    async def _open_account(self, conn: AsyncConnection, account_id: str, at_ms: int) -> Account:
+        """The account, locked, with every period that is due booked."""
+        account = await accounts.get(conn, account_id, lock=True)
+        if account is None:
+            raise NoSuchThing("account", account_id)
+        if account.status is AccountStatus.CLOSED:
+            raise CallerFault(f"account {account_id} is closed")
+        await catch_up(conn, self._plans(), account_id, at_ms)
+        return account
+
+    def _plan(self, plan_id: str) -> Plan:
+        plans = self._plans()
+        if plan_id not in plans:
+            raise CallerFault(f"there is no plan {plan_id!r}; there are {', '.join(sorted(plans))}")
+        return plans[plan_id]
+
+    def _now_ms(self) -> int:
+        return epoch_ms(self._clock())
+
+
+async def _note(
+    conn: AsyncConnection, *, at_ms: int, actor: str, action: str, account_id: str, detail: Mapping[str, Any]
+) -> None:
+    await audit.write(conn, AuditEntry(at_ms, actor, action, account_id, account_id, detail))

@@ -1,0 +1,72 @@
+"""Giving Redis an account back that it lost, or has older than the books: its counters by absolute value.
+
+Captured is what the books have plus what still waits in the outbox, each event once by its id. The outbox is read
+first: what leaves it meanwhile is found in the books. Asks nobody whether it is needed: the ledger does nothing where
+it is not.
+"""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Final
+
+from gateway.books import usage
+from gateway.books.books import Books
+from gateway.domain.terms import Terms
+from gateway.flows.authenticate import TermsOf
+from gateway.flows.faults import NoSuchThing
+from gateway.flows.remembered import OnceForAll
+from gateway.ledger.answers import Counters
+from gateway.ledger.ledger import Ledger
+
+# A capture between reading and loading makes the ledger refuse; so many in a row come from no one account.
+_TRIES: Final = 20
+
+
+async def rebuild(books: Books, ledger: Ledger, terms: Terms) -> bool:
+    """Load the account; False where there was no need any more. BooksUnavailable, StoreUnavailable."""
+    for _ in range(_TRIES):
+        counters = await ledger.counters(terms.account_id)
+        if _is_whole(counters, terms):
+            return False
+        if await _load(books, ledger, terms, counters):
+            return True
+    return False
+
+
+def _is_whole(counters: Counters, terms: Terms) -> bool:
+    return counters.epoch is not None and counters.epoch >= terms.epoch and counters.seq >= terms.booked_seq
+
+
+async def _load(books: Books, ledger: Ledger, terms: Terms, counters: Counters) -> bool:
+    open_holds = [hold.hold_id for hold in counters.open_holds]
+    async with books.read() as conn:
+        captured = dict(await usage.rolled_up_by_period(conn, terms.account_id))
+        booked = await usage.booked_ids(conn, list(counters.unbooked))
+        settled = await usage.settled_holds(conn, open_holds)
+    seq = max(terms.booked_seq, counters.seq)
+    for event in counters.unbooked.values():
+        seq = max(seq, event.seq)
+        if event.id not in booked:
+            captured[event.period_start_ms] = captured.get(event.period_start_ms, 0) + event.captured_millicredits
+    return await ledger.load(terms, captured, seq, observed_seq=counters.seq, settled=settled)
+
+
+class Rebuilder:
+    """Callable with an account id: rebuilds it, once for all tasks of this process that ask at the same time."""
+
+    def __init__(self, *, books: Books, ledger: Ledger, terms_of: TermsOf, clock: Callable[[], datetime]) -> None:
+        self._books = books
+        self._ledger = ledger
+        self._terms_of = terms_of
+        self._clock = clock
+        self._running: OnceForAll[str, bool] = OnceForAll()
+
+    async def __call__(self, account_id: str) -> None:
+        """Returns when Redis has the account. BooksUnavailable, StoreUnavailable, NoSuchThing."""
+        await self._running.ask(account_id, lambda: self._rebuild(account_id))
+
+    async def _rebuild(self, account_id: str) -> bool:
+        terms = await self._terms_of(account_id, self._clock())
+        if terms is None:
+            raise NoSuchThing("account", account_id)
+        return await rebuild(self._books, self._ledger, terms)

@@ -1,0 +1,138 @@
+"""Proving that books and Redis agree, account by account, while traffic runs. Changes nothing.
+
+Per account and period: captured in Redis = booked events + events still in the outbox; held = the sum of open holds;
+granted = the sum of grants in the books. And within the books: events = rollups = ledger. Redis is read at one
+instant, then the books up to that instant's `seq`, each event once by id.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.books import accounts, grants, ledger_entries, usage
+from gateway.books.books import Books
+from gateway.books.ledger_entries import LedgerAccount
+from gateway.domain.instant import from_epoch_ms
+from gateway.flows.faults import NoSuchThing
+from gateway.ledger.answers import Counters
+from gateway.ledger.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One disagreement. Amounts are millicredits; `expected` is what the books (or the parts) say."""
+
+    account_id: str
+    what: str
+    expected: int
+    found: int
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was looked at and what disagreed."""
+
+    accounts: int
+    differences: tuple[Difference, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Everything agrees."""
+        return not self.differences
+
+
+@dataclass(slots=True)
+class _Check:
+    """The differences of one account as they are found."""
+
+    account_id: str
+    found: list[Difference] = field(default_factory=list)
+
+    def equal(self, what: str, *, expected: int, found: int) -> None:
+        if expected != found:
+            self.found.append(Difference(self.account_id, what, expected, found))
+
+
+async def reconcile(books: Books, ledger: Ledger, account_ids: Sequence[str] | None = None) -> Report:
+    """Compare the accounts named, or all. NoSuchThing, BooksUnavailable, StoreUnavailable."""
+    async with books.read() as conn:
+        known = [account.id for account in await accounts.every(conn)]
+    if account_ids is not None and (unknown := sorted(set(account_ids) - set(known))):
+        raise NoSuchThing("account", unknown[0])
+    chosen = known if account_ids is None else list(account_ids)
+    differences: list[Difference] = []
+    for account_id in chosen:
+        differences += await _reconcile_account(books, ledger, account_id)
+    return Report(len(chosen), tuple(differences))
+
+
+async def _reconcile_account(books: Books, ledger: Ledger, account_id: str) -> list[Difference]:
+    check = _Check(account_id)
+    counters = await ledger.counters(account_id)
+    async with books.read() as conn:
+        await _compare_captured(conn, check, counters)
+        await _compare_granted(conn, check, counters)
+        await _compare_books(conn, check)
+        booked_seq = await accounts.booked_seq(conn, account_id)
+    _compare_held(check, counters)
+    if counters.epoch is not None and counters.seq < booked_seq:
+        # Either it moved on since it was read, or it came back older than the books.
+        later = await ledger.counters(account_id)
+        if later.seq < booked_seq:
+            check.equal("highest sequence number", expected=booked_seq, found=later.seq)
+    return check.found
+
+
+async def _compare_captured(conn: AsyncConnection, check: _Check, counters: Counters) -> None:
+    starts = list(counters.periods)
+    captured = await usage.captured_by_period(conn, check.account_id, up_to_seq=counters.seq, periods=starts)
+    booked = await usage.booked_ids(conn, list(counters.unbooked))
+    for event in counters.unbooked.values():
+        if event.id not in booked:
+            captured[event.period_start_ms] = captured.get(event.period_start_ms, 0) + event.captured_millicredits
+    for start_ms, period in counters.periods.items():
+        expected = captured.get(start_ms, 0)
+        check.equal(f"captured in {_period(start_ms)}", expected=expected, found=period.captured_millicredits)
+
+
+async def _compare_granted(conn: AsyncConnection, check: _Check, counters: Counters) -> None:
+    """Only where Redis has been told the newest terms: before that it is behind by design."""
+    account = await accounts.get(conn, check.account_id)
+    if account is None or counters.terms_version is None:
+        return
+    if counters.terms_version > account.terms_version:
+        check.equal("terms version", expected=account.terms_version, found=counters.terms_version)
+    if counters.terms_version != account.terms_version:
+        return
+    for start_ms, period in counters.periods.items():
+        expected = await grants.granted(conn, check.account_id, start_ms)
+        check.equal(f"granted for {_period(start_ms)}", expected=expected, found=period.granted_millicredits)
+
+
+async def _compare_books(conn: AsyncConnection, check: _Check) -> None:
+    """The books with themselves, as of one moment."""
+    events = await usage.captured_by_period(conn, check.account_id)
+    rollups = await usage.rolled_up_by_period(conn, check.account_id)
+    for start_ms in sorted(events.keys() | rollups.keys()):
+        expected = events.get(start_ms, 0)
+        check.equal(f"rolled up for {_period(start_ms)}", expected=expected, found=rollups.get(start_ms, 0))
+        balances = await ledger_entries.balances(conn, check.account_id, start_ms)
+        check.equal(f"ledger of {_period(start_ms)}", expected=expected, found=balances[LedgerAccount.USED])
+        granted = await grants.granted(conn, check.account_id, start_ms)
+        found = -balances[LedgerAccount.ISSUED]
+        check.equal(f"ledger of grants for {_period(start_ms)}", expected=granted, found=found)
+
+
+def _compare_held(check: _Check, counters: Counters) -> None:
+    held: dict[int, int] = dict.fromkeys(counters.periods, 0)
+    for hold in counters.open_holds:
+        held[hold.period_start_ms] = held.get(hold.period_start_ms, 0) + hold.amount_millicredits
+    for start_ms, expected in held.items():
+        period = counters.periods.get(start_ms)
+        found = 0 if period is None else period.held_millicredits
+        check.equal(f"held in {_period(start_ms)}", expected=expected, found=found)
+
+
+def _period(start_ms: int) -> str:
+    return f"the period from {from_epoch_ms(start_ms).isoformat(timespec='milliseconds')}"
