@@ -6,20 +6,17 @@ replies. Refusals are values, a Redis that is away raises StoreUnavailable.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Final
 
-from gateway.domain.admission import Admitted, LimitState, RefusalCode, Refused
-from gateway.domain.hold import Ending, HoldState, JobHold
+from gateway.domain.admission import Admitted, RefusalCode, Refused
 from gateway.domain.plan import RateLimit
 from gateway.domain.terms import PeriodTerms, Terms
-from gateway.domain.usage import Settlement, UsageEvent
+from gateway.domain.usage import Settlement
 from gateway.ledger.answers import (
     AdmitCall,
     Counters,
     JobLease,
     NotProjected,
-    OpenHold,
-    PeriodCounters,
     Reproject,
     Settled,
 )
@@ -41,6 +38,7 @@ from gateway.ledger.keys import (
     window_key,
 )
 from gateway.ledger.reading import account_events
+from gateway.ledger.replies import admitted, job_leases, read_counters, refused, settled
 from gateway.ledger.scripts import Script, load_scripts
 from gateway.ledger.settings_check import settings_problems
 from gateway.wire.call_facts import settlement_json
@@ -58,8 +56,6 @@ _OVERDUE_TURNS: Final = 10
 _NOBODY_SETTLED: Final = settlement_json(Settlement(None, "nobody settled the hold in time"))
 _REFUSALS: Final = {code.value.encode(): code for code in RefusalCode}
 _REPROJECT: Final = {reason.value.encode(): reason for reason in Reproject}
-_STATES: Final = {state.value.encode(): state for state in HoldState}
-_ENDINGS: Final = {ending.value.encode(): ending for ending in Ending}
 
 
 def calls_per_entry(limit: RateLimit) -> int:
@@ -89,9 +85,9 @@ class Ledger:
             reply = await self._redis.evalsha(self._scripts["admit"], keys, args, repeat=bool(call.facts))
             word = reply[0]
             if word == b"admitted":
-                return _admitted(call, reply)
+                return admitted(call, reply)
             if word in _REFUSALS:
-                return _refused(call, _REFUSALS[word], reply)
+                return refused(call, _REFUSALS[word], reply)
             if word in _REPROJECT:
                 return NotProjected(_REPROJECT[word], reply[1], None if reply[2] == -1 else reply[2])
             if word == b"ended":
@@ -148,7 +144,7 @@ class Ledger:
         cost = "" if cost_millicredits is None else cost_millicredits
         args: list[Argument] = [hold_id, periods_prefix(prefix, account_id), cost, int(cap), settlement]
         reply = await self._redis.evalsha(self._scripts["capture"], _settling_keys(prefix, hold_id, account_id), args)
-        return _settled(reply)
+        return settled(reply)
 
     async def recover(
         self,
@@ -173,14 +169,14 @@ class Ledger:
             return await self.capture(
                 hold_id, account_id, cost_millicredits=cost_millicredits, cap=False, settlement=settlement
             )
-        return _settled(reply)
+        return settled(reply)
 
     async def release(self, hold_id: str, account_id: str, *, settlement: bytes) -> Settled:
         """Gives a hold back. Of an unknown one a tombstone is left, which refuses an admission still on its way."""
         prefix = account_prefix(account_id, self.shards)
         args: list[Argument] = [hold_id, periods_prefix(prefix, account_id), settlement, account_id, _TOMBSTONE_MS]
         reply = await self._redis.evalsha(self._scripts["release"], _settling_keys(prefix, hold_id, account_id), args)
-        return _settled(reply)
+        return settled(reply)
 
     async def attach_job(
         self,
@@ -220,20 +216,7 @@ class Ledger:
         reply = await self._redis.evalsha(
             self._scripts["lease_jobs"], [follow_key(prefix)], [prefix, count, lease_ms], repeat=False
         )
-        return [
-            JobLease(
-                hold_id=hold_id.decode(),
-                account_id=account.decode(),
-                facts=facts,
-                job_kind=kind.decode(),
-                job_id=job_id.decode(),
-                upstream=upstream.decode(),
-                attached_at_ms=attached,
-                deadline_ms=deadline,
-                looks=looks,
-            )
-            for hold_id, account, facts, kind, job_id, upstream, attached, deadline, looks in reply
-        ]
+        return job_leases(reply)
 
     async def renew(self, holds: Iterable[tuple[str, str]], *, ttl_ms: int) -> int:
         """Moves the deadlines of (account id, hold id) pairs whose calls still run. Returns how many were renewed."""
@@ -316,23 +299,13 @@ class Ledger:
     async def counters(self, account_id: str) -> Counters:
         """All that Redis knows of an account: the counters at one instant, and the outbox up to their `seq`."""
         prefix = account_prefix(account_id, self.shards)
-        epoch, seq, version, periods, holds = await self._redis.evalsha(
+        reply = await self._redis.evalsha(
             self._scripts["counters"],
             [acct_key(prefix, account_id), open_key(prefix, account_id)],
             [periods_prefix(prefix, account_id), prefix],
         )
         events = await account_events(self._redis, self._scripts["outbox_page"], prefix, account_id)
-        return Counters(
-            epoch=int(epoch) if epoch else None,
-            seq=seq,
-            terms_version=int(version) if version else None,
-            periods={start: PeriodCounters(*numbers) for start, *numbers in periods},
-            open_holds=tuple(
-                OpenHold(hold_id.decode(), amount, period, deadline, job.decode() or None)
-                for hold_id, amount, period, deadline, job in holds
-            ),
-            unbooked={e.id: e for e in events if isinstance(e, UsageEvent) and e.seq <= seq},
-        )
+        return read_counters(reply, events)
 
     async def usage(self, account_id: str, period_start_ms: int) -> tuple[int, int] | None:
         """(captured, held) of one period in millicredits; None where Redis does not have it."""
@@ -367,41 +340,3 @@ def _period_args(periods: Sequence[PeriodTerms]) -> list[Argument]:
     for period in periods:
         args += (period.start_ms, period.end_ms, period.granted_millicredits, period.overage_millicredits)
     return args
-
-
-def _limit_states(limits: Sequence[RateLimit], flat: Sequence[int]) -> tuple[LimitState, ...]:
-    """`flat` is remaining, microseconds until it opens, for each limit."""
-    return tuple(
-        LimitState(limit.name, limit.calls, limit.window_ms, flat[2 * i], -(-flat[2 * i + 1] // 1000))
-        for i, limit in enumerate(limits)
-    )
-
-
-def _admitted(call: AdmitCall, reply: list[Any]) -> Admitted:
-    _, _, held, available, period_start_ms, *rest = reply
-    job = None
-    if call.job is not None:
-        hold_id, state, facts, kind = rest[:4]
-        job = JobHold(hold_id.decode(), _STATES.get(state), facts, kind.decode())
-        rest = rest[4:]
-    return Admitted(held, available, period_start_ms, _limit_states(call.plan_limits, rest), job)
-
-
-def _refused(call: AdmitCall, code: RefusalCode, reply: list[Any]) -> Refused:
-    _, _, limit, retry_us, required, available, resets_at_ms, *rest = reply
-    return Refused(
-        code,
-        limits=_limit_states(call.plan_limits, rest),
-        limit_name=call.plan_limits[limit - 1].name if limit else "",
-        retry_in_ms=None if retry_us == -1 else -(-retry_us // 1000),
-        required_millicredits=required,
-        available_millicredits=available,
-        resets_at_ms=resets_at_ms,
-    )
-
-
-def _settled(reply: list[Any]) -> Settled:
-    if reply[0] == b"unknown":
-        return Settled(None, 0, 0, 0, None)
-    state, captured, held, available, ending = reply
-    return Settled(_STATES.get(state), captured, held, available, _ENDINGS.get(ending))

@@ -1,0 +1,88 @@
+"""The scripts' replies as values. Each script's first lines say what it replies; nothing else is expected here."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from gateway.domain.admission import Admitted, LimitState, RefusalCode, Refused
+from gateway.domain.hold import Ending, HoldState, JobHold
+from gateway.domain.plan import RateLimit
+from gateway.domain.usage import JobAttached, UsageEvent
+from gateway.ledger.answers import AdmitCall, Counters, JobLease, OpenHold, PeriodCounters, Settled
+
+_STATES: Final = {state.value.encode(): state for state in HoldState}
+_ENDINGS: Final = {ending.value.encode(): ending for ending in Ending}
+
+
+def _limit_states(limits: Sequence[RateLimit], flat: Sequence[int]) -> tuple[LimitState, ...]:
+    """`flat` is remaining, microseconds until it opens, for each limit."""
+    return tuple(
+        LimitState(limit.name, limit.calls, limit.window_ms, flat[2 * i], -(-flat[2 * i + 1] // 1000))
+        for i, limit in enumerate(limits)
+    )
+
+
+def admitted(call: AdmitCall, reply: list[Any]) -> Admitted:
+    """What `admit` replied to a call that may run."""
+    _, _, held, available, period_start_ms, *rest = reply
+    job = None
+    if call.job is not None:
+        hold_id, state, facts, kind = rest[:4]
+        job = JobHold(hold_id.decode(), _STATES.get(state), facts, kind.decode())
+        rest = rest[4:]
+    return Admitted(held, available, period_start_ms, _limit_states(call.plan_limits, rest), job)
+
+
+def refused(call: AdmitCall, code: RefusalCode, reply: list[Any]) -> Refused:
+    """What `admit` replied to a call that may not."""
+    _, _, limit, retry_us, required, available, resets_at_ms, *rest = reply
+    return Refused(
+        code,
+        limits=_limit_states(call.plan_limits, rest),
+        limit_name=call.plan_limits[limit - 1].name if limit else "",
+        retry_in_ms=None if retry_us == -1 else -(-retry_us // 1000),
+        required_millicredits=required,
+        available_millicredits=available,
+        resets_at_ms=resets_at_ms,
+    )
+
+
+def settled(reply: list[Any]) -> Settled:
+    """What `capture`, `release` and `recover` reply."""
+    if reply[0] == b"unknown":
+        return Settled(None, 0, 0, 0, None)
+    state, captured, held, available, ending = reply
+    return Settled(_STATES.get(state), captured, held, available, _ENDINGS.get(ending))
+
+
+def job_leases(reply: list[Any]) -> list[JobLease]:
+    """What `lease_jobs` replies."""
+    return [
+        JobLease(
+            hold_id=hold_id.decode(),
+            account_id=account.decode(),
+            facts=facts,
+            job_kind=kind.decode(),
+            job_id=job_id.decode(),
+            upstream=upstream.decode(),
+            attached_at_ms=attached,
+            deadline_ms=deadline,
+            looks=looks,
+        )
+        for hold_id, account, facts, kind, job_id, upstream, attached, deadline, looks in reply
+    ]
+
+
+def read_counters(reply: list[Any], events: Iterable[UsageEvent | JobAttached]) -> Counters:
+    """What `counters` replies, with the outbox's events up to that instant: those after it are not in its numbers."""
+    epoch, seq, version, periods, holds = reply
+    return Counters(
+        epoch=int(epoch) if epoch else None,
+        seq=seq,
+        terms_version=int(version) if version else None,
+        periods={start: PeriodCounters(*numbers) for start, *numbers in periods},
+        open_holds=tuple(
+            OpenHold(hold_id.decode(), amount, period, deadline, job.decode() or None)
+            for hold_id, amount, period, deadline, job in holds
+        ),
+        unbooked={event.id: event for event in events if isinstance(event, UsageEvent) and event.seq <= seq},
+    )
