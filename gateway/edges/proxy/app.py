@@ -9,6 +9,7 @@ import uuid_utils
 
 from gateway.edges.proxy.asgi import Receive, Scope, Send
 from gateway.edges.proxy.call import Call
+from gateway.edges.proxy.exchange import ReplyCut
 from gateway.edges.proxy.parts import Parts
 from gateway.edges.proxy.request_body import CallerGone
 from gateway.edges.proxy.walk import Walk
@@ -32,6 +33,8 @@ class Proxy:
                 await send({"type": "http.response.body", "body": reply.body, "more_body": False})
         except CallerGone:
             call.end = "caller_gone"
+        except ReplyCut:
+            call.end = "cut"  # returning without the end of a reply makes the server cut the connection
         finally:
             call.took_s = loop.time() - call.started_s
             self._parts.record(call)

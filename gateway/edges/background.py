@@ -1,0 +1,23 @@
+"""The work that no caller waits for: booking, expiring, following. Any number of processes may do it at a time."""
+
+import asyncio
+
+from gateway.flows.expire_holds import Sweeper
+from gateway.flows.follow_job import Follower
+from gateway.flows.relay import Relay
+
+
+class Background:
+    """The loops of one process."""
+
+    def __init__(self, *, relay: Relay, sweeper: Sweeper, follower: Follower) -> None:
+        self.relay = relay
+        self._sweeper = sweeper
+        self._follower = follower
+
+    async def run(self) -> None:
+        """Runs until cancelled. A loop that fails takes the others down, so that the process ends loudly."""
+        async with asyncio.TaskGroup() as loops:
+            loops.create_task(self.relay.run(), name="relay")
+            loops.create_task(self._sweeper.run(), name="sweeper")
+            loops.create_task(self._follower.run(), name="follower")

@@ -1,0 +1,152 @@
+"""What the gateway tells about itself: structured logs on standard error, one canonical line a call, and metrics.
+
+Recording is off the hot path: a call is put on a bounded list, and a thread turns the list into lines and numbers.
+Holds no rule, and never sees a key, a body or a header.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+from typing import Final
+
+import orjson
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from gateway.domain.credits import MILLICREDITS_PER_CREDIT, credits_text
+from gateway.edges.proxy.call import Call
+from gateway.settings import LogFormat, LogLevel, LogSettings
+
+FLUSH_EVERY_S: Final = 0.25
+# At 2,000 calls a second: two seconds of a blocked log. What is beyond is counted, not kept.
+MOST_WAITING: Final = 4_096
+SLOW_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
+
+log = structlog.get_logger()
+
+
+def configure_logging(settings: LogSettings) -> None:
+    """Sets structlog and the standard library's logging up, both on standard error."""
+    level = logging.getLevelNamesMapping()[settings.level.value.upper()]
+    console = settings.format is LogFormat.CONSOLE or (settings.format is LogFormat.AUTO and sys.stderr.isatty())
+    renderer: structlog.types.Processor = (
+        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+    )
+    shared: list[structlog.types.Processor] = [
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=max(level, logging.INFO), handlers=[handler], force=True)
+
+
+class Metrics:
+    """The numbers of a process, for Prometheus. Labels come from the configuration alone, so their number is bounded."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.calls = Counter("gateway_calls", "Calls answered.", ["route", "status", "code"], registry=registry)
+        self.seconds = Histogram(
+            "gateway_call_seconds", "Time from the first byte to the end.", ["route"], buckets=SLOW_S, registry=registry
+        )
+        self.credits = Counter(
+            "gateway_credits_captured",
+            "Credits captured by calls that ended here.",
+            ["product", "mode"],
+            registry=registry,
+        )
+        self.dropped = Counter("gateway_log_lines_dropped", "Lines that a blocked log did not take.", registry=registry)
+        self.in_flight = Gauge("gateway_holds_in_flight", "Calls of this process with an open hold.", registry=registry)
+        self.lag_records = Gauge("gateway_outbox_records", "Records that are not booked yet.", registry=registry)
+        self.lag_seconds = Gauge("gateway_outbox_lag_seconds", "Age of the oldest such record.", registry=registry)
+
+    def count(self, calls: list[Call]) -> None:
+        """Adds calls that have ended."""
+        for call in calls:
+            self.calls.labels(call.route, str(call.status), call.code).inc()
+            self.seconds.labels(call.route).observe(call.took_s)
+            if call.charged_millicredits:
+                self.credits.labels(call.product, call.mode).inc(call.charged_millicredits / MILLICREDITS_PER_CREDIT)
+
+
+class CallLog:
+    """Takes calls as they end. `run` writes them; nothing here ever waits for a slow disk on the event loop."""
+
+    def __init__(self, metrics: Metrics, *, write: Callable[[bytes], object] | None) -> None:
+        """`write` None: no lines, numbers only (a log level above info)."""
+        self._metrics = metrics
+        self._write = write
+        self._waiting: list[Call] = []
+        self._dropped = 0
+
+    def record(self, call: Call) -> None:
+        """One call has ended."""
+        if len(self._waiting) < MOST_WAITING:
+            self._waiting.append(call)
+        else:
+            self._dropped += 1
+
+    async def run(self) -> None:
+        """Writes until cancelled, and what is left then."""
+        try:
+            while True:
+                await asyncio.sleep(FLUSH_EVERY_S)
+                if self._waiting:
+                    await asyncio.to_thread(self._flush)
+        finally:
+            self._flush()
+
+    def _flush(self) -> None:
+        calls, self._waiting = self._waiting, []
+        self._metrics.count(calls)
+        if self._dropped:
+            self._metrics.dropped.inc(self._dropped)
+            self._dropped = 0
+        if self._write is not None and calls:
+            self._write(b"".join(map(_line, calls)))
+
+
+def _line(call: Call) -> bytes:
+    """The canonical line: what was asked, by whom, what came of it, what it cost."""
+    fields: dict[str, object] = {
+        "event": "call",
+        "request_id": call.request_id,
+        "method": call.method,
+        "route": call.route,
+        "status": call.status,
+        "ms": round(call.took_s * 1000, 2),
+    }
+    for name in ("code", "account_id", "project_id", "key_id", "plan_id", "product", "mode", "end"):
+        value = getattr(call, name)
+        if value:
+            fields[name] = value
+    if call.held_millicredits:
+        fields["held"] = orjson.Fragment(credits_text(call.held_millicredits))
+    if call.charged_millicredits is not None:
+        fields["charged"] = orjson.Fragment(credits_text(call.charged_millicredits))
+    return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
+
+
+def call_log(metrics: Metrics, settings: LogSettings) -> CallLog:
+    """The call log that the settings ask for."""
+    wanted = settings.level in {LogLevel.DEBUG, LogLevel.INFO}
+    return CallLog(metrics, write=_to_stderr if wanted else None)
+
+
+def _to_stderr(lines: bytes) -> None:
+    sys.stderr.buffer.write(lines)
+    sys.stderr.buffer.flush()

@@ -1,0 +1,236 @@
+"""The roof: settings become running parts. Knows every part and holds no rule.
+
+Two stacks: `open_stores` for whoever works on the books and the ledger (each command), `open_gateway` for a process
+that serves. They open in order and close in reverse. Importing this opens nothing.
+"""
+
+import asyncio
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any, Final
+
+from gateway import settings as config
+from gateway.books import meta
+from gateway.books.books import Books
+from gateway.catalog import Catalog
+from gateway.domain.plan import Plan
+from gateway.domain.terms import Terms
+from gateway.edges.background import Background
+from gateway.edges.proxy.app import Proxy
+from gateway.edges.proxy.call import Record
+from gateway.edges.proxy.parts import Offer, Parts, Target
+from gateway.edges.proxy.request_body import Spool
+from gateway.flows.admit import Admission
+from gateway.flows.authenticate import Directory
+from gateway.flows.expire_holds import Sweeper
+from gateway.flows.follow_job import Followed, Follower
+from gateway.flows.live_holds import LiveHolds
+from gateway.flows.rebuild import Rebuilder
+from gateway.flows.relay import Relay
+from gateway.flows.settle import Settler
+from gateway.flows.tell_ledger import TellLedger
+from gateway.flows.terms import current_terms
+from gateway.ledger.connection import RedisConnection
+from gateway.ledger.keys import SHARDS
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.outbox import Outbox
+from gateway.ledger.server import EmbeddedValkey
+from gateway.upstream.connection import UpstreamTimeouts
+from gateway.upstream.pool import PoolLimits, UpstreamPool
+
+SETTLE_WITHIN_S: Final = 5.0
+
+
+def system_clock() -> datetime:
+    """The one place where the system's clock comes in."""
+    return datetime.now(UTC)
+
+
+class Current:
+    """The catalog in force; a reload replaces it as a whole, and a call keeps the one it began with."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self.replace(catalog)
+
+    def replace(self, catalog: Catalog) -> None:
+        """From the next call on, this."""
+        self.catalog = catalog
+        self.offer = Offer(catalog.routes, catalog.rate_card, catalog.job_kinds)
+
+    def plans(self) -> Mapping[str, Plan]:
+        """The plans in force."""
+        return self.catalog.plans
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Open books and ledger, with what every command needs beside them. `embedded` None: Redis is somebody else's."""
+
+    books: Books
+    store: RedisConnection
+    ledger: Ledger
+    outbox: Outbox
+    embedded: EmbeddedValkey | None
+    current: Current
+    pepper: bytes
+    tell: TellLedger
+    rebuild: Rebuilder
+    clock: Callable[[], datetime]
+
+    async def terms_of(self, account_id: str, at: datetime) -> Terms | None:
+        """An account's terms at an instant, its due periods booked."""
+        return await current_terms(self.books, self.current.plans(), account_id, at)
+
+
+@asynccontextmanager
+async def open_stores(settings: config.Settings, catalog: Catalog) -> AsyncIterator[Stores]:
+    """Books and ledger, embedded ones joined or started. BooksUnavailable; a Redis that is away is no error here."""
+    current, clock = Current(catalog), system_clock
+    async with AsyncExitStack() as stack:
+        await asyncio.to_thread(settings.data.mkdir, mode=0o700, parents=True, exist_ok=True)
+        redis_url, embedded = _secret(settings.redis.url), None
+        if redis_url is None:
+            embedded = await stack.enter_async_context(EmbeddedValkey(settings.data))
+            redis_url = f"unix://{embedded.socket_path}"
+        books = await Books.open(_secret(settings.books.url) or f"sqlite:///{settings.data / 'books.sqlite'}")
+        stack.push_async_callback(books.close)
+        async with books.begin() as conn:
+            shards = await meta.decide_shards(conn, SHARDS)
+        # The relay waits on a connection of its own: a blocking read would hold up everybody else's commands.
+        store, reader = RedisConnection(redis_url), RedisConnection(redis_url)
+        for connection in (store, reader):
+            await connection.open()
+            stack.push_async_callback(connection.close)
+        ledger = Ledger(store, shards=shards)
+
+        async def terms_of(account_id: str, at: datetime) -> Terms | None:
+            return await current_terms(books, current.plans(), account_id, at)
+
+        yield Stores(
+            books=books,
+            store=store,
+            ledger=ledger,
+            outbox=Outbox(store, shards=shards, reader=reader),
+            embedded=embedded,
+            current=current,
+            pepper=await asyncio.to_thread(_pepper, settings),
+            tell=TellLedger(books=books, ledger=ledger, plans=current.plans, clock=clock),
+            rebuild=Rebuilder(books=books, ledger=ledger, terms_of=terms_of, clock=clock),
+            clock=clock,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A serving process's parts."""
+
+    stores: Stores
+    proxy: Proxy
+    directory: Directory
+    live: LiveHolds
+    background: Background
+
+
+@asynccontextmanager
+async def open_gateway(settings: config.Settings, stores: Stores, *, record: Record) -> AsyncIterator[Gateway]:
+    """The proxy and the background work over open stores. On leaving, settlements under way are finished."""
+    async with AsyncExitStack() as stack:
+        directory = Directory(books=stores.books, terms_of=stores.terms_of, pepper=stores.pepper, clock=stores.clock)
+        stores.store.on_reconnect = directory.forget_all
+        live = LiveHolds(stores.ledger)
+        settler = Settler(stores.ledger, stores.books, live, stores.rebuild)
+        targets = {name: _target(upstream) for name, upstream in settings.upstreams.items()}
+        for target in targets.values():
+            stack.push_async_callback(target.upstream.aclose)
+        stack.push_async_callback(settler.close, SETTLE_WITHIN_S)
+        follower = Follower(
+            stores.ledger,
+            settler,
+            job_kinds=lambda: stores.current.catalog.job_kinds,
+            upstreams={name: Followed(target.upstream, target.credential) for name, target in targets.items()},
+            shards=stores.ledger.shards,
+        )
+        proxy = Proxy(
+            Parts(
+                offer=lambda: stores.current.offer,
+                targets=targets,
+                directory=directory,
+                admission=Admission(
+                    stores.ledger,
+                    directory,
+                    load=stores.rebuild,
+                    plans=stores.current.plans,
+                    clock=stores.clock,
+                ),
+                settler=settler,
+                live=live,
+                follower=follower,
+                spool=_spool(settings),
+                record=record,
+                upgrade_url=f"{settings.public_url or ''}/settings/billing",
+            )
+        )
+        background = Background(
+            relay=Relay(outbox=stores.outbox, books=stores.books, consumer=f"relay-{secrets.token_hex(6)}"),
+            sweeper=Sweeper(stores.ledger, stores.ledger.shards),
+            follower=follower,
+        )
+        yield Gateway(stores, proxy, directory, live, background)
+
+
+def always(gateway: Gateway, *, background: bool) -> list[Callable[[], Coroutine[Any, Any, None]]]:
+    """The loops a process runs besides serving, each until cancelled."""
+    loops: list[Callable[[], Coroutine[Any, Any, None]]] = [gateway.live.run]
+    if gateway.stores.embedded is not None:
+        loops.append(gateway.stores.embedded.watch)
+    if background:
+        loops.append(gateway.background.run)
+    return loops
+
+
+def _target(upstream: config.Upstream) -> Target:
+    times = upstream.timeouts
+    field = upstream.credential_field()
+    pool = UpstreamPool(
+        upstream.url,
+        limits=PoolLimits(max_connections=upstream.max_connections),
+        timeouts=UpstreamTimeouts(
+            connect_s=times.connect_s, first_byte_s=times.first_byte_s, between_bytes_s=times.idle_s
+        ),
+    )
+    return Target(
+        pool,
+        None if field is None else (field[0].lower().encode(), field[1].encode()),
+        upstream.isolates_by is config.IsolatesBy.HEADERS,
+    )
+
+
+def _spool(settings: config.Settings) -> Spool:
+    directory = Path(settings.spool.directory) if settings.spool.directory else settings.data / "spool"
+    return Spool(directory, settings.spool.max_bytes)
+
+
+def _secret(value: config.Secret) -> str | None:
+    return None if value is None else value.get_secret_value()
+
+
+def _pepper(settings: config.Settings) -> bytes:
+    """The configured pepper, else one made at the first start and kept beside the books, readable by us alone."""
+    configured = _secret(settings.keys.pepper)
+    if configured is not None:
+        return configured.encode()
+    file = settings.data / "pepper"
+    if not file.exists():
+        with NamedTemporaryFile(dir=settings.data) as new:
+            new.write(secrets.token_hex(32).encode())
+            new.flush()
+            # Of several first starts one wins, and nobody ever reads half a pepper.
+            with suppress(FileExistsError):
+                os.link(new.name, file)
+    return file.read_bytes()
