@@ -94,5 +94,5 @@ def quote(
     first = parts[0]
     prices = card.products[first.product].add_ons_millicredits
     parts.extend(PricePart(first.product, name, prices[name]) for name in add_ons)
-    unit = card.products[first.product].unit
+    unit = card.products[first.product].unit_of(first.mode)
     return Quote(first.product, first.mode, unit, expected_units, least_units, tuple(parts), card.version)
