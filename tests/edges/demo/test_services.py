@@ -285,6 +285,15 @@ def test_a_chat_turn_streams_events_until_it_stops(client: LlamaCloud) -> None:
     client.chat.delete(session.session_id)
 
 
+def test_each_chat_event_leaves_before_the_next_is_made(services: Callable[[Behaviour], Running]) -> None:
+    with raw(services(Behaviour(chunk_delay_seconds=3600))) as http:
+        session = http.post("/api/v1/chat").json()["session_id"]
+        turn = {"index_ids": ["idx-demo"], "prompt": "Why?"}
+        with http.stream("POST", f"/api/v1/chat/{session}/messages/stream", json=turn) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            assert next(answer.iter_lines()) == 'data: {"type":"text_delta","content":"You "}'
+
+
 # Files, lists, isolation
 
 

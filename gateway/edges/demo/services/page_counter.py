@@ -28,7 +28,8 @@ class Counted:
 class PageCounter:
     """One child, started when the first PDF arrives; `close` ends it. Callers queue up."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout_s: float = _COUNT_TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
         self._child: asyncio.subprocess.Process | None = None
         self._turn = asyncio.Lock()
 
@@ -36,7 +37,7 @@ class PageCounter:
         """Pages of the PDF at `path`. One page where counting took too long, zero where it is not a readable PDF."""
         async with self._turn:
             try:
-                async with asyncio.timeout(_COUNT_TIMEOUT_S):
+                async with asyncio.timeout(self._timeout_s):
                     answer = await self._ask(path)
             except TimeoutError:
                 await self._end()
