@@ -69,7 +69,7 @@ def read_cost(document: object, source: CostSource) -> JobCost | NoCost:
 
 def fill(path: str, *, job_id: str, account_id: str) -> str:
     """A poll or cost path of the configuration with its `{job_id}` and `{account_id}` filled in."""
-    return path.replace("{job_id}", job_id).replace("{account_id}", account_id)
+    return path.replace("{account_id}", account_id).replace("{job_id}", job_id)
 
 
 def _holds(poll: object, condition: ReplyCondition) -> bool:

@@ -22,7 +22,7 @@ def retry_after_s(ms: int | None) -> int:
 @lru_cache(maxsize=1024)
 def _name(name: str) -> str:
     """The limit's name as a structured fields string (RFC 9651, 3.3.3: printable ASCII, quotes escaped)."""
-    printable = name.encode("ascii", "replace").decode()
+    printable = "".join(letter if " " <= letter <= "~" else "?" for letter in name)
     return '"' + printable.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 

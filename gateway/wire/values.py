@@ -35,7 +35,7 @@ class Needs:
     quoted_keys: tuple[bytes, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "quoted_keys", tuple(b'"%b"' % key.encode() for key in sorted(self.keys)))
+        object.__setattr__(self, "quoted_keys", tuple(orjson.dumps(key) for key in sorted(self.keys)))
 
     @property
     def body(self) -> bool:
@@ -66,14 +66,14 @@ def needs(places: Iterable[Where]) -> Needs:
 def read_json(text: bytes, wanted: Needs, loc: tuple[str, ...] = ("body",)) -> object | Unreadable:
     """A JSON document; Unreadable where it is none or has one of the needed names twice in one object.
 
-    Most documents have each such name at most once and no escaped letters, so no key can be doubled: only the others
-    are read a second time by a parser that sees repeated keys.
+    Most documents have each such name at most once and no letter that is written as an escape, so no key can be
+    doubled: only the others are read a second time by a parser that sees repeated keys.
     """
     try:
         document: object = orjson.loads(text)
     except orjson.JSONDecodeError:
         return Unreadable(loc, "is not valid JSON")
-    if b"\\u" in text or any(text.count(key) > 1 for key in wanted.quoted_keys):
+    if b"\\u" in text or b"\\/" in text or any(text.count(key) > 1 for key in wanted.quoted_keys):
         try:
             json.loads(text, object_pairs_hook=_no_repeats(wanted.keys))
         except (ValueError, RecursionError) as error:
