@@ -70,9 +70,9 @@ def test_fields_before_the_file_are_known_before_the_file() -> None:
     form = reader("configuration", also=("project_id",))
     head, _, rest = FIELDS_FIRST.partition(b"%PDF")
     form.feed(head)
-    assert (form.known, form.ended) == (True, False)
+    early = (form.known, form.ended)
     form.feed(b"%PDF" + rest)
-    assert form.ended
+    assert (early, form.ended) == ((True, False), True)
 
 
 def test_a_field_that_never_comes_is_known_only_at_the_end() -> None:
