@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -27,7 +27,7 @@ _COMMAND_TIMEOUT_S: Final = 30
 _MIGRATION_LOCK: Final = 0x636777626F6F6B73
 # The store is away, full, shutting down, locked or asks to be tried again; anything else is our own mistake.
 _AWAY_SQLSTATES: Final = ("08", "28", "3D", "40", "53", "55P03", "57", "58", "XX")
-_AWAY_SQLITE: Final = ("locked", "busy", "disk", "unable to open", "readonly", "full")
+_AWAY_SQLITE: Final = ("locked", "busy", "disk", "unable to open", "readonly", "full", "not a database", "malformed")
 
 
 class Books:
@@ -169,4 +169,4 @@ def _is_away(error: DBAPIError) -> bool:
     if state is not None:
         return str(state).startswith(_AWAY_SQLSTATES)
     words = str(orig).lower()
-    return isinstance(error, OperationalError) and any(word in words for word in _AWAY_SQLITE)
+    return not isinstance(error, IntegrityError) and any(word in words for word in _AWAY_SQLITE)

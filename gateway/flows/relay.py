@@ -8,7 +8,7 @@ trims nothing that is not booked.
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
@@ -37,7 +37,7 @@ class ReadsOutbox(Protocol):
         """Records for this consumer."""
         ...
 
-    async def ack(self, records: Sequence[OutboxRecord]) -> None:
+    async def ack(self, records: Iterable[OutboxRecord]) -> int:
         """They are booked."""
         ...
 

@@ -1,0 +1,156 @@
+"""Opening, migrating, transactions, and what is said when the books are away."""
+
+import asyncio
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, select, text
+
+from gateway.books import meta, migrate
+from gateway.books.address import address
+from gateway.books.books import Books
+from gateway.books.faults import BooksUnavailable
+from gateway.books.tables import metadata
+
+OPEN = "import asyncio, sys; from gateway.books.books import Books; asyncio.run(Books.open(sys.argv[1]))"
+
+
+async def test_the_migrations_make_the_tables_that_the_code_knows(books: Books) -> None:
+    def compare(conn: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(conn, opts={"compare_type": True}), metadata))
+
+    async with books.begin() as conn:
+        assert await conn.run_sync(compare) == []
+
+
+def test_the_newest_migration_is_the_one_the_code_waits_for() -> None:
+    folder = ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))
+    assert folder.get_heads() == [migrate.HEAD]
+
+
+async def test_processes_that_start_at_once_migrate_once(books_url: str) -> None:
+    starts = [subprocess.Popen([sys.executable, "-c", OPEN, books_url]) for _ in range(3)]
+    assert [await asyncio.to_thread(start.wait) for start in starts] == [0, 0, 0]
+    books = await Books.open(books_url, read_only=True)
+    await books.ping()
+    await books.close()
+
+
+async def test_books_of_a_newer_version_are_left_alone(books_url: str) -> None:
+    books = await Books.open(books_url)
+    async with books.begin() as conn:
+        await conn.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    await books.close()
+    with pytest.raises(BooksUnavailable, match="install a newer gateway"):
+        await Books.open(books_url)
+
+
+async def test_an_exception_undoes_the_whole_transaction(books: Books) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with books.begin() as conn:
+            await meta.decide(conn, "shards", "64")
+            raise ZeroDivisionError
+    async with books.read() as conn:
+        assert await meta.get(conn, "shards") is None
+
+
+async def test_a_reader_sees_one_moment_and_waits_for_no_writer(books: Books) -> None:
+    async with books.read() as reader:
+        assert await meta.get(reader, "shards") is None
+        async with books.begin() as writer:
+            await meta.decide(writer, "shards", "64")
+        assert await meta.get(reader, "shards") is None
+    async with books.read() as reader:
+        assert await meta.get(reader, "shards") == "64"
+
+
+async def test_writers_take_turns(books: Books) -> None:
+    async def raise_once() -> None:
+        async with books.begin() as conn:
+            await meta.raise_epoch(conn)
+
+    async with books.begin() as conn:
+        assert await meta.decide_shards(conn, 64) == 64
+        assert await meta.decide_shards(conn, 128) == 64
+        await meta.decide(conn, meta.EPOCH, "1")
+    if books._is_sqlite:
+        await asyncio.gather(*(raise_once() for _ in range(5)))
+        async with books.read() as conn:
+            assert (await conn.execute(select(meta.epoch()))).scalar_one() == 6
+
+
+async def test_a_cancelled_transaction_leaves_nothing_and_harms_no_other(books: Books) -> None:
+    inside = asyncio.Event()
+
+    async def hang() -> None:
+        async with books.begin() as conn:
+            await meta.decide(conn, "shards", "1")
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(hang())
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with books.begin() as conn:
+        assert await meta.decide_shards(conn, 64) == 64
+
+
+async def test_read_only_books_are_neither_made_nor_written(tmp_path: Path, books: Books, books_url: str) -> None:
+    with pytest.raises(BooksUnavailable, match="no file"):
+        await Books.open(f"sqlite:///{tmp_path}/none.db", read_only=True)
+    reading = await Books.open(books_url, read_only=True)
+    with pytest.raises(BooksUnavailable, match="read only"):
+        async with reading.begin():
+            pass
+    await reading.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("postgresql://postgres@127.0.0.1:1/none", "127.0.0.1"),
+        ("mysql://localhost/books", "'mysql'"),
+        ("sqlite://", "must name a file"),
+        ("not a url", "not a URL"),
+        ("sqlite:////proc/none/books.db", "/proc/none"),
+    ],
+)
+async def test_books_that_cannot_be_opened_say_why(url: str, why: str) -> None:
+    with pytest.raises(BooksUnavailable, match=why):
+        await Books.open(url)
+
+
+async def test_a_database_that_does_not_exist_is_said_plainly(postgres_url: str) -> None:
+    with pytest.raises(BooksUnavailable, match="does not exist"):
+        await Books.open(postgres_url + "_none")
+
+
+async def test_a_file_that_is_no_database_is_no_crash(tmp_path: Path) -> None:
+    (tmp_path / "books.db").write_text("something else entirely" * 100)
+    with pytest.raises(BooksUnavailable, match="not a database"):
+        await Books.open(f"sqlite:///{tmp_path}/books.db")
+
+
+def test_urls_as_operators_write_them_reach_the_drivers() -> None:
+    assert address("sqlite:///x.db").drivername == "sqlite+aiosqlite"
+    assert address("postgres://u:p@h/d").drivername == "postgresql+asyncpg"
+    url = address("postgresql://u:p@h/d?sslmode=require&channel_binding=require")
+    assert dict(url.query) == {"ssl": "require"}
+
+
+async def test_sqlite_syncs_every_commit_and_checks_its_keys(tmp_path: Path) -> None:
+    books = await Books.open(f"sqlite:///{tmp_path}/books.db")
+    async with books.read() as conn:
+        pragmas = [
+            (await conn.execute(text(f"PRAGMA {name}"))).scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        ]
+    await books.close()
+    assert pragmas == ["wal", 2, 1, 10_000]
