@@ -21,9 +21,12 @@ from gateway.config_files.problem import ConfigurationInvalid
 from gateway.config_files.rate_card_file import RateCardFile, check_rate_card, rate_card
 from gateway.config_files.route_checks import check_routes
 from gateway.config_files.routes_file import RoutesFile, job_kinds, routes
+from gateway.config_files.schema import json_schema
 from gateway.config_files.yaml_source import YamlSource, read_file
 from gateway.settings import Settings
 from gateway.wire.route import RouteTable
+
+__all__ = ["FILES", "Configuration", "ConfigurationInvalid", "json_schema", "load"]
 
 FILES: Final = ("plans", "rate_card", "routes")
 ShapeT = TypeVar("ShapeT", bound=BaseModel)

@@ -126,18 +126,18 @@ class Limits(Shape):
     """From the first byte of a request until its headers are complete."""
     body_idle_s: Seconds = 60.0
     """Between two pieces of a request body."""
+    send_idle_s: Seconds = 60.0
+    """Of a caller who takes nothing of the reply."""
     keep_alive_s: Seconds = 75.0
     connections: Annotated[Whole, Field(ge=1, le=1_000_000)] = 10_000
     """Per process."""
 
 
 class Spool(Shape):
-    """Where bodies go that must be read before they can be forwarded (a mode that comes after the file)."""
+    """Where long bodies go that must be read before they can be forwarded: a mode may come after its file."""
 
     directory: OptionalText = None
-    """None: the system's folder for temporary files."""
-    memory_bytes: Annotated[Bytes, Field(ge=4_096, le=67_108_864)] = 262_144
-    """Up to this much of one body stays in memory."""
+    """None: `spool` in the data folder."""
     max_bytes: Annotated[Bytes, Field(ge=1_048_576)] = 10 * 2**30
     """All spooled bodies of one process together."""
 

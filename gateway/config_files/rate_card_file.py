@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, GetJsonSchemaHandler, model_validator
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from gateway.config_files.judge import did_you_mean
 from gateway.config_files.shape import Credits, Date, Name, OptionalText, Shape, Text
@@ -21,6 +23,10 @@ class ModePrice(Shape):
     @classmethod
     def _bare_number(cls, value: Any) -> Any:
         return value if isinstance(value, dict) else {"credits": value}
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return {"anyOf": [{"type": "number", "minimum": 0}, handler(core_schema)]}
 
 
 class ProductShape(Shape):
