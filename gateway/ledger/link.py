@@ -109,8 +109,9 @@ class Link(asyncio.Protocol):
                 future.set_exception(ConnectionLost())
         self.pending.clear()
         self._deadlines.clear()
-        self._connection._writer = self._connection._reader = None  # noqa: SLF001 - its streams know nothing of this
         self._transport.close()
+        # The streams redis-py left know nothing of all this and would complain.
+        self._connection._writer = self._connection._reader = None  # noqa: SLF001
         lost(self)
 
     def _write(self) -> None:

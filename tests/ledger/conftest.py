@@ -1,0 +1,81 @@
+"""A ledger on a real server, and one whose scripts take the time from a key, for tests of what time does."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+import pytest
+import redis.asyncio
+
+from gateway.ledger.connection import RedisConnection
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.outbox import Outbox
+from gateway.ledger.scripts import load_scripts
+
+CLOCK_KEY: Final = "test:clock"
+# Stands in for scripts/clock.lua.
+CLOCK_LUA: Final = f"""\
+local call = redis.call
+local function now_us()
+  return tonumber(call('GET', '{CLOCK_KEY}'))
+end
+"""
+
+
+class Clock:
+    """What Redis takes for the time, in microseconds."""
+
+    def __init__(self, client: "redis.asyncio.Redis") -> None:
+        self._client = client
+        self.now_us = 0
+
+    async def set(self, now_us: int) -> None:
+        self.now_us = now_us
+        await self._client.set(CLOCK_KEY, now_us)
+
+    async def pass_ms(self, milliseconds: int) -> None:
+        await self.set(self.now_us + milliseconds * 1000)
+
+
+@pytest.fixture
+async def raw(redis_url: str) -> AsyncIterator["redis.asyncio.Redis"]:
+    """An ordinary client, to look behind the scripts."""
+    client = redis.asyncio.Redis.from_url(redis_url)
+    yield client
+    await client.aclose()
+
+
+@pytest.fixture
+async def connection(redis_url: str) -> AsyncIterator[RedisConnection]:
+    made = RedisConnection(redis_url)
+    await made.open()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def ledger(connection: RedisConnection) -> Ledger:
+    return Ledger(connection)
+
+
+@pytest.fixture
+async def clock(raw: "redis.asyncio.Redis") -> Clock:
+    clock = Clock(raw)
+    await clock.set(1_800_000_000_000_000)
+    return clock
+
+
+@pytest.fixture
+def timed(connection: RedisConnection, clock: Clock) -> Ledger:
+    """A ledger that lives by `clock`."""
+    return Ledger(connection, scripts=load_scripts(CLOCK_LUA))
+
+
+@pytest.fixture
+def outbox(connection: RedisConnection) -> Outbox:
+    return Outbox(connection)
+
+
+async def everything(client: "redis.asyncio.Redis") -> dict[bytes, tuple[bytes | None, int]]:
+    """Every key with its content and whether it expires, to show that nothing changed."""
+    keys = sorted([key async for key in client.scan_iter(count=1000)])
+    return {key: (await client.dump(key), min(0, await client.pttl(key))) for key in keys}
