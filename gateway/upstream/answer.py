@@ -49,8 +49,8 @@ class Upstream(Protocol):
         `target` is sent byte for byte behind the base path of the upstream's URL and begins with a slash.
         `headers` have lower-case names and no hop-by-hop fields and no host. A content-length among them frames the
         body; without one, bytes get one and an iterable is sent chunked. Nothing else is added but Host.
-        The iterable's iterator is closed in every case. If it raises, the request is aborted, never ended, and the exception
-        comes out of `send` or `read`; cancelling `send` aborts too.
+        An iterable that was begun is closed, however the call ends. If it raises, the request is aborted, never
+        ended, and the exception comes out of `send` or `read`; cancelling `send` aborts too.
         """
 
     async def aclose(self) -> None:

@@ -1,0 +1,220 @@
+"""One request and its response: what the ASGI application is given to receive and send with.
+
+An application that returns, or raises, after it has begun a response and before it has ended it, cuts the
+connection: the caller sees a broken transfer, never a clean end. `send` after the caller has gone does nothing and
+raises nothing (ASGI allows that): who must know waits for `http.disconnect` in `receive`. A body that was cut short,
+or is garbled, ends in `http.disconnect` too, never in `more_body: False`.
+"""
+
+import asyncio
+import http
+import logging
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any, Protocol
+
+Message = MutableMapping[str, Any]
+Application = Callable[..., Awaitable[None]]
+
+logger = logging.getLogger(__name__)
+
+# How much of a body may wait for the application before the caller has to.
+HIGH_WATER_BYTES = 64 * 1024
+STATUS_LINES = {
+    status: b"HTTP/1.1 %d %b\r\n"
+    % (status, http.HTTPStatus(status).phrase.encode() if status in {each.value for each in http.HTTPStatus} else b"")
+    for status in range(200, 600)
+}
+_OURS = frozenset({b"content-length", b"transfer-encoding", b"connection", b"keep-alive"})
+_DISCONNECT = {"type": "http.disconnect"}
+
+
+class Line(Protocol):
+    """The connection, as far as a cycle needs it."""
+
+    write_paused: bool
+
+    def write(self, data: bytes) -> None:
+        """Send bytes to the caller."""
+
+    async def writable(self) -> None:
+        """Wait while the caller does not keep up."""
+
+    def want_body(self) -> None:
+        """Read on."""
+
+    def finished(self, cycle: "Cycle") -> None:
+        """Take the end of a response that is whole."""
+
+    def cut(self, *, abruptly: bool) -> None:
+        """Close without an end; abruptly where an orderly close would look like one."""
+
+
+class Cycle:
+    """One request and its response."""
+
+    # Defaults live on the class, so that a request only pays for what it sets.
+    disconnected = False
+    started = False
+    complete = False
+    more_body = True
+    _told_end = False
+    _chunked = False
+    _until_close = False
+    _left = 0
+    _waiter: asyncio.Future[None] | None = None
+    backlog = 0
+
+    def __init__(
+        self, line: Line, scope: Message, *, keep_alive: bool, more_body: bool, expects_continue: bool
+    ) -> None:
+        self.scope = scope
+        self.keep_alive = keep_alive
+        self.more_body = more_body
+        self._line = line
+        self._method: str = scope["method"]
+        self._ask = expects_continue
+        self._chunks: list[bytes] = []
+        self._no_body = self._method == "HEAD"
+
+    # What the connection calls.
+
+    def body(self, data: bytes) -> None:
+        """Take a piece of the request's body."""
+        self._chunks.append(data)
+        self.backlog += len(data)
+        self._wake()
+
+    def body_end(self) -> None:
+        """Take the body's end."""
+        self.more_body = False
+        self._wake()
+
+    def disconnect(self) -> None:
+        """Take it that the caller has gone, or that its body cannot be completed."""
+        self.disconnected = True
+        self._wake()
+
+    async def run(self, app: Application) -> None:
+        """Serve the request."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            self._line.cut(abruptly=self._until_close)
+            raise
+        except Exception:
+            logger.exception("the application failed")
+        if self.complete or self.disconnected:
+            return
+        if self.started:
+            self._line.cut(abruptly=self._until_close)
+        else:
+            await self._internal_error()
+
+    # What the application calls.
+
+    async def receive(self) -> Message:
+        """ASGI receive."""
+        if self._ask:
+            self._ask = False
+            if not self.disconnected and not self.started:
+                self._line.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while not (self.disconnected or self.complete):
+            if self._chunks or (not self.more_body and not self._told_end):
+                chunks, self._chunks, self.backlog = self._chunks, [], 0
+                self._told_end = not self.more_body
+                self._line.want_body()
+                body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+                return {"type": "http.request", "body": body, "more_body": self.more_body}
+            self._line.want_body()
+            self._waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        return _DISCONNECT.copy()
+
+    async def send(self, message: Message) -> None:
+        """ASGI send."""
+        if self.disconnected:
+            return
+        kind = message["type"]
+        if kind == "http.response.body" and self.started and not self.complete:
+            self._send_body(message.get("body", b""), last=not message.get("more_body", False))
+            if self._line.write_paused and not self.complete:
+                await self._line.writable()
+        elif kind == "http.response.start" and not self.started:
+            self._send_head(message["status"], message.get("headers", ()))
+        else:
+            raise RuntimeError(f"{kind} is out of turn")
+
+    # How the response is framed.
+
+    def _send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        lines = [STATUS_LINES[status]]
+        length: int | None = None
+        for name, value in headers:
+            lower = name.lower()
+            if lower in _OURS:
+                if lower == b"content-length":
+                    if length is not None:
+                        raise RuntimeError("two content-length headers")
+                    length = int(value)
+                elif lower == b"connection" and b"close" in value.lower():
+                    self.keep_alive = False
+                continue
+            lines.append(b"%b: %b\r\n" % (lower, value))
+        if status in (204, 304):
+            self._no_body = True
+        if length is not None and status != 204:  # noqa: PLR2004 RFC 9110 §8.6: 304 and HEAD tell it, 204 may not
+            lines.append(b"content-length: %d\r\n" % length)
+        framed = self._no_body or length is not None
+        chunked = not framed and self.scope["http_version"] == "1.1"
+        if chunked:
+            lines.append(b"transfer-encoding: chunked\r\n")
+        # A caller who was never asked for its body may send it or not: nothing can follow on this connection.
+        if not self.keep_alive or not (framed or chunked) or self._ask:
+            self.keep_alive = False
+            lines.append(b"connection: close\r\n")
+        lines.append(b"\r\n")
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+            raise RuntimeError("a line break or NUL in a response header")
+        self.started = True
+        self._ask = False
+        self._left = length or 0
+        self._chunked = chunked
+        self._until_close = not (framed or chunked)
+        self._line.write(head)
+
+    def _send_body(self, body: bytes, *, last: bool) -> None:
+        line = self._line
+        if self._no_body:
+            pass
+        elif self._chunked:
+            if body:
+                line.write(b"%x\r\n" % len(body))
+                line.write(body)
+            if body or last:
+                line.write((b"\r\n" if body else b"") + (b"0\r\n\r\n" if last else b""))
+        elif self._until_close:
+            line.write(body)
+        else:
+            self._left -= len(body)
+            if self._left < 0 or (last and self._left):
+                raise RuntimeError("the response's body differs from its content-length")
+            line.write(body)
+        if last:
+            self.complete = True
+            self._wake()
+            line.finished(self)
+
+    async def _internal_error(self) -> None:
+        self.keep_alive = False
+        text = b"Internal Server Error"
+        headers = [(b"content-type", b"text/plain; charset=utf-8"), (b"content-length", b"%d" % len(text))]
+        await self.send({"type": "http.response.start", "status": 500, "headers": headers})
+        await self.send({"type": "http.response.body", "body": text})
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
