@@ -54,8 +54,13 @@ def configure_logging(settings: LogSettings) -> None:
     logging.basicConfig(level=max(level, logging.INFO), handlers=[handler], force=True)
 
 
+def process_registry() -> CollectorRegistry:
+    """Where this process counts. With PROMETHEUS_MULTIPROC_DIR set its numbers go to files that all workers share."""
+    return CollectorRegistry()
+
+
 class Metrics:
-    """The numbers of a process, for Prometheus. Labels come from the configuration alone, so their number is bounded."""
+    """The numbers of a process, for Prometheus. All labels come from the configuration, so their number is bounded."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry

@@ -15,6 +15,8 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any, Final
 
+from pydantic import SecretStr
+
 from gateway import settings as config
 from gateway.books import meta
 from gateway.books.books import Books
@@ -216,7 +218,7 @@ def _spool(settings: config.Settings) -> Spool:
     return Spool(directory, settings.spool.max_bytes)
 
 
-def _secret(value: config.Secret) -> str | None:
+def _secret(value: SecretStr | None) -> str | None:
     return None if value is None else value.get_secret_value()
 
 

@@ -57,8 +57,8 @@ NEXT: Final[dict[tuple[HoldState, HoldEvent], HoldState]] = {
 class JobHold:
     """The hold that a job of the account stands under, as a poll of it finds it.
 
-    `facts` is the JSON of the call's facts. `state` is None, and `facts` empty, where the hold was settled and booked so
-    long ago that Redis has forgotten it.
+    `facts` is the JSON of the call's facts. `state` is None, and `facts` empty, where the hold was settled and booked
+    so long ago that Redis has forgotten it.
     """
 
     hold_id: str

@@ -46,8 +46,9 @@ Outcome = Capture | Release | Attach
 class CallEnd:
     """Everything the rule looks at. `charged`: the route charges for this status (2xx and 3xx unless it says else).
 
-    `exact_*`: the quote's cost and units where the request fixed them, else None. `job_id` is what the reply said on a route that starts a job, None where it said nothing readable.
-    `stopped_is_free` is the route's policy for a caller who leaves.
+    `exact_*`: the quote's cost and units where the request fixed them, else None. `job_id` is what the reply said on a
+    route that starts a job, None where it said nothing readable. `stopped_is_free` is the route's policy for a caller
+    who leaves.
     """
 
     end: End

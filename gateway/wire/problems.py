@@ -35,6 +35,7 @@ class Fault(StrEnum):
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
     BODY_TOO_LARGE = "body_too_large"
+    TOO_MANY_UPLOADS = "too_many_uploads"
     UNREADABLE_MODE = "unreadable_mode"
     UNKNOWN_MODE = "unknown_mode"
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
@@ -161,6 +162,13 @@ PROBLEMS: Final[Mapping[RefusalCode | Fault, Problem]] = {
         "The account could not be looked up at the moment, so the call was not started. Nothing was charged.",
         retry_after_s=1,
         retryable=True,
+    ),
+    Fault.TOO_MANY_UPLOADS: Problem(
+        503,
+        "Too many large uploads at once",
+        "Too many uploads are being read ahead to find their price. Send the fields before the file, or try again.",
+        retryable=True,
+        retry_after_s=5,
     ),
     Fault.DRAINING: Problem(
         503, "Shutting down", "This gateway process is shutting down. Try again.", retry_after_s=1, retryable=True

@@ -107,6 +107,11 @@ class Exchange:
         self._meter = Meter() if poll_seen is not None or (charge is not None and charge.kind is not None) else None
         self.started = False
 
+    @property
+    def reads_answer(self) -> bool:
+        """Whether the answer's document decides something, so that it must come uncompressed."""
+        return self._meter is not None
+
     async def run(self, request: UpstreamRequest) -> None:
         """Sends the request, passes the answer on. UpstreamFault, NotAcknowledged and what the body raises where
         nothing has been sent to the caller yet; ReplyCut where something has.

@@ -59,27 +59,16 @@ async def read(
     prices: PriceList,
 ) -> Readable | UnknownMode | Unreadable:
     """The request, priced. ForeignOwner, CallerGone, BodyTooLarge, SpoolFull."""
-    whole: bytes | None = None
-    form: FormReader | None = None
-    if head.has_body:
-        if wanted.body and head.content_encoded:
-            return Unreadable(("header", "content-encoding"), "this route's body must be sent without content coding")
-        if wanted.form or (not wanted.json and _is_form(head.content_type)):
-            reader = form_reader(head.content_type, wanted.form, also=OWNER_NAMES)
-            if isinstance(reader, Unreadable):
-                return reader
-            form = reader
-            if wanted.form:
-                await _read_fields(body, form)
-            if form.fault is not None:
-                return form.fault
-        elif wanted.json or (route.max_body_bytes <= SMALL_BODY_BYTES and not head.content_encoded):
-            whole = await body.whole()
-    elif wanted.json:
-        return Unreadable(("body",), "is missing")
-    shown = whole if whole and (wanted.json or _is_json(head.content_type)) else None
+    shown = await _shown(route, wanted, head, body)
+    if isinstance(shown, Unreadable):
+        return shown
+    whole, form = shown
     values = RequestValues(
-        wanted, headers=headers, query=query, body=shown, fields=None if form is None else form.fields
+        wanted,
+        headers=headers,
+        query=query,
+        body=whole if whole and (wanted.json or _is_json(head.content_type)) else None,
+        fields=None if form is None else form.fields,
     )
     if (unreadable := check_owners(values, caller)) is not None:
         return unreadable
@@ -89,11 +78,29 @@ async def read(
         if not isinstance(priced, Quote):
             return priced
         quote = priced
-    if whole is not None:
+    if whole is not None or not head.has_body:
         return Readable(quote, whole)
-    if not head.has_body:
-        return Readable(quote, None)
     return Readable(quote, aiter(body) if form is None else _watched(body, form, caller))
+
+
+async def _shown(
+    route: Route, wanted: Needs, head: RequestHead, body: RequestBody
+) -> tuple[bytes | None, FormReader | None] | Unreadable:
+    """As much of the body as the price and the owners need: all of it, or the form read so far, or nothing."""
+    if not head.has_body:
+        return Unreadable(("body",), "is missing") if wanted.json else (None, None)
+    if wanted.body and head.content_encoded:
+        return Unreadable(("header", "content-encoding"), "this route's body must be sent without content coding")
+    if wanted.form or (not wanted.json and _is_form(head.content_type)):
+        form = form_reader(head.content_type, wanted.form, also=OWNER_NAMES)
+        if isinstance(form, Unreadable):
+            return form
+        if wanted.form:
+            await _read_fields(body, form)
+        return (None, form) if form.fault is None else form.fault
+    if wanted.json or (route.max_body_bytes <= SMALL_BODY_BYTES and not head.content_encoded):
+        return await body.whole(), None
+    return None, None
 
 
 async def _read_fields(body: RequestBody, form: FormReader) -> None:

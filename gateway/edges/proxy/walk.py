@@ -27,7 +27,7 @@ from gateway.flows.settle import Held, NotAcknowledged
 from gateway.ledger.faults import StoreUnavailable
 from gateway.upstream.faults import BodyMismatch, UpstreamFault, UpstreamTimeout, UpstreamUnreachable
 from gateway.wire.headers import LoopDetected, upstream_request_headers
-from gateway.wire.problems import Fault, ProblemReply, problem, refusal, unreadable
+from gateway.wire.problems import Fault, ProblemReply, problem, refusal, unknown_mode, unreadable
 from gateway.wire.rate_limit_fields import rate_limit_headers
 from gateway.wire.request_head import BadHead, RequestHead, read_head
 from gateway.wire.route import JobUse, Match, Route, bad_path
@@ -35,6 +35,20 @@ from gateway.wire.unreadable import Unreadable
 
 log = structlog.get_logger()
 CLOSE: Final = (b"connection", b"close")
+# What is raised on the way, as what the caller is told, and whether the connection is fit for another call after it.
+FAULTS: Final[tuple[tuple[type[Exception], Fault, bool], ...]] = (
+    (StoreUnavailable, Fault.CREDIT_STORE_UNAVAILABLE, False),
+    (NotAcknowledged, Fault.CREDIT_STORE_UNAVAILABLE, False),
+    (BooksUnavailable, Fault.BOOKS_UNAVAILABLE, False),
+    (KeyRevoked, Fault.INVALID_API_KEY, False),
+    (ForeignOwner, Fault.NO_SUCH_PROJECT, True),
+    (BodyTooLarge, Fault.BODY_TOO_LARGE, True),
+    (SpoolFull, Fault.TOO_MANY_UPLOADS, True),
+    (BodyMismatch, Fault.BAD_REQUEST, True),
+    (UpstreamUnreachable, Fault.UPSTREAM_UNREACHABLE, False),
+    (UpstreamTimeout, Fault.UPSTREAM_TIMEOUT, False),
+    (UpstreamFault, Fault.UPSTREAM_BROKEN, False),
+)
 
 
 class Walk:
@@ -53,52 +67,37 @@ class Walk:
         self._exchange: Exchange | None = None
 
     async def down(self) -> ProblemReply | None:
-        """Answers the call; a problem is returned where nothing has been sent yet."""
+        """Answers the call; a problem is returned where nothing has been sent yet. CallerGone, ReplyCut."""
         try:
             return await self._authenticated()
-        except (StoreUnavailable, NotAcknowledged):
-            return self._problem(Fault.CREDIT_STORE_UNAVAILABLE)
-        except BooksUnavailable:
-            return self._problem(Fault.BOOKS_UNAVAILABLE)
-        except KeyRevoked:
-            return self._problem(Fault.INVALID_API_KEY)
-        except ForeignOwner:
-            return self._problem(Fault.NO_SUCH_ROUTE, detail="Project or organization not found", close=True)
-        except UnreadableForm as form:
-            return unreadable(form.fault, request_id=self._call.request_id)
-        except BodyTooLarge:
-            return self._problem(Fault.BODY_TOO_LARGE, close=True)
-        except SpoolFull:
-            return self._problem(Fault.DRAINING, detail="Too many large uploads at this moment.", close=True)
-        except BodyMismatch:
-            return self._problem(Fault.BAD_REQUEST, detail="The body does not have its Content-Length.", close=True)
-        except UpstreamFault as fault:
-            return self._upstream_problem(fault)
         except (CallerGone, ReplyCut):
             raise
-        except Exception:
+        except UnreadableForm as form:
+            self._call.code = str(Fault.UNREADABLE_MODE)
+            return unreadable(form.fault, request_id=self._call.request_id)
+        except Exception as error:
             if self._exchange is not None and self._exchange.started:
-                raise
-            log.exception("a call failed", request_id=self._call.request_id)
-            return self._problem(Fault.INTERNAL_ERROR, close=True)
+                log.exception("a call failed within its reply", request_id=self._call.request_id)
+                raise ReplyCut from error
+            return self._fault(error)
         finally:
             if self._body is not None:
                 self._body.close()
+
+    def _fault(self, error: Exception) -> ProblemReply:
+        """The problem for what was raised before anything was sent; our own mistakes are logged with their trace."""
+        for kind, fault, close in FAULTS:
+            if isinstance(error, kind):
+                if isinstance(error, UpstreamFault):
+                    log.warning("upstream fault", request_id=self._call.request_id, fault=repr(error))
+                return self._problem(fault, close=close)
+        log.error("a call failed", request_id=self._call.request_id, exc_info=error)
+        return self._problem(Fault.INTERNAL_ERROR, close=True)
 
     def _problem(self, code: RefusalCode | Fault, *, detail: str | None = None, close: bool = False) -> ProblemReply:
         self._call.code = str(code)
         headers = (CLOSE,) if close else ()
         return problem(code, request_id=self._call.request_id, detail=detail, headers=headers)
-
-    def _upstream_problem(self, fault: UpstreamFault) -> ProblemReply:
-        log.warning("upstream fault", request_id=self._call.request_id, route=self._call.route, fault=repr(fault))
-        match fault:
-            case UpstreamUnreachable():
-                return self._problem(Fault.UPSTREAM_UNREACHABLE)
-            case UpstreamTimeout():
-                return self._problem(Fault.UPSTREAM_TIMEOUT)
-            case _:
-                return self._problem(Fault.UPSTREAM_BROKEN)
 
     async def _authenticated(self) -> ProblemReply | None:
         scope, call = self._scope, self._call
@@ -121,22 +120,9 @@ class Walk:
     async def _routed(self, head: RequestHead, caller: Caller, match: Match) -> ProblemReply | None:
         route, call, parts = match.route, self._call, self._parts
         target = parts.targets[route.upstream]
-        if head.upgrade is not None:
-            return self._problem(Fault.UPGRADE_REFUSED)
-        if route.metered is not None and caller.products is not None and route.metered.product not in caller.products:
-            return self._problem(Fault.KEY_NOT_ALLOWED)
-        if route.resource and not target.isolates:
-            return self._problem(
-                Fault.NO_SUCH_ROUTE, detail="This service does not keep accounts apart, so its resources are off."
-            )
-        if head.content_length is not None and head.content_length > route.max_body_bytes:
-            return self._problem(Fault.BODY_TOO_LARGE, close=True)
-        body = RequestBody(
-            self._receive,
-            max_bytes=route.max_body_bytes,
-            spool=parts.spool,
-            empty=not head.has_body,
-        )
+        if (refused := self._off_limits(route, target, head, caller)) is not None:
+            return refused
+        body = RequestBody(self._receive, max_bytes=route.max_body_bytes, spool=parts.spool, empty=not head.has_body)
         self._body = body
         readable = await read(
             route,
@@ -153,30 +139,26 @@ class Walk:
                 call.code = str(Fault.UNREADABLE_MODE)
                 return unreadable(readable, request_id=call.request_id)
             case UnknownMode():
-                return self._unknown_mode(route, readable)
+                call.code = str(Fault.UNKNOWN_MODE)
+                return unknown_mode(readable, request_id=call.request_id, loc=_place_of_mode(route))
             case Readable():
-                return await self._priced(head, caller, match, target, readable, body)
+                return await self._priced(caller, match, target, readable)
 
-    def _unknown_mode(self, route: Route, unknown: UnknownMode) -> ProblemReply:
-        self._call.code = str(Fault.UNKNOWN_MODE)
-        sent = "no mode was sent, and there is no default" if unknown.sent is None else f"{unknown.sent[:80]!r} is none"
-        place = () if route.metered is None else (route.metered.mode.name, *route.metered.mode.pointer)
-        return problem(
-            Fault.UNKNOWN_MODE,
-            request_id=self._call.request_id,
-            detail=f"{sent} of the modes of {unknown.product}: {', '.join(unknown.known)}",
-            loc=("body", *(part for part in place if part)),
-        )
+    def _off_limits(self, route: Route, target: Target, head: RequestHead, caller: Caller) -> ProblemReply | None:
+        """What the head alone rules out."""
+        if head.upgrade is not None:
+            return self._problem(Fault.UPGRADE_REFUSED)
+        if route.metered is not None and caller.products is not None and route.metered.product not in caller.products:
+            return self._problem(Fault.KEY_NOT_ALLOWED)
+        if route.resource and not target.isolates:
+            return self._problem(
+                Fault.NO_SUCH_ROUTE, detail="This service does not keep accounts apart, so its resources are off."
+            )
+        if head.content_length is not None and head.content_length > route.max_body_bytes:
+            return self._problem(Fault.BODY_TOO_LARGE, close=True)
+        return None
 
-    async def _priced(
-        self,
-        head: RequestHead,
-        caller: Caller,
-        match: Match,
-        target: Target,
-        readable: Readable,
-        body: RequestBody,
-    ) -> ProblemReply | None:
+    async def _priced(self, caller: Caller, match: Match, target: Target, readable: Readable) -> ProblemReply | None:
         call, quote, route = self._call, readable.quote, match.route
         job = None
         if route.job is not None:
@@ -195,7 +177,7 @@ class Walk:
         charge = self._charge(allowed, quote, route)
         if charge is not None:
             self._parts.live.add(call.request_id, caller.account_id)
-        return await self._forwarded(head, match, target, readable, body, allowed, charge)
+        return await self._forwarded(match, target, readable, allowed, charge)
 
     async def _admitted(self, caller: Caller, asked: Asked) -> Allowed | Refused:
         """Asks the ledger; an admission whose fate is unknown is released, so that a late one is refused."""
@@ -244,47 +226,24 @@ class Walk:
         return Charge(held, quote, metered, kind, admitted.available_millicredits)
 
     async def _forwarded(
-        self,
-        head: RequestHead,
-        match: Match,
-        target: Target,
-        readable: Readable,
-        body: RequestBody,
-        allowed: Allowed,
-        charge: Charge | None,
+        self, match: Match, target: Target, readable: Readable, allowed: Allowed, charge: Charge | None
     ) -> ProblemReply | None:
         call, scope = self._call, self._scope
+        assert self._body is not None, "a call is priced by its body"  # noqa: S101
         poll_seen = self._poll_seen(match, allowed)
+        request_id = call.request_id.encode()
         exchange = Exchange(
             call,
             self._parts.settler,
             charge=charge,
-            own_headers=[(b"x-request-id", call.request_id.encode()), *rate_limit_headers(allowed.admitted.limits)],
+            own_headers=[(b"x-request-id", request_id), *rate_limit_headers(allowed.admitted.limits)],
             poll_seen=poll_seen,
-            body=body,
+            body=self._body,
             receive=self._receive,
             send=self._send,
         )
         self._exchange = exchange
-        request_id = call.request_id.encode()
-        identity: Headers = [
-            (b"x-account-id", call.account_id.encode()),
-            (b"x-project-id", call.project_id.encode()),
-            (b"x-request-id", request_id),
-        ]
-        if charge is not None:
-            identity.append((b"x-credits-limit", credits_text(charge.held.held_millicredits).encode()))
-        client = scope.get("client")
-        headers = upstream_request_headers(
-            scope["headers"],
-            credential=target.credential,
-            identity=identity,
-            trace=request_id[4:],
-            peer=client[0].encode() if client else None,
-            scheme=scope.get("scheme", "http").encode(),
-            http_version=scope["http_version"].encode(),
-            accept_encoding_identity=poll_seen is not None or (charge is not None and charge.kind is not None),
-        )
+        headers = self._upstream_headers(target, charge, readable=exchange.reads_answer)
         if isinstance(headers, LoopDetected):
             await exchange.abandon()
             return self._problem(Fault.LOOP_DETECTED)
@@ -301,6 +260,29 @@ class Walk:
         )
         return None
 
+    def _upstream_headers(self, target: Target, charge: Charge | None, *, readable: bool) -> Headers | LoopDetected:
+        """What the upstream is told; `readable` where a meter must be able to read the answer."""
+        call, scope = self._call, self._scope
+        request_id = call.request_id.encode()
+        identity: Headers = [
+            (b"x-account-id", call.account_id.encode()),
+            (b"x-project-id", call.project_id.encode()),
+            (b"x-request-id", request_id),
+        ]
+        if charge is not None:
+            identity.append((b"x-credits-limit", credits_text(charge.held.held_millicredits).encode()))
+        client = scope.get("client")
+        return upstream_request_headers(
+            scope["headers"],
+            credential=target.credential,
+            identity=identity,
+            trace=request_id[4:],
+            peer=client[0].encode() if client else None,
+            scheme=scope.get("scheme", "http").encode(),
+            http_version=scope["http_version"].encode(),
+            accept_encoding_identity=readable,
+        )
+
     def _poll_seen(self, match: Match, allowed: Allowed) -> PollSeen | None:
         """What to do with a poll's document: settle the job where its hold is still open."""
         route, job = match.route, allowed.admitted.job
@@ -308,6 +290,14 @@ class Walk:
             return None
         kind, caller, follower = self._offer.job_kinds[route.job.kind], allowed.caller, self._parts.follower
         return lambda document: follower.seen(kind, job, caller.account_id, document)
+
+
+def _place_of_mode(route: Route) -> tuple[str, ...]:
+    """Where a caller finds the mode it sent, for the error that says it is unknown."""
+    if route.metered is None:
+        return ("body",)
+    where = route.metered.mode
+    return ("body", *(part for part in (where.name, *where.pointer) if part))
 
 
 def bearer(authorization: bytes | None) -> bytes:

@@ -1,0 +1,111 @@
+"""`gateway demo`: the whole product on loopback, with stand-in product services and four accounts that have a past."""
+
+import asyncio
+import os
+import secrets
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+
+from gateway.configuration import Configuration, load
+from gateway.edges.demo.accounts import DemoAccount, open_accounts
+from gateway.edges.demo.services import sample_pdf, services_app
+from gateway.edges.serving import Role, Server, serve
+from gateway.wiring import Stores
+
+SAMPLE_PAGES: Final = 3
+UPSTREAMS: Final = ("PARSE", "EXTRACT", "CLASSIFY", "SPLIT", "INDEX")
+
+
+async def demo(config: Path, data: Path) -> None:
+    """Runs until a signal. Everything it makes is below `data`; nothing else on the machine is touched."""
+    credential = secrets.token_urlsafe(24)
+    async with _services(credential) as port:
+        configuration = load(config, _environment(data, credential, port))
+
+        async def ready(stores: Stores) -> None:
+            sample = data / "sample.pdf"
+            await asyncio.to_thread(sample.write_bytes, sample_pdf(SAMPLE_PAGES))
+            print("Making four accounts with ninety days of history …", file=sys.stderr)
+            accounts = await open_accounts(stores, data)
+            print(greeting(configuration, accounts, sample), flush=True)
+
+        await serve(configuration, Role(), ready=ready)
+
+
+def _environment(data: Path, credential: str, port: int) -> dict[str, str]:
+    """What the shipped configuration reads, pointed at the stand-ins; the caller's own choices win where they may."""
+    fixed = {"GATEWAY_DATA": str(data), "REDIS_URL": "", "DATABASE_URL": ""}
+    for name in UPSTREAMS:
+        fixed |= {f"{name}_URL": f"http://127.0.0.1:{port}", f"{name}_CREDENTIAL": credential}
+    defaults = {"GATEWAY_LOG_LEVEL": "warning", "GATEWAY_ADMIN_TOKEN": secrets.token_urlsafe(24)}
+    return {**defaults, **os.environ, **fixed}
+
+
+@asynccontextmanager
+async def _services(credential: str) -> AsyncIterator[int]:
+    """The stand-in product services on a free port of loopback."""
+    server = Server(
+        uvicorn.Config(
+            services_app(credential=credential),
+            host="127.0.0.1",
+            port=0,
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=1,
+        )
+    )
+    running = asyncio.create_task(server.serve())
+    try:
+        while not server.started:
+            if running.done():
+                await running
+            await asyncio.sleep(0.01)
+        yield server.servers[0].sockets[0].getsockname()[1]
+    finally:
+        server.should_exit = True
+        await running
+
+
+def greeting(configuration: Configuration, accounts: list[DemoAccount], sample: Path) -> str:
+    """What a newcomer sees: the address, the keys, and lines to paste."""
+    settings = configuration.settings
+    url = f"http://{settings.listen.host}:{settings.listen.port}"
+    by_plan = {account.plan_id: account for account in accounts}
+    pro, free = by_plan["pro"], by_plan["free"]
+    bearer = f"-H 'Authorization: Bearer {pro.key}'"
+    keys = "\n".join(f"  {account.plan_id:<11} {account.key}" for account in accounts)
+    json_body = "-H 'Content-Type: application/json' -d"
+    retrieve = f"{url}/api/v1/retrieval/retrieve"
+    upload = '-F \'configuration={"tier": "agentic", "version": "latest"}\''
+    query = """'{"index_id": "demo", "query": "invoice total"}'"""
+    as_free = f"-H 'Authorization: Bearer {free.key}'"
+    quiet = "curl -s -o /dev/null -w '%{http_code} '"
+    return f"""
+Credit Gateway is running at {url}
+Metrics, on a listener of their own: http://{settings.admin.listen.host}:{settings.admin.listen.port}/metrics
+
+An API key for each plan:
+{keys}
+
+Paste these into another terminal:
+
+# Parse a PDF of {SAMPLE_PAGES} pages: held at once, charged when the job's true cost is known
+curl -s {url}/api/v2/parse/upload {bearer} {upload} -F file=@{sample.resolve()}
+
+# One retrieval: one credit, and the headers that say so
+curl -si {retrieve} {bearer} {json_body} {query}
+
+# What the account has used, by product and mode
+curl -s {url}/api/v1/projects/{pro.project_id}/usage {bearer}
+
+# The Free plan takes 20 requests a minute: the 21st is told when to come back
+for i in $(seq 21); do {quiet} {retrieve} {as_free} {json_body} {query}; done; echo
+
+Point the official client here:  export LLAMA_CLOUD_BASE_URL={url} LLAMA_CLOUD_API_KEY={pro.key}
+Ctrl-C stops everything."""

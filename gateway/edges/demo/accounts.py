@@ -1,0 +1,146 @@
+"""The demo's four accounts, one per plan, each with a key and its history. Made once per data folder.
+
+The keys' secrets are kept in that folder, for the demo alone: everywhere else a secret is shown once and forgotten.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from gateway.books import periods, usage
+from gateway.domain.credits import MILLICREDITS_PER_CREDIT
+from gateway.domain.instant import epoch_ms
+from gateway.edges.demo.history import DAYS, Habit, Owner, events
+from gateway.flows.accounts import Accounts
+from gateway.flows.keys import Keys
+from gateway.flows.terms import current_terms
+from gateway.wiring import Stores
+
+BATCH: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class DemoAccount:
+    """One account of the demo, with its key's secret."""
+
+    plan_id: str
+    account_id: str
+    project_id: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Who an account is meant to be. `percent`: how much of its plan's credits a period uses at most."""
+
+    plan_id: str
+    name: str
+    percent: int
+    habits: tuple[Habit, ...]
+    extra_credits: int = 0
+
+
+STORIES: Final = (
+    Story(
+        "free",
+        "Ada's side project",
+        60,
+        (Habit("parse", "cost_effective", 6, (1, 12)), Habit("index", "retrieval", 8, (1, 1))),
+    ),
+    Story(
+        "starter",
+        "Bright Invoices",
+        110,
+        (
+            Habit("parse", "cost_effective", 18, (1, 20)),
+            Habit("parse", "agentic", 4, (1, 10)),
+            Habit("extract", "cost_effective", 10, (1, 6)),
+            Habit("classify", "fast", 12, (1, 4)),
+        ),
+    ),
+    Story(
+        "pro",
+        "Cobalt Claims",
+        90,
+        (
+            Habit("parse", "agentic", 40, (2, 24)),
+            Habit("extract", "agentic", 22, (1, 10)),
+            Habit("split", "cost_effective", 10, (4, 30)),
+            Habit("classify", "fast", 30, (1, 6)),
+            Habit("index", "retrieval", 60, (1, 1)),
+        ),
+    ),
+    Story(
+        "enterprise",
+        "Delta Logistics",
+        100,
+        (
+            Habit("parse", "agentic", 70, (2, 30)),
+            Habit("parse", "agentic_plus", 10, (1, 12)),
+            Habit("extract", "agentic", 40, (1, 12)),
+            Habit("split", "cost_effective", 25, (4, 40)),
+            Habit("index", "chat", 12, (1, 1)),
+        ),
+        extra_credits=2_000_000,
+    ),
+)
+
+
+async def open_accounts(stores: Stores, data: Path) -> list[DemoAccount]:
+    """The accounts of this data folder, made where they are not there yet."""
+    file = data / "demo-keys.json"
+    if file.exists():
+        return [DemoAccount(**one) for one in json.loads(file.read_bytes())]
+    made = [await _open(stores, story, seed) for seed, story in enumerate(STORIES)]
+    descriptor = os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    with os.fdopen(descriptor, "wb") as kept:
+        kept.write(orjson.dumps([asdict(one) for one in made], option=orjson.OPT_INDENT_2))
+    return made
+
+
+async def _open(stores: Stores, story: Story, seed: int) -> DemoAccount:
+    """One account, opened ninety days ago, with what it has used since."""
+    now = stores.clock()
+    then = now - timedelta(days=DAYS)
+    opened = await _accounts(stores, lambda: then).create(story.name, story.plan_id, actor="demo")
+    terms = await current_terms(stores.books, stores.current.plans(), opened.id, now)
+    assert terms is not None, "the account was made a moment ago"  # noqa: S101
+    key = await Keys(books=stores.books, tell=stores.tell, pepper=stores.pepper, clock=stores.clock).create(
+        opened.id, project_id=opened.project_id, name="demo", actor="demo"
+    )
+    if story.extra_credits:
+        await _accounts(stores, stores.clock).adjust(
+            opened.id, story.extra_credits * MILLICREDITS_PER_CREDIT, reason="committed credits", actor="demo"
+        )
+    owner = Owner(opened.id, opened.project_id, key.id, story.plan_id)
+    async with stores.books.read() as conn:
+        past = await periods.of_account(conn, opened.id)
+    plan = stores.current.plans()[story.plan_id]
+    credits_a_period = plan.granted_millicredits or story.extra_credits * MILLICREDITS_PER_CREDIT
+    history = list(
+        events(
+            owner,
+            story.habits,
+            past,
+            stores.current.catalog.rate_card,
+            from_ms=epoch_ms(then),
+            to_ms=epoch_ms(now),
+            most_millicredits=credits_a_period * story.percent // 100,
+            seed=seed,
+        )
+    )
+    async with stores.books.begin() as conn:
+        for first in range(0, len(history), BATCH):
+            await usage.book(conn, history[first : first + BATCH])
+    await stores.rebuild(opened.id)
+    return DemoAccount(story.plan_id, opened.id, opened.project_id, key.secret)
+
+
+def _accounts(stores: Stores, clock: Callable[[], datetime]) -> Accounts:
+    return Accounts(books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=clock)

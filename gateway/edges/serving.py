@@ -1,0 +1,203 @@
+"""A process that serves: its listeners, its loops, and how it ends.
+
+On SIGTERM or SIGINT it says "not ready", takes no new connections, lets the calls in flight finish for up to `drain_s`,
+finishes the settlements under way, and only then lets go of the stores.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+import uvicorn
+
+from gateway.configuration import Configuration
+from gateway.edges.api.account import account_api
+from gateway.edges.api.admin import admin_api
+from gateway.edges.api.front import Front
+from gateway.edges.api.parts import ApiParts
+from gateway.edges.http_server.config import server_config
+from gateway.edges.http_server.limits import ServerLimits
+from gateway.flows.relay import Relay
+from gateway.ledger.faults import StoreUnavailable
+from gateway.observe import Metrics, call_log, process_registry
+from gateway.reload import Reload
+from gateway.settings import Settings
+from gateway.wiring import Gateway, Stores, always, open_gateway, open_stores
+
+WATCH_LAG_EVERY_S: Final = 2.0
+SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a process of several does. `socket` None: it binds for itself."""
+
+    background: bool = True
+    admin: bool = True
+    listener: socket.socket | None = None
+
+
+class Server(uvicorn.Server):
+    """One listener of several in a process: signals are the process's, not its."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leaves signals alone."""
+        yield
+
+
+class Serving:
+    """A running gateway process. `stopped` ends it in order."""
+
+    def __init__(self, gateway: Gateway, servers: list[Server]) -> None:
+        self.gateway = gateway
+        self.draining = False
+        self._servers = servers
+        self._stop = asyncio.Event()
+
+    def stop(self) -> None:
+        """Begins to drain."""
+        self.draining = True
+        self._stop.set()
+        for server in self._servers:
+            server.should_exit = True
+
+    async def until_stopped(self) -> None:
+        """Waits for `stop`."""
+        await self._stop.wait()
+
+
+async def serve(
+    configuration: Configuration,
+    role: Role,
+    *,
+    ready: Callable[[Stores], Coroutine[Any, Any, None]] | None = None,
+) -> None:
+    """Serves until a signal. `ready` runs over the open stores before the first call is taken."""
+    async with open_stores(configuration.settings, configuration.catalog) as stores:
+        if ready is not None:
+            await ready(stores)
+        await serve_over(configuration, stores, role)
+
+
+async def serve_over(configuration: Configuration, stores: Stores, role: Role) -> None:
+    """Serves over stores that are open already."""
+    settings = configuration.settings
+    metrics = Metrics(process_registry())
+    calls = call_log(metrics, settings.log)
+    async with open_gateway(settings, stores, record=calls.record) as gateway:
+        servers: list[Server] = []
+        serving = Serving(gateway, servers)
+        parts = ApiParts(stores=stores, directory=gateway.directory, draining=lambda: serving.draining)
+        front = Front(own=account_api(parts), proxy=gateway.proxy)
+        servers.append(
+            Server(server_config(front, settings.listen.host, settings.listen.port, limits=_limits(settings)))
+        )
+        if role.admin:
+            listen = settings.admin.listen
+            servers.append(Server(server_config(admin_api(parts), listen.host, listen.port)))
+        reload = Reload(configuration, lambda new: stores.current.replace(new.catalog))
+        loops = [*always(gateway, background=role.background), calls.run, reload.run]
+        loops.append(lambda: _watch_lag(gateway.background.relay, gateway, metrics))
+        async with _running(loops, serving):
+            loop = asyncio.get_running_loop()
+            for number in SIGNALS:
+                loop.add_signal_handler(number, serving.stop)
+            sockets = [[role.listener] if role.listener else None, *([None] * (len(servers) - 1))]
+            await asyncio.gather(
+                *(server.serve(sockets=chosen) for server, chosen in zip(servers, sockets, strict=True))
+            )
+
+
+async def run_background(configuration: Configuration) -> None:
+    """Only the background work, until a signal."""
+    async with open_stores(configuration.settings, configuration.catalog) as stores:
+        metrics = Metrics(process_registry())
+        calls = call_log(metrics, configuration.settings.log)
+        async with open_gateway(configuration.settings, stores, record=calls.record) as gateway:
+            serving = Serving(gateway, [])
+            reload = Reload(configuration, lambda new: stores.current.replace(new.catalog))
+            async with _running([*always(gateway, background=True), reload.run], serving):
+                loop = asyncio.get_running_loop()
+                for number in SIGNALS:
+                    loop.add_signal_handler(number, serving.stop)
+                log.info("background work runs")
+                await serving.until_stopped()
+
+
+@asynccontextmanager
+async def _running(loops: list[Callable[[], Coroutine[Any, Any, None]]], serving: Serving) -> AsyncIterator[None]:
+    """Runs the loops beside the block. A loop that fails stops the process: half a gateway serves nobody."""
+    tasks = [asyncio.create_task(loop()) for loop in loops]
+    failed: list[BaseException] = []
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            failed.append(error)
+            log.critical("background work failed, so this process stops", exc_info=error)
+            serving.stop()
+
+    for task in tasks:
+        task.add_done_callback(ended)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    if failed:
+        raise SystemExit(1)
+
+
+async def _watch_lag(relay: Relay, gateway: Gateway, metrics: Metrics) -> None:
+    """Keeps the gauges that nobody moves by calling."""
+    while True:
+        await asyncio.sleep(WATCH_LAG_EVERY_S)
+        metrics.in_flight.set(len(gateway.live))
+        try:
+            lag = await relay.lag()
+        except StoreUnavailable:
+            continue
+        metrics.lag_records.set(lag.records)
+        metrics.lag_seconds.set(lag.oldest_ms / 1000)
+
+
+def _limits(settings: Settings) -> ServerLimits:
+    limits = settings.limits
+    return ServerLimits(
+        head_bytes=limits.header_bytes,
+        header_lines=limits.header_count,
+        target_bytes=limits.target_bytes,
+        head_s=limits.header_s,
+        body_idle_s=limits.body_idle_s,
+        idle_s=limits.keep_alive_s,
+        connections=limits.connections,
+        drain_s=settings.drain_s,
+    )
+
+
+def bind(settings: Settings) -> socket.socket:
+    """The main listener, bound here so that worker processes can share it."""
+    return socket.create_server(
+        (settings.listen.host, settings.listen.port), backlog=ServerLimits().backlog, reuse_port=False
+    )
+
+
+def metrics_folder(data: Path) -> Path:
+    """Where several worker processes keep their numbers, for one of them to show."""
+    folder = data / "metrics"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
+    return folder
