@@ -5,7 +5,7 @@ end: the new plan is a subscription that starts there; until then it can be repl
 plan the account is on. Counts no money.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -15,6 +15,8 @@ from gateway.books import accounts, grants, periods, subscriptions
 from gateway.books.grants import GrantKind
 from gateway.books.periods import BookedPeriod
 from gateway.books.subscriptions import Subscription
+from gateway.domain.instant import epoch_ms, from_epoch_ms
+from gateway.domain.period import period_at
 from gateway.domain.plan import Plan
 from gateway.flows.faults import CallerFault
 
@@ -67,18 +69,32 @@ def when_by_default(plans: Mapping[str, Plan], old_plan_id: str, new: Plan) -> C
 async def switch_now(conn: AsyncConnection, now: Standing, plan: Plan, at_ms: int) -> int:
     """Close the running period and open the first on the new plan. Its start, in epoch ms."""
     account_id = now.running.account_id
-    # A period lasts at least a millisecond, also one that was opened in this very one.
-    start_ms = max(at_ms, now.running.start_ms + 1)
+    # Clocks differ a little: nothing ends before it began.
+    start_ms = max(at_ms, now.running.start_ms)
     if now.pending is not None:
         await subscriptions.end(conn, now.pending.id, now.pending.started_ms)
     for period in now.ahead:
         given = await grants.granted(conn, account_id, period.start_ms)
         await _correct(conn, period, -given, f"the period was replaced by plan {plan.id}", at_ms)
         await periods.withdraw(conn, period)
-    await periods.close(conn, now.running, start_ms)
     await subscriptions.end(conn, now.subscription.id, start_ms)
-    await accounts.start_plan(conn, account_id, plan, start_ms=start_ms, at_ms=at_ms)
+    if start_ms > now.running.start_ms:
+        await periods.close(conn, now.running, start_ms)
+        await accounts.start_plan(conn, account_id, plan, start_ms=start_ms, at_ms=at_ms)
+    else:
+        await _replace(conn, now.running, plan, at_ms)
     return start_ms
+
+
+async def _replace(conn: AsyncConnection, running: BookedPeriod, plan: Plan, at_ms: int) -> None:
+    """Give a period that begins in this very millisecond the new plan: it cannot end before the next begins."""
+    start_ms = running.start_ms
+    subscription = await subscriptions.add(
+        conn, account_id=running.account_id, plan_id=plan.id, anchor_ms=start_ms, started_ms=start_ms, at_ms=at_ms
+    )
+    anchor = from_epoch_ms(start_ms)
+    await periods.close(conn, running, epoch_ms(period_at(anchor, anchor).end))
+    await _revise(conn, (running,), subscription, plan, at_ms)
 
 
 async def switch_at_period_end(conn: AsyncConnection, now: Standing, plan: Plan, at_ms: int) -> int:
@@ -98,7 +114,7 @@ async def switch_at_period_end(conn: AsyncConnection, now: Standing, plan: Plan,
         started_ms=boundary_ms,
         at_ms=at_ms,
     )
-    await _revise(conn, now, pending, plan, at_ms)
+    await _revise(conn, now.ahead, pending, plan, at_ms)
     return boundary_ms
 
 
@@ -107,13 +123,15 @@ async def stay(conn: AsyncConnection, now: Standing, plan: Plan, at_ms: int) -> 
     if now.pending is not None:
         await subscriptions.end(conn, now.pending.id, now.pending.started_ms)
         await subscriptions.end(conn, now.subscription.id, None)
-        await _revise(conn, now, now.subscription, plan, at_ms)
+        await _revise(conn, now.ahead, now.subscription, plan, at_ms)
     return now.subscription.started_ms
 
 
-async def _revise(conn: AsyncConnection, now: Standing, subscription: Subscription, plan: Plan, at_ms: int) -> None:
-    """Give the periods booked ahead their new plan. What they were granted before is corrected by the difference."""
-    for period in now.ahead:
+async def _revise(
+    conn: AsyncConnection, booked: Sequence[BookedPeriod], subscription: Subscription, plan: Plan, at_ms: int
+) -> None:
+    """Give booked periods another plan. What they were granted before is corrected by the difference."""
+    for period in booked:
         revised = replace(
             period,
             subscription_id=subscription.id,
