@@ -17,7 +17,7 @@ from gateway.catalog import Catalog
 from gateway.config_files.cross_checks import Known, check_limits, check_names
 from gateway.config_files.judge import judge
 from gateway.config_files.plans_file import PlansFile, check_plans, plans
-from gateway.config_files.problem import ConfigurationInvalid
+from gateway.config_files.problem import ConfigurationInvalid, Problem
 from gateway.config_files.rate_card_file import RateCardFile, check_rate_card, rate_card
 from gateway.config_files.route_checks import check_routes
 from gateway.config_files.routes_file import RoutesFile, job_kinds, routes
@@ -26,7 +26,7 @@ from gateway.config_files.yaml_source import YamlSource, read_file
 from gateway.settings import Settings
 from gateway.wire.route import RouteTable
 
-__all__ = ["FILES", "Configuration", "ConfigurationInvalid", "json_schema", "load"]
+__all__ = ["FILES", "Configuration", "ConfigurationInvalid", "Problem", "check", "json_schema", "load"]
 
 FILES: Final = ("plans", "rate_card", "routes")
 ShapeT = TypeVar("ShapeT", bound=BaseModel)
@@ -52,20 +52,15 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Configuration:
     settings = judge(Settings, entry)
     paths = {name: path.parent / _named(entry, name) for name in FILES}
     sources = {name: read_file(file, str(file), environment) for name, file in paths.items()}
-    plans_file = judge(PlansFile, sources["plans"])
-    card_file = judge(RateCardFile, sources["rate_card"])
-    routes_file = judge(RoutesFile, sources["routes"])
-    if plans_file is not None:
-        check_plans(plans_file, sources["plans"])
-    if card_file is not None:
-        check_rate_card(card_file, sources["rate_card"])
+    plans_file = _plans(sources["plans"])
+    card_file = _rate_card(sources["rate_card"])
+    routes_file = _routes(sources["routes"])
     if routes_file is not None:
         known = Known(
             upstreams=_names(entry, "upstreams"),
             products=_names(sources["rate_card"], "products"),
             job_kinds=_names(sources["routes"], "job_kinds") or (),
         )
-        check_routes(routes_file, sources["routes"])
         check_names(routes_file, card_file, known, sources["routes"])
         if plans_file is not None:
             check_limits(routes_file, plans_file, sources["routes"], sources["plans"])
@@ -83,6 +78,50 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Configuration:
     return Configuration(placed, catalog, (path, *paths.values()))
 
 
+def check(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Problem, ...]:
+    """Every problem of one file: of a gateway.yaml with all that it names, of any other file by itself.
+
+    What a file is shows in its settings: `upstreams` or `listen`, `products`, `routes`; all others hold plans.
+    """
+    environment = os.environ if environ is None else environ
+    source = read_file(path, str(path), environment)
+    settings = source.value.keys() if isinstance(source.value, dict) else ()
+    if "routes" in settings and "upstreams" not in settings and isinstance(source.value["routes"], dict):
+        _routes(source)
+    elif "products" in settings:
+        _rate_card(source)
+    elif path.name == "gateway.yaml" or {"upstreams", "listen"} & set(settings):
+        try:
+            load(path, environment)
+        except ConfigurationInvalid as invalid:
+            return invalid.problems
+        return ()
+    else:
+        _plans(source)
+    return tuple(sorted(source.problems))
+
+
+def _plans(source: YamlSource) -> PlansFile | None:
+    file = judge(PlansFile, source)
+    if file is not None:
+        check_plans(file, source)
+    return file
+
+
+def _rate_card(source: YamlSource) -> RateCardFile | None:
+    file = judge(RateCardFile, source)
+    if file is not None:
+        check_rate_card(file, source)
+    return file
+
+
+def _routes(source: YamlSource) -> RoutesFile | None:
+    file = judge(RoutesFile, source)
+    if file is not None:
+        check_routes(file, source)
+    return file
+
+
 def _named(entry: YamlSource, name: str) -> str:
     """The file an entry names; the usual name where gateway.yaml is too broken to say."""
     value = entry.value.get(name) if isinstance(entry.value, dict) else None
@@ -90,11 +129,9 @@ def _named(entry: YamlSource, name: str) -> str:
 
 
 def _names(source: YamlSource, key: str) -> tuple[str, ...] | None:
-    """The names below a key, also of entries with problems; None where the file could not be read."""
-    if not isinstance(source.value, dict):
-        return None
-    entries = source.value.get(key)
-    return tuple(entries) if isinstance(entries, dict) else ()
+    """The names below a key, also of entries with problems; None where there is nothing to read them from."""
+    entries = source.value.get(key) if isinstance(source.value, dict) else None
+    return tuple(entries) if isinstance(entries, dict) else None
 
 
 def _version(values: list[Any]) -> str:

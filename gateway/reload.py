@@ -46,6 +46,7 @@ class Reload:
         self._problems: tuple[Problem, ...] = ()
         self._asked = asyncio.Event()
         self._forced = False
+        self._looking = asyncio.Lock()
 
     def now(self) -> None:
         """Look at the files at once, as on SIGHUP."""
@@ -79,6 +80,10 @@ class Reload:
 
     async def look(self) -> tuple[Problem, ...]:
         """Read the files where their content is new, and adopt them where nothing is wrong; else the problems."""
+        async with self._looking:
+            return await self._look()
+
+    async def _look(self) -> tuple[Problem, ...]:
         forced, self._forced = self._forced, False
         digest = await asyncio.to_thread(_digest, self.running.files)
         # After a bad version the cure may lie in a file that is not among the running ones.

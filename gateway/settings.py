@@ -41,18 +41,29 @@ class AdminListen(Listen):
     port: Port = 8081
 
 
+def _scheme(*known: str) -> BeforeValidator:
+    """A store's address; it may hold a password, so it is never quoted."""
+
+    def check(value: object) -> object:
+        if isinstance(value, str) and value and value.partition(":")[0] not in known:
+            raise must_be(f"an address that begins with {', '.join(f'{name}://' for name in known)}", show=False)
+        return value
+
+    return BeforeValidator(check)
+
+
 class RedisSettings(Shape):
     """The ledger's store. No url: the embedded Valkey server in the data folder."""
 
-    url: Secret = None
-    """redis://, rediss:// or unix://; Sentinel and Cluster as redis+sentinel:// and redis+cluster://."""
+    url: Annotated[Secret, _scheme("redis", "rediss", "unix")] = None
+    """redis://, rediss:// (TLS) or unix://."""
 
 
 class BooksSettings(Shape):
     """The billing store. No url: SQLite in the data folder."""
 
-    url: Secret = None
-    """postgresql://user:password@host/database."""
+    url: Annotated[Secret, _scheme("postgresql", "postgres", "postgresql+asyncpg", "sqlite", "sqlite+aiosqlite")] = None
+    """postgresql://user:password@host/database, or sqlite:///path/to/file."""
 
 
 class AdminSettings(Shape):

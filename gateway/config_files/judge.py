@@ -28,6 +28,8 @@ def judge(shape: type[ShapeT], source: YamlSource) -> ShapeT | None:
 
     Entries with problems are left out of what is returned; None where nothing can be made of the rest.
     """
+    if source.value is None and source.problems:
+        return None  # it could not be read at all
     value = source.value if source.value is not None else {}
     if not isinstance(value, dict):
         source.report((), "must be a mapping of settings")

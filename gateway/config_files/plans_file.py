@@ -43,12 +43,12 @@ def _cents(value: Any) -> int:
 
 Dollars = Annotated[
     int,
-    BeforeValidator(parsed(_cents, "dollars: from 0, with at most two decimals")),
+    BeforeValidator(parsed(_cents, "an amount in dollars: from 0, with at most two decimals")),
     WithJsonSchema({"type": "number", "minimum": 0}),
 ]
 UsdPer1000Credits = Annotated[
     int,
-    BeforeValidator(parsed(_nanodollars_per_millicredit, "dollars above 0, with at most three decimals")),
+    BeforeValidator(parsed(_nanodollars_per_millicredit, "an amount in dollars: above 0, with at most three decimals")),
     WithJsonSchema({"type": "number", "exclusiveMinimum": 0}),
 ]
 

@@ -70,7 +70,7 @@ def _flag(value: object) -> object:
 
 def _text(value: object) -> object:
     if not isinstance(value, str):
-        raise must_be("text: put it in quotes")
+        raise must_be("text: put it in quotes", show=False)
     return value
 
 
@@ -147,7 +147,7 @@ def _rate(value: object) -> tuple[int, int] | None:
     try:
         return rate(value)
     except ValueError as error:
-        raise must_be("a rate such as 20/min, 5/s or 1000/h (at most 100,000 calls in a day), or unlimited") from error
+        raise must_be("a rate such as 20/min, 5/s or 1000/h, up to 100,000 calls and one day, or unlimited") from error
 
 
 # A plain key of a mapping: plans, products, upstreams, limits.
@@ -184,6 +184,6 @@ DurationMs = Annotated[
 ]
 Credits = Annotated[
     int,
-    BeforeValidator(parsed(millicredits, "credits: from 0, with at most three decimals")),
+    BeforeValidator(parsed(millicredits, "an amount of credits: from 0, with at most three decimals")),
     WithJsonSchema({"type": "number", "minimum": 0}),
 ]
