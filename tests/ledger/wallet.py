@@ -1,0 +1,206 @@
+"""The ledger's rules in plain Python, one account, no Redis: the oracle that the scripts are held against.
+
+Written from the rules, not from the scripts. Rate limits have a model of their own in test_windows.
+"""
+
+from dataclasses import dataclass, field
+
+from gateway.domain.admission import Admitted, RefusalCode, Refused
+from gateway.domain.hold import Ending, HoldState
+from gateway.domain.terms import AccountStatus, Terms
+from gateway.ledger.answers import AdmitCall, NotProjected, Reproject, Settled
+
+
+@dataclass
+class WalletHold:
+    amount: int
+    deadline_ms: int
+    nonce: str
+    state: HoldState = HoldState.OPEN
+    captured: int = 0
+    ending: Ending | None = None
+    job_id: str | None = None
+
+    @property
+    def tombstone(self) -> bool:
+        """Left by a release that found nothing."""
+        return self.state is HoldState.RELEASED and self.ending is None
+
+
+class LateAdmission(Exception):
+    """The admission came after the end of its hold."""
+
+
+@dataclass
+class Wallet:
+    """One account with one period."""
+
+    now_ms: int
+    terms: Terms | None = None
+    captured: int = 0
+    seq: int = 0
+    holds: dict[str, WalletHold] = field(default_factory=dict)
+    outbox: list[tuple[str, int]] = field(default_factory=list)  # event id, captured; job events too
+
+    @property
+    def held(self) -> int:
+        return sum(hold.amount for hold in self.holds.values() if hold.state is HoldState.OPEN)
+
+    @property
+    def allowance(self) -> int:
+        assert self.terms is not None
+        (period,) = self.terms.periods
+        return period.granted_millicredits + period.overage_millicredits
+
+    @property
+    def available(self) -> int:
+        return 0 if self.terms is None else self.allowance - self.captured - self.held
+
+    def admit(self, call: AdmitCall) -> Admitted | Refused | NotProjected:
+        found = self.holds.get(call.hold_id)
+        if found is not None and found.state is not HoldState.OPEN:
+            raise LateAdmission
+        if self.terms is None:
+            return NotProjected(Reproject.UNKNOWN, self.now_ms)
+        if found is None and call.terms.version != self.terms.version:
+            return NotProjected(Reproject.STALE_TERMS, self.now_ms, self.terms.version)
+        (period,) = self.terms.periods
+        over = 0 if self.terms.status is AccountStatus.PAYMENT_FAILED else period.overage_millicredits
+        available = period.granted_millicredits + over - self.captured - self.held
+        if found is not None:
+            return Admitted(found.amount, available, period.start_ms)
+        amount = self._amount(call, available)
+        if amount is None and self.expire():
+            return self.admit(call)
+        if amount is None:
+            return self._refused(call, over, available)
+        self.holds[call.hold_id] = WalletHold(amount, self.now_ms + call.ttl_ms, call.nonce)
+        return Admitted(amount, available - amount, period.start_ms)
+
+    def _open(self) -> int:
+        return sum(1 for hold in self.holds.values() if hold.state is HoldState.OPEN)
+
+    def _amount(self, call: AdmitCall, available: int) -> int | None:
+        """What the hold would take; None where the call is refused."""
+        assert self.terms is not None
+        if self.terms.status is AccountStatus.CLOSED:
+            return None
+        if call.concurrent_calls is not None and self._open() >= call.concurrent_calls:
+            return None
+        if call.quote_millicredits in range(max(available, 0) + 1):
+            return call.quote_millicredits
+        return available if call.least_millicredits <= available else None
+
+    def _refused(self, call: AdmitCall, over: int, available: int) -> Refused:
+        assert self.terms is not None
+        (period,) = self.terms.periods
+        least, retry_in_ms = call.least_millicredits, None
+        if self.terms.status is AccountStatus.CLOSED:
+            code = RefusalCode.ACCOUNT_CLOSED
+        elif call.concurrent_calls is not None and self._open() >= call.concurrent_calls:
+            code, retry_in_ms = RefusalCode.TOO_MANY_CONCURRENT_CALLS, 1000
+        elif least <= available + self.held:
+            code, retry_in_ms = RefusalCode.CREDITS_HELD, 5000
+        elif over != period.overage_millicredits and least <= self.available:
+            code = RefusalCode.PAYMENT_REQUIRED
+        elif period.overage_millicredits:
+            code = RefusalCode.SPEND_LIMIT_REACHED
+        else:
+            code = RefusalCode.CREDITS_EXHAUSTED
+        return Refused(
+            code,
+            retry_in_ms=retry_in_ms,
+            required_millicredits=least,
+            available_millicredits=available,
+            resets_at_ms=period.end_ms,
+        )
+
+    def _end(self, hold_id: str, state: HoldState, ending: Ending, captured: int) -> None:
+        hold = self.holds[hold_id]
+        hold.state, hold.ending, hold.captured = state, ending, captured
+        if self.terms is not None:
+            self.captured += captured
+        self.seq += 1
+        self.outbox.append((f"{hold_id}.{ending}", captured))
+
+    def _settled(self, before: HoldState | None, hold: WalletHold) -> Settled:
+        # A tombstone never was in a period.
+        available = 0 if hold.tombstone else self.available
+        return Settled(before, hold.captured, hold.amount, available, hold.ending)
+
+    def capture(self, hold_id: str, cost: int | None, *, cap: bool) -> Settled:
+        hold = self.holds.get(hold_id)
+        if hold is None:
+            return Settled(None, 0, 0, 0, None)
+        before = hold.state
+        if before in {HoldState.OPEN, HoldState.EXPIRED}:
+            cost = hold.amount if cost is None else cost
+            cost = min(cost, hold.amount) if cap else cost
+            ending = Ending.LATE if before is HoldState.EXPIRED else Ending.CAPTURED
+            self._end(hold_id, HoldState.CAPTURED, ending, cost)
+        return self._settled(before, hold)
+
+    def recover(self, hold_id: str, cost: int) -> Settled:
+        if hold_id in self.holds:
+            return self.capture(hold_id, cost, cap=False)
+        self.holds[hold_id] = hold = WalletHold(0, 0, "")
+        self._end(hold_id, HoldState.CAPTURED, Ending.RECOVERED, cost)
+        return self._settled(None, hold)
+
+    def release(self, hold_id: str) -> Settled:
+        hold = self.holds.get(hold_id)
+        if hold is None or hold.tombstone:
+            self.holds[hold_id] = WalletHold(0, 0, "", HoldState.RELEASED)
+            return Settled(None, 0, 0, 0, None)
+        before = hold.state
+        if before is HoldState.OPEN:
+            self._end(hold_id, HoldState.RELEASED, Ending.RELEASED, 0)
+        return self._settled(before, hold)
+
+    def expire(self) -> int:
+        due = [
+            hold_id
+            for hold_id, hold in sorted(self.holds.items(), key=lambda item: (item[1].deadline_ms, item[0]))
+            if hold.state is HoldState.OPEN and hold.deadline_ms <= self.now_ms
+        ]
+        for hold_id in due:
+            self._end(hold_id, HoldState.EXPIRED, Ending.EXPIRED, 0)
+        return len(due)
+
+    def renew(self, hold_id: str, ttl_ms: int) -> int:
+        hold = self.holds.get(hold_id)
+        if hold is None or hold.state is not HoldState.OPEN or hold.job_id:
+            return 0
+        hold.deadline_ms = self.now_ms + ttl_ms
+        return 1
+
+    def attach_job(self, hold_id: str, job_id: str, limit_ms: int) -> bool:
+        hold = self.holds.get(hold_id)
+        if hold is None:
+            return False
+        if hold.job_id:
+            return hold.job_id == job_id
+        if hold.state not in {HoldState.OPEN, HoldState.EXPIRED}:
+            return False
+        hold.job_id, hold.deadline_ms = job_id, self.now_ms + limit_ms
+        self.seq += 1
+        self.outbox.append((f"{hold_id}.job", 0))
+        return True
+
+    def project(self, terms: Terms) -> bool:
+        if self.terms is None or terms.version <= self.terms.version:
+            return False
+        self.terms = terms
+        return True
+
+    def load(self, terms: Terms, captured: int, seq: int) -> bool:
+        if self.terms is not None:
+            return False
+        self.terms, self.captured, self.seq = terms, captured, max(self.seq, seq)
+        return True
+
+    def lose_everything(self) -> None:
+        """Redis comes back empty."""
+        self.terms, self.captured, self.seq = None, 0, 0
+        self.holds.clear()
+        self.outbox.clear()
