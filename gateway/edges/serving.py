@@ -19,13 +19,14 @@ import structlog
 import uvicorn
 
 from gateway.configuration import Configuration
-from gateway.edges.api.account import account_api
-from gateway.edges.api.admin import admin_api
+from gateway.edges.api.app import account_api, admin_api
 from gateway.edges.api.front import Front
-from gateway.edges.api.parts import ApiParts
+from gateway.edges.api.parts import AccountApiParts, AdminApiParts
+from gateway.edges.api.readiness import Readiness
 from gateway.edges.http_server.config import server_config
 from gateway.edges.http_server.limits import ServerLimits
 from gateway.flows.relay import Relay
+from gateway.flows.usage_report import UsageReports
 from gateway.ledger.faults import StoreUnavailable
 from gateway.observe import Metrics, call_log, process_registry
 from gateway.reload import Reload
@@ -59,15 +60,14 @@ class Server(uvicorn.Server):
 class Serving:
     """A running gateway process. `stopped` ends it in order."""
 
-    def __init__(self, gateway: Gateway, servers: list[Server]) -> None:
-        self.gateway = gateway
-        self.draining = False
+    def __init__(self, servers: list[Server], readiness: Readiness) -> None:
         self._servers = servers
+        self._readiness = readiness
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
         """Begins to drain."""
-        self.draining = True
+        self._readiness.drain()
         self._stop.set()
         for server in self._servers:
             server.should_exit = True
@@ -97,15 +97,24 @@ async def serve_over(configuration: Configuration, stores: Stores, role: Role) -
     calls = call_log(metrics, settings.log)
     async with open_gateway(settings, stores, record=calls.record) as gateway:
         servers: list[Server] = []
-        serving = Serving(gateway, servers)
-        parts = ApiParts(stores=stores, directory=gateway.directory, draining=lambda: serving.draining)
+        readiness = Readiness(ledger=stores.ledger, books=stores.books)
+        serving = Serving(servers, readiness)
+        parts = AccountApiParts(
+            directory=gateway.directory,
+            reports=UsageReports(books=stores.books, ledger=stores.ledger, terms_of=stores.terms_of),
+            plans=stores.current.plans,
+            readiness=readiness,
+            clock=stores.clock,
+        )
         front = Front(own=account_api(parts), proxy=gateway.proxy)
         servers.append(
             Server(server_config(front, settings.listen.host, settings.listen.port, limits=_limits(settings)))
         )
         if role.admin:
             listen = settings.admin.listen
-            servers.append(Server(server_config(admin_api(parts), listen.host, listen.port)))
+            servers.append(
+                Server(server_config(admin_api(AdminApiParts(readiness, metrics.registry)), listen.host, listen.port))
+            )
         reload = Reload(configuration, lambda new: stores.current.replace(new.catalog))
         loops = [*always(gateway, background=role.background), calls.run, reload.run]
         loops.append(lambda: _watch_lag(gateway.background.relay, gateway, metrics))
@@ -125,7 +134,7 @@ async def run_background(configuration: Configuration) -> None:
         metrics = Metrics(process_registry())
         calls = call_log(metrics, configuration.settings.log)
         async with open_gateway(configuration.settings, stores, record=calls.record) as gateway:
-            serving = Serving(gateway, [])
+            serving = Serving([], Readiness(ledger=stores.ledger, books=stores.books))
             reload = Reload(configuration, lambda new: stores.current.replace(new.catalog))
             async with _running([*always(gateway, background=True), reload.run], serving):
                 loop = asyncio.get_running_loop()

@@ -12,20 +12,31 @@ from typing import Final
 import uvicorn
 
 from gateway.configuration import Configuration, load
+from gateway.edges.cli.options import DEFAULT_CONFIG
+from gateway.edges.cli.serve import run
 from gateway.edges.demo.accounts import DemoAccount, open_accounts
 from gateway.edges.demo.services import sample_pdf, services_app
 from gateway.edges.serving import Role, Server, serve
+from gateway.observe import configure_logging
 from gateway.wiring import Stores
 
 SAMPLE_PAGES: Final = 3
+DEFAULT_DATA: Final = Path(".gateway/demo")
 UPSTREAMS: Final = ("PARSE", "EXTRACT", "CLASSIFY", "SPLIT", "INDEX")
 
 
-async def demo(config: Path, data: Path) -> None:
+def demo(*, data: Path | None, port: int | None) -> None:
     """Runs until a signal. Everything it makes is below `data`; nothing else on the machine is touched."""
+    folder = (data or DEFAULT_DATA).absolute()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    run(_demo(DEFAULT_CONFIG, folder, port))
+
+
+async def _demo(config: Path, data: Path, own_port: int | None) -> None:
     credential = secrets.token_urlsafe(24)
     async with _services(credential) as port:
-        configuration = load(config, _environment(data, credential, port))
+        configuration = load(config, _environment(data, credential, port, own_port))
+        configure_logging(configuration.settings.log)
 
         async def ready(stores: Stores) -> None:
             sample = data / "sample.pdf"
@@ -37,11 +48,13 @@ async def demo(config: Path, data: Path) -> None:
         await serve(configuration, Role(), ready=ready)
 
 
-def _environment(data: Path, credential: str, port: int) -> dict[str, str]:
+def _environment(data: Path, credential: str, port: int, own_port: int | None) -> dict[str, str]:
     """What the shipped configuration reads, pointed at the stand-ins; the caller's own choices win where they may."""
     fixed = {"GATEWAY_DATA": str(data), "REDIS_URL": "", "DATABASE_URL": ""}
     for name in UPSTREAMS:
         fixed |= {f"{name}_URL": f"http://127.0.0.1:{port}", f"{name}_CREDENTIAL": credential}
+    if own_port is not None:
+        fixed["GATEWAY_PORT"] = str(own_port)
     defaults = {"GATEWAY_LOG_LEVEL": "warning", "GATEWAY_ADMIN_TOKEN": secrets.token_urlsafe(24)}
     return {**defaults, **os.environ, **fixed}
 

@@ -14,7 +14,8 @@ from typing import Any, Final
 import structlog
 
 from gateway.configuration import Configuration, load
-from gateway.edges.serving import Role, bind, metrics_folder, run_background, serve
+from gateway.edges.serving import Role, bind, metrics_folder, run_background
+from gateway.edges.serving import serve as serve_process
 from gateway.ledger.server import EmbeddedValkey
 from gateway.observe import configure_logging
 
@@ -26,22 +27,22 @@ LOOK_EVERY_S: Final = 0.2
 log = structlog.get_logger()
 
 
-def serve_command(config: Path, *, workers: int | None, background: bool) -> None:
+def serve(*, config: Path, workers: int | None, no_background: bool) -> None:
     """Serves until a signal. With more than one worker this process only keeps them alive and owns what they share."""
     configuration = load(config)
     configure_logging(configuration.settings.log)
-    role = _role_of_a_worker(background=background)
+    role = _role_of_a_worker(background=not no_background)
     if role is not None:
-        run(serve(configuration, role))
+        run(serve_process(configuration, role))
         return
     count = workers or configuration.settings.workers
     if count == 1:
-        run(serve(configuration, Role(background=background)))
+        run(serve_process(configuration, Role(background=not no_background)))
     else:
-        run(_supervise(configuration, config, count, background=background))
+        run(_supervise(configuration, config, count, background=not no_background))
 
 
-def background_command(config: Path) -> None:
+def background(*, config: Path) -> None:
     """Only the background work, until a signal."""
     configuration = load(config)
     configure_logging(configuration.settings.log)
