@@ -49,6 +49,8 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Configuration:
     """
     environment = os.environ if environ is None else environ
     entry = read_file(path, str(path), environment)
+    if entry.problems and not path.is_file():
+        raise ConfigurationInvalid(entry.problems)  # what it would name cannot be guessed
     settings = judge(Settings, entry)
     paths = {name: path.parent / _named(entry, name) for name in FILES}
     sources = {name: read_file(file, str(file), environment) for name, file in paths.items()}

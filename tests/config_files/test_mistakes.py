@@ -75,3 +75,15 @@ def test_any_file_can_be_checked_by_itself(folder: Path) -> None:
     assert check(Path("gateway.yaml"), ENVIRON) == ()
     shutil.copy(folder / "new_plans.yaml", folder / "plans.yaml")
     assert [problem.file for problem in check(Path("gateway.yaml"), ENVIRON)] == ["plans.yaml"]
+
+
+def test_a_missing_entry_is_one_problem(folder: Path) -> None:
+    with pytest.raises(ConfigurationInvalid) as caught:
+        load(Path("nowhere/gateway.yaml"), ENVIRON)
+    assert str(caught.value) == "nowhere/gateway.yaml: cannot be opened: No such file or directory"
+
+
+def test_a_broken_entry_still_has_its_neighbours_checked(folder: Path) -> None:
+    (folder / "gateway.yaml").write_text("listen: [")
+    shutil.copy(DATA / "misspelled_setting" / "plans.yaml", folder)
+    assert [problem.file for problem in check(Path("gateway.yaml"), ENVIRON)] == ["gateway.yaml", "plans.yaml"]
