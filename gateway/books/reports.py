@@ -76,6 +76,15 @@ async def usage_of_period(
     return await _buckets(conn, [part], by)
 
 
+async def usage_of_period_after(
+    conn: AsyncConnection, account_id: str, period_start_ms: int, by: Sequence[str], *, seq: int
+) -> list[Bucket]:
+    """The part of `usage_of_period` that was settled after the account's sequence number `seq`: what is newest."""
+    event = usage_events.c
+    part = _events(account_id).where(event.period_start_ms == period_start_ms, event.seq > seq)
+    return await _buckets(conn, [part], by)
+
+
 def _hours(account_id: str) -> Select[Any]:
     table = usage_hourly.c
     day = (table.hour_ms // literal(DAY_MS, BigInteger)).label("day")

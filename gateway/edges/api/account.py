@@ -1,0 +1,15 @@
+"""The account API: what `Front` hands the gateway's own paths to, on the listener that everyone may reach."""
+
+from starlette.applications import Starlette
+
+from gateway.edges.api.health import health_routes
+from gateway.edges.api.json_reply import no_such_route
+from gateway.edges.api.parts import AccountApiParts
+from gateway.edges.api.usage import usage_routes
+
+
+def account_api(parts: AccountApiParts) -> Starlette:
+    """Callers show their API key and see their own account; health needs none."""
+    usage = usage_routes(parts.directory, parts.reports, plans=parts.plans, clock=parts.clock)
+    routes = [*health_routes(parts.readiness), *usage]
+    return Starlette(routes=routes, exception_handlers={404: no_such_route, 405: no_such_route})

@@ -1,0 +1,31 @@
+"""What the account API and the admin listener work with. Handed in by the one who serves them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from prometheus_client import CollectorRegistry
+
+from gateway.domain.plan import Plan
+from gateway.edges.api.readiness import Readiness
+from gateway.flows.authenticate import Directory
+from gateway.flows.usage_report import UsageReports
+
+
+@dataclass(frozen=True, slots=True)
+class AccountApiParts:
+    """`directory` tells who asks, `reports` what they used, `plans` what is sold now."""
+
+    directory: Directory
+    reports: UsageReports
+    plans: Callable[[], Mapping[str, Plan]]
+    readiness: Readiness
+    clock: Callable[[], datetime]
+
+
+@dataclass(frozen=True, slots=True)
+class AdminApiParts:
+    """`registry` holds this process's metrics; with PROMETHEUS_MULTIPROC_DIR set, those of all are there instead."""
+
+    readiness: Readiness
+    registry: CollectorRegistry
