@@ -9,7 +9,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,8 @@ import structlog
 import uvicorn
 
 from gateway.configuration import Configuration
-from gateway.edges.api.app import account_api, admin_api
+from gateway.edges.api.account import account_api
+from gateway.edges.api.admin import admin_api
 from gateway.edges.api.front import Front
 from gateway.edges.api.parts import AccountApiParts, AdminApiParts
 from gateway.edges.api.readiness import Readiness
@@ -82,15 +83,21 @@ async def serve(
     role: Role,
     *,
     ready: Callable[[Stores], Coroutine[Any, Any, None]] | None = None,
+    environ: Mapping[str, str] | None = None,
 ) -> None:
-    """Serves until a signal. `ready` runs over the open stores before the first call is taken."""
+    """Serves until a signal. `ready` runs over the open stores before the first call is taken.
+
+    `environ` is what the configuration was loaded with, for its reloads; None: the process's own.
+    """
     async with open_stores(configuration.settings, configuration.catalog) as stores:
         if ready is not None:
             await ready(stores)
-        await serve_over(configuration, stores, role)
+        await serve_over(configuration, stores, role, environ)
 
 
-async def serve_over(configuration: Configuration, stores: Stores, role: Role) -> None:
+async def serve_over(
+    configuration: Configuration, stores: Stores, role: Role, environ: Mapping[str, str] | None = None
+) -> None:
     """Serves over stores that are open already."""
     settings = configuration.settings
     metrics = Metrics(process_registry())
@@ -115,7 +122,7 @@ async def serve_over(configuration: Configuration, stores: Stores, role: Role) -
             servers.append(
                 Server(server_config(admin_api(AdminApiParts(readiness, metrics.registry)), listen.host, listen.port))
             )
-        reload = Reload(configuration, lambda new: stores.current.replace(new.catalog))
+        reload = Reload(configuration, lambda new: stores.current.replace(new.catalog), environ)
         loops = [*always(gateway, background=role.background), calls.run, reload.run]
         loops.append(lambda: _watch_lag(gateway.background.relay, gateway, metrics))
         async with _running(loops, serving):

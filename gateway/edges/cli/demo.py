@@ -35,7 +35,8 @@ def demo(*, data: Path | None, port: int | None) -> None:
 async def _demo(config: Path, data: Path, own_port: int | None) -> None:
     credential = secrets.token_urlsafe(24)
     async with _services(credential) as port:
-        configuration = load(config, _environment(data, credential, port, own_port))
+        environ = _environment(data, credential, port, own_port)
+        configuration = load(config, environ)
         configure_logging(configuration.settings.log)
 
         async def ready(stores: Stores) -> None:
@@ -45,7 +46,7 @@ async def _demo(config: Path, data: Path, own_port: int | None) -> None:
             accounts = await open_accounts(stores, data)
             print(greeting(configuration, accounts, sample), flush=True)
 
-        await serve(configuration, Role(), ready=ready)
+        await serve(configuration, Role(), ready=ready, environ=environ)
 
 
 def _environment(data: Path, credential: str, port: int, own_port: int | None) -> dict[str, str]:
@@ -96,7 +97,7 @@ def greeting(configuration: Configuration, accounts: list[DemoAccount], sample: 
     json_body = "-H 'Content-Type: application/json' -d"
     retrieve = f"{url}/api/v1/retrieval/retrieve"
     upload = '-F \'configuration={"tier": "agentic", "version": "latest"}\''
-    query = """'{"index_id": "demo", "query": "invoice total"}'"""
+    query = """'{"index_id": "idx-demo", "query": "invoice total"}'"""
     as_free = f"-H 'Authorization: Bearer {free.key}'"
     quiet = "curl -s -o /dev/null -w '%{http_code} '"
     return f"""
