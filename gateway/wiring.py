@@ -110,6 +110,7 @@ async def open_stores(settings: config.Settings, catalog: Catalog) -> AsyncItera
             await connection.open()
             stack.push_async_callback(connection.close)
         ledger = Ledger(store, shards=shards)
+        outbox = Outbox(store, shards=shards, reader=reader)
 
         async def terms_of(account_id: str, at: datetime) -> Terms | None:
             return await current_terms(books, current.plans(), account_id, at)
@@ -118,12 +119,12 @@ async def open_stores(settings: config.Settings, catalog: Catalog) -> AsyncItera
             books=books,
             store=store,
             ledger=ledger,
-            outbox=Outbox(store, shards=shards, reader=reader),
+            outbox=outbox,
             embedded=embedded,
             current=current,
             pepper=await asyncio.to_thread(_pepper, settings),
             tell=TellLedger(books=books, ledger=ledger, plans=current.plans, clock=clock),
-            rebuild=Rebuilder(books=books, ledger=ledger, terms_of=terms_of, clock=clock),
+            rebuild=Rebuilder(books=books, ledger=ledger, outbox=outbox, terms_of=terms_of, clock=clock),
             clock=clock,
         )
 
