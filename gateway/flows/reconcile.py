@@ -21,12 +21,13 @@ from gateway.ledger.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One disagreement. Amounts are millicredits; `expected` is what the books (or the parts) say."""
+    """One disagreement; `expected` is what the books (or the parts) say. Millicredits, where it is `in_credits`."""
 
     account_id: str
     what: str
     expected: int
     found: int
+    in_credits: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,9 @@ class _Check:
     account_id: str
     found: list[Difference] = field(default_factory=list)
 
-    def equal(self, what: str, *, expected: int, found: int) -> None:
+    def equal(self, what: str, *, expected: int, found: int, in_credits: bool = True) -> None:
         if expected != found:
-            self.found.append(Difference(self.account_id, what, expected, found))
+            self.found.append(Difference(self.account_id, what, expected, found, in_credits))
 
 
 async def reconcile(books: Books, ledger: Ledger, account_ids: Sequence[str] | None = None) -> Report:
@@ -80,7 +81,7 @@ async def _reconcile_account(books: Books, ledger: Ledger, account_id: str) -> l
         # Either it moved on since it was read, or it came back older than the books.
         later = await ledger.counters(account_id)
         if later.seq < booked_seq:
-            check.equal("highest sequence number", expected=booked_seq, found=later.seq)
+            check.equal("highest sequence number", expected=booked_seq, found=later.seq, in_credits=False)
     return check.found
 
 
@@ -102,7 +103,8 @@ async def _compare_granted(conn: AsyncConnection, check: _Check, counters: Count
     if account is None or counters.terms_version is None:
         return
     if counters.terms_version > account.terms_version:
-        check.equal("terms version", expected=account.terms_version, found=counters.terms_version)
+        expected = account.terms_version
+        check.equal("terms version", expected=expected, found=counters.terms_version, in_credits=False)
     if counters.terms_version != account.terms_version:
         return
     for start_ms, period in counters.periods.items():

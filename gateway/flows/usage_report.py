@@ -20,7 +20,7 @@ from gateway.books.books import Books
 from gateway.books.reports import Bucket, By
 from gateway.domain.credit_summary import CreditSummary
 from gateway.domain.instant import DAY_MS, epoch_ms, from_epoch_ms
-from gateway.domain.terms import AccountStatus, PeriodTerms
+from gateway.domain.terms import AccountStatus, PeriodTerms, Terms
 from gateway.domain.usage import UsageEvent
 from gateway.flows.authenticate import TermsOf
 from gateway.flows.faults import CallerFault, NoSuchThing
@@ -93,6 +93,10 @@ class UsageReports:
         async with self._turns:
             return await self._of_account(account_id, at, dimensions, within)
 
+    async def period_start_ms(self, account_id: str, at: datetime) -> int:
+        """When the account's current period began. NoSuchThing, BooksUnavailable."""
+        return (await self._period(account_id, at))[1].start_ms
+
     async def must_own(self, account_id: str, project_id: str) -> None:
         """NoSuchThing where the project is not the account's. BooksUnavailable."""
         async with self._books.read() as conn:
@@ -100,10 +104,7 @@ class UsageReports:
                 raise NoSuchThing("project", project_id)
 
     async def _of_account(self, account_id: str, at: datetime, by: tuple[By, ...], within: Range | None) -> UsageReport:
-        terms = await self._terms_of(account_id, at)
-        if terms is None or not terms.periods:
-            raise NoSuchThing("account", account_id)
-        period = terms.period_at(epoch_ms(at)) or terms.periods[0]
+        terms, period = await self._period(account_id, at)
         counters = await self._counters(account_id)
         async with self._books.read() as conn:
             later_than = await self._later_than(conn, account_id, counters)
@@ -137,6 +138,13 @@ class UsageReports:
             range=within,
             live=counters is not None,
         )
+
+    async def _period(self, account_id: str, at: datetime) -> tuple[Terms, PeriodTerms]:
+        """The current period; a closed account's last."""
+        terms = await self._terms_of(account_id, at)
+        if terms is None or not terms.periods:
+            raise NoSuchThing("account", account_id)
+        return terms, terms.period_at(epoch_ms(at)) or terms.periods[0]
 
     async def _counters(self, account_id: str) -> Counters | None:
         try:

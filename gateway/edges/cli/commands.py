@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from gateway.edges.cli import account, doctor, key, project, reconcile, usage
+from gateway.edges.cli import config as config_verbs
 from gateway.edges.cli.faults import exit_for_faults
 from gateway.edges.cli.options import DEFAULT_CONFIG, ConfigFile
 
@@ -16,6 +18,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+app.add_typer(account.app, name="account")
+app.add_typer(project.app, name="project")
+app.add_typer(key.app, name="key")
+app.command("usage")(usage.usage)
+app.command("reconcile")(reconcile.reconcile)
+app.add_typer(config_verbs.app, name="config")
+app.command("doctor")(doctor.doctor)
 
 
 def _version(wanted: bool) -> None:

@@ -18,3 +18,4 @@ DEFAULT_CONFIG = Path("config/gateway.yaml")
 
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on standard output, and nothing else.")]
 AccountId = Annotated[str, typer.Argument(metavar="ACCOUNT", help="The account's id, acc_…")]
+OfAccount = Annotated[str, typer.Option("--account", metavar="ACCOUNT", help="The account's id, acc_…")]

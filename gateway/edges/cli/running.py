@@ -1,0 +1,62 @@
+"""Running a verb's work over open stores: beside a gateway that runs on them, or alone.
+
+Loads the configuration, keeps logs on standard error and short, turns expected faults into a sentence and exit code 1.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from gateway.edges.cli.faults import exit_for_faults
+
+if TYPE_CHECKING:
+    from gateway.flows.accounts import Accounts
+    from gateway.flows.keys import Keys
+    from gateway.flows.usage_report import UsageReports
+    from gateway.wiring import Stores
+
+T = TypeVar("T")
+
+
+def on_stores(config: Path, work: "Callable[[Stores], Awaitable[T]]") -> T:
+    """What `work` returns; does not return where it meets an expected fault."""
+    with exit_for_faults():
+        return asyncio.run(_run(config, work))
+    raise AssertionError  # every fault has left by an exit code
+
+
+async def _run(config: Path, work: "Callable[[Stores], Awaitable[T]]") -> T:
+    from gateway.configuration import load
+    from gateway.observe import configure_logging
+    from gateway.settings import LogLevel
+    from gateway.wiring import open_stores
+
+    configuration = load(config)
+    settings = configuration.settings
+    # A person who asked for one thing does not want to read that stores were opened.
+    quiet = LogLevel.ERROR if settings.log.level is LogLevel.ERROR else LogLevel.WARNING
+    configure_logging(settings.log.model_copy(update={"level": quiet}))
+    async with open_stores(settings, configuration.catalog) as stores:
+        return await work(stores)
+
+
+def accounts(stores: "Stores") -> "Accounts":
+    """The flow for accounts."""
+    from gateway.flows.accounts import Accounts
+
+    return Accounts(books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stores.clock)
+
+
+def keys(stores: "Stores") -> "Keys":
+    """The flow for API keys."""
+    from gateway.flows.keys import Keys
+
+    return Keys(books=stores.books, tell=stores.tell, pepper=stores.pepper, clock=stores.clock)
+
+
+def usage_reports(stores: "Stores") -> "UsageReports":
+    """The flow for usage."""
+    from gateway.flows.usage_report import UsageReports
+
+    return UsageReports(books=stores.books, ledger=stores.ledger, terms_of=stores.terms_of)

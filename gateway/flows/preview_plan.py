@@ -1,0 +1,82 @@
+"""What another plan would mean for an account, before anyone agrees to it. Changes nothing.
+
+Says when it takes effect and what is included then. The money is for whoever writes the invoice.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from gateway.books import accounts
+from gateway.books.books import Books
+from gateway.domain.credits import credits_text
+from gateway.domain.instant import epoch_ms, from_epoch_ms
+from gateway.domain.plan import Plan
+from gateway.domain.terms import AccountStatus
+from gateway.flows.change_plan import ChangeAt, standing, when_by_default
+from gateway.flows.faults import CallerFault, NoSuchThing
+from gateway.flows.terms import current_terms
+
+
+class TakesEffect(StrEnum):
+    """When another plan begins; `stays` where the account is on it already."""
+
+    NOW = "now"
+    PERIOD_END = "period_end"
+    STAYS = "stays"
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPreview:
+    """`replaced_plan_id` is a pending plan that would be taken back. `included_millicredits` is of a whole period."""
+
+    account_id: str
+    previous_plan_id: str
+    plan_id: str
+    replaced_plan_id: str | None
+    takes_effect: TakesEffect
+    effective_ms: int
+    included_millicredits: int
+
+    def sentence(self, *, preview: bool) -> str:
+        """For a person, before (`preview`) or after the change."""
+        at = from_epoch_ms(self.effective_ms).isoformat(sep=" ", timespec="minutes").replace("+00:00", " UTC")
+        included = f"{credits_text(self.included_millicredits)} credits a period"
+        back = f" The pending change to {self.replaced_plan_id} {'would be' if preview else 'was'} taken back."
+        match self.takes_effect:
+            case TakesEffect.NOW:
+                verb = "would be" if preview else "is"
+                said = f"{self.account_id} {verb} on {self.plan_id} at once, in a new period with {included}."
+            case TakesEffect.PERIOD_END:
+                verb = "would be" if preview else "will be"
+                said = f"{self.account_id} {verb} on {self.plan_id} from {at} on, with {included}."
+            case _:
+                verb = "would stay" if preview else "stays"
+                said = f"{self.account_id} {verb} on {self.plan_id}, with {included}."
+        return said + (back if self.replaced_plan_id else "")
+
+
+async def preview_plan(
+    books: Books, plans: Mapping[str, Plan], account_id: str, plan_id: str, *, when: ChangeAt | None, at: datetime
+) -> PlanPreview:
+    """What `Accounts.change_plan` would do now. CallerFault as there."""
+    if plan_id not in plans:
+        raise CallerFault(f"there is no plan {plan_id!r}; there are {', '.join(sorted(plans))}")
+    plan, at_ms = plans[plan_id], epoch_ms(at)
+    if await current_terms(books, plans, account_id, at) is None:
+        raise NoSuchThing("account", account_id)
+    async with books.read() as conn:
+        account = await accounts.get(conn, account_id)
+        if account is not None and account.status is AccountStatus.CLOSED:
+            raise CallerFault(f"account {account_id} is closed")
+        now = await standing(conn, account_id, at_ms)
+    previous, pending = now.subscription.plan_id, now.pending.plan_id if now.pending is not None else None
+    if plan.id == previous:
+        takes_effect, effective_ms = TakesEffect.STAYS, now.subscription.started_ms
+    elif (when or when_by_default(plans, previous, plan)) is ChangeAt.NOW:
+        takes_effect, effective_ms = TakesEffect.NOW, max(at_ms, now.running.start_ms + 1)
+    else:
+        takes_effect, effective_ms = TakesEffect.PERIOD_END, now.running.end_ms
+    replaced = pending if pending != plan.id or takes_effect is TakesEffect.NOW else None
+    return PlanPreview(account_id, previous, plan.id, replaced, takes_effect, effective_ms, plan.granted_millicredits)
