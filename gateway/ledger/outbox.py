@@ -74,7 +74,7 @@ class Outbox:
     async def read(
         self, consumer: str, *, count: int, block_ms: int, shards: Sequence[int] | None = None
     ) -> list[OutboxRecord]:
-        """About `count` records for this consumer: first those of dead consumers, else new ones.
+        """About `count` records (up to one a shard more) for this consumer: those of the dead first, else new ones.
 
         Waits up to `block_ms` for the first. What is not acknowledged comes again, here or elsewhere, in about 2 s.
         """

@@ -11,6 +11,7 @@ from pathlib import Path
 import hypothesis.strategies as st
 import pytest
 import redis
+import redis.asyncio
 from hypothesis import settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -31,7 +32,7 @@ from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.scripts import load_scripts
 from tests.ledger.builders import DELIVERED, GIVEN_BACK, PERIOD_START_MS, call_of, terms_of
-from tests.ledger.conftest import CLOCK_KEY, CLOCK_LUA
+from tests.ledger.conftest import CLOCK_KEY, CLOCK_LUA, everything
 from tests.ledger.wallet import LateAdmission, Wallet
 
 ACCOUNT = "acc_1"
@@ -48,6 +49,7 @@ class WalletMachine(RuleBasedStateMachine):
         self.client = redis.Redis(unix_socket_path=str(self.socket))
         self.client.flushall()
         self.runner = asyncio.Runner()
+        self.raw = redis.asyncio.Redis(unix_socket_path=str(self.socket))
         self.connection = RedisConnection(f"unix://{self.socket}")
         self.runner.run(self.connection.open())
         scripts = load_scripts(CLOCK_LUA)
@@ -63,6 +65,7 @@ class WalletMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "runner"):
             self.runner.run(self.connection.close())
+            self.runner.run(self.raw.aclose())
             self.runner.close()
             self.client.close()
 
@@ -189,9 +192,9 @@ class WalletMachine(RuleBasedStateMachine):
         expected = self.wallet.load(terms, captured, self.booked_seq)
         assert self.runner.run(self.ledger.load(terms, {PERIOD_START_MS: captured}, self.booked_seq)) is expected
 
-    def dump(self) -> dict[bytes, bytes | None]:
+    def dump(self) -> dict[bytes, object]:
         self.seen_events = len(self.wallet.outbox)
-        return {key: self.client.dump(key) for key in self.client.keys("*")}  # type: ignore[misc]
+        return self.runner.run(everything(self.raw))
 
     @invariant()
     def redis_and_the_wallet_agree(self) -> None:

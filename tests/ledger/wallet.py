@@ -70,7 +70,7 @@ class Wallet:
         if found is not None:
             return Admitted(found.amount, available, period.start_ms)
         amount = self._amount(call, available)
-        if amount is None and self.expire():
+        if amount is None and self.terms.status is not AccountStatus.CLOSED and self.expire():
             return self.admit(call)
         if amount is None:
             return self._refused(call, over, available)
