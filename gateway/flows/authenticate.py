@@ -52,11 +52,20 @@ class Directory:
     `terms_of` is `current_terms` with its books and plans: it tells an account's terms at an instant.
     """
 
-    def __init__(self, *, books: Books, terms_of: TermsOf, pepper: bytes, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        books: Books,
+        terms_of: TermsOf,
+        pepper: bytes,
+        clock: Callable[[], datetime],
+        patience_s: float = PATIENCE_S,
+    ) -> None:
         self._books = books
         self._terms_of = terms_of
         self._pepper = pepper
         self._clock = clock
+        self._patience_s = patience_s
         self._keys: Remembered[bytes, KeyRecord] = Remembered(REMEMBERED, max_age_ms=MAX_AGE_MS)
         self._terms: Remembered[str, Terms] = Remembered(REMEMBERED, max_age_ms=MAX_AGE_MS)
         # Apart, so that a flood of made-up keys cannot push out the real ones.
@@ -115,7 +124,7 @@ class Directory:
         if (old := self._keys.whatever_age(digest)) is None:
             return await reading
         try:
-            return await asyncio.wait_for(reading, PATIENCE_S)
+            return await asyncio.wait_for(reading, self._patience_s)
         except (BooksUnavailable, TimeoutError):
             self._keys.make_do(digest, now_ms, for_ms=MAKE_DO_MS)
             return old
@@ -125,7 +134,7 @@ class Directory:
         if (old := self._terms.whatever_age(account_id)) is None:
             return await reading
         try:
-            return await asyncio.wait_for(reading, PATIENCE_S)
+            return await asyncio.wait_for(reading, self._patience_s)
         except (BooksUnavailable, TimeoutError):
             self._terms.make_do(account_id, now_ms, for_ms=MAKE_DO_MS)
             return old

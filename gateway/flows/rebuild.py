@@ -5,13 +5,14 @@ first: what leaves it meanwhile is found in the books. Asks nobody whether it is
 it is not.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.books import usage
 from gateway.books.books import Books
 from gateway.domain.terms import Terms
+from gateway.domain.usage import UsageEvent
 from gateway.flows.authenticate import TermsOf
 from gateway.flows.faults import NoSuchThing
 from gateway.flows.remembered import OnceForAll
@@ -22,13 +23,22 @@ from gateway.ledger.ledger import Ledger
 _TRIES: Final = 20
 
 
-async def rebuild(books: Books, ledger: Ledger, terms: Terms) -> bool:
+class TellsUnbooked(Protocol):
+    """The part of the outbox that is needed here."""
+
+    async def unbooked(self, account_id: str) -> list[UsageEvent]:
+        """The account's usage events that are still in the outbox."""
+        ...
+
+
+async def rebuild(books: Books, ledger: Ledger, outbox: TellsUnbooked, terms: Terms) -> bool:
     """Load the account; False where there was no need any more. BooksUnavailable, StoreUnavailable."""
     for _ in range(_TRIES):
         counters = await ledger.counters(terms.account_id)
         if _is_whole(counters, terms):
             return False
-        if await _load(books, ledger, terms, counters):
+        events = await outbox.unbooked(terms.account_id)
+        if await _load(books, ledger, terms, counters, events):
             return True
     return False
 
@@ -37,14 +47,14 @@ def _is_whole(counters: Counters, terms: Terms) -> bool:
     return counters.epoch is not None and counters.epoch >= terms.epoch and counters.seq >= terms.booked_seq
 
 
-async def _load(books: Books, ledger: Ledger, terms: Terms, counters: Counters) -> bool:
+async def _load(books: Books, ledger: Ledger, terms: Terms, counters: Counters, events: Sequence[UsageEvent]) -> bool:
     open_holds = [hold.hold_id for hold in counters.open_holds]
     async with books.read() as conn:
         captured = dict(await usage.rolled_up_by_period(conn, terms.account_id))
-        booked = await usage.booked_ids(conn, list(counters.unbooked))
+        booked = await usage.booked_ids(conn, [event.id for event in events])
         settled = await usage.settled_holds(conn, open_holds)
     seq = max(terms.booked_seq, counters.seq)
-    for event in counters.unbooked.values():
+    for event in events:
         seq = max(seq, event.seq)
         if event.id not in booked:
             captured[event.period_start_ms] = captured.get(event.period_start_ms, 0) + event.captured_millicredits
@@ -54,9 +64,18 @@ async def _load(books: Books, ledger: Ledger, terms: Terms, counters: Counters) 
 class Rebuilder:
     """Callable with an account id: rebuilds it, once for all tasks of this process that ask at the same time."""
 
-    def __init__(self, *, books: Books, ledger: Ledger, terms_of: TermsOf, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        *,
+        books: Books,
+        ledger: Ledger,
+        outbox: TellsUnbooked,
+        terms_of: TermsOf,
+        clock: Callable[[], datetime],
+    ) -> None:
         self._books = books
         self._ledger = ledger
+        self._outbox = outbox
         self._terms_of = terms_of
         self._clock = clock
         self._running: OnceForAll[str, bool] = OnceForAll()
@@ -69,4 +88,4 @@ class Rebuilder:
         terms = await self._terms_of(account_id, self._clock())
         if terms is None:
             raise NoSuchThing("account", account_id)
-        return await rebuild(self._books, self._ledger, terms)
+        return await rebuild(self._books, self._ledger, self._outbox, terms)

@@ -24,6 +24,7 @@ from gateway.ledger.outbox import OutboxLag, OutboxRecord
 
 _FIRST_PAUSE_S: Final = 0.1
 _LONGEST_PAUSE_S: Final = 5.0
+_IDLE_PAUSE_S: Final = 0.05
 
 log = structlog.get_logger()
 
@@ -90,7 +91,7 @@ class Relay:
         pause_s = _FIRST_PAUSE_S
         while True:
             try:
-                await self.drain_once()
+                done = await self.drain_once()
             except (BooksUnavailable, StoreUnavailable) as error:
                 self._is_away(str(error))
                 # Jitter, so that many relays do not come back in the same instant.
@@ -99,6 +100,9 @@ class Relay:
             else:
                 pause_s = _FIRST_PAUSE_S
                 self._is_back()
+                if not done:
+                    # An outbox that has nothing may answer so at once, for ever.
+                    await self._sleep(_IDLE_PAUSE_S)
 
     async def drain_once(self) -> int:
         """Book one batch; how many records that was, 0 where none came within `block_ms`.

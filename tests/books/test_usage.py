@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -166,7 +167,7 @@ def test_the_books_do_not_depend_on_batches_order_or_repeats(
 
     shuffled = random.Random(seed).sample(events, len(events))
     edges = sorted({0, *cuts, len(shuffled)})
-    batches = [shuffled[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    batches = [shuffled[start:end] for start, end in pairwise(edges)]
     assert asyncio.run(booked([*batches, shuffled[:5]])) == asyncio.run(booked([events]))
 
 

@@ -1,5 +1,7 @@
 """Opening, changing, correcting and closing accounts: what the books then say, and that Redis is told."""
 
+from itertools import pairwise
+
 import pytest
 
 from gateway.books import audit, grants, ledger_entries, periods
@@ -14,6 +16,7 @@ from gateway.flows.faults import CallerFault, NoSuchThing
 from gateway.flows.rebuild import rebuild
 from gateway.flows.reconcile import reconcile
 from gateway.ledger.ledger import Ledger
+from gateway.ledger.outbox import Outbox
 from tests.made_up import CREDIT, PLANS, Clock
 
 
@@ -26,7 +29,7 @@ async def _terms(terms_of: TermsOf, account_id: str, clock: Clock) -> Terms:
 async def _periods_tile(books: Books, account_id: str) -> None:
     async with books.read() as conn:
         booked = await periods.of_account(conn, account_id)
-        for one, following in zip(booked, booked[1:], strict=False):
+        for one, following in pairwise(booked):
             assert one.end_ms == following.start_ms
         for period in booked:
             granted = await grants.granted(conn, account_id, period.start_ms)
@@ -131,7 +134,7 @@ async def test_a_downgrade_in_the_last_hours_revises_what_was_granted_ahead(
 
 
 async def test_an_upgrade_in_the_last_hours_withdraws_what_was_granted_ahead(
-    accounts: Accounts, terms_of: TermsOf, clock: Clock, books: Books, ledger: Ledger
+    accounts: Accounts, terms_of: TermsOf, clock: Clock, books: Books, ledger: Ledger, outbox: Outbox
 ) -> None:
     account_id, before = await _last_hours(accounts, terms_of, clock, "free")
     await accounts.change_plan(account_id, "starter")
@@ -141,7 +144,7 @@ async def test_an_upgrade_in_the_last_hours_withdraws_what_was_granted_ahead(
     async with books.read() as conn:
         assert await grants.granted(conn, account_id, before.periods[1].start_ms) == 0
     await _periods_tile(books, account_id)
-    await rebuild(books, ledger, after)
+    await rebuild(books, ledger, outbox, after)
     assert (await reconcile(books, ledger)).ok
 
 
@@ -231,12 +234,12 @@ async def test_projects_have_names_of_their_own(accounts: Accounts) -> None:
 
 
 async def test_redis_is_told_of_a_change_at_once(
-    accounts: Accounts, terms_of: TermsOf, clock: Clock, ledger: Ledger, books: Books
+    accounts: Accounts, terms_of: TermsOf, clock: Clock, ledger: Ledger, outbox: Outbox, books: Books
 ) -> None:
     opened = await accounts.create("Acme", "free")
     # An account that Redis does not know is rebuilt when it is first called, never made by being told of.
     assert (await ledger.counters(opened.id)).epoch is None
-    await rebuild(books, ledger, await _terms(terms_of, opened.id, clock))
+    await rebuild(books, ledger, outbox, await _terms(terms_of, opened.id, clock))
     await accounts.adjust(opened.id, CREDIT, reason="one more")
     counters = await ledger.counters(opened.id)
     assert counters.terms_version == 2
