@@ -18,6 +18,7 @@ from gateway.upstream.request_head import RequestHead
 
 # An unread answer may take this much memory per call; then the upstream has to wait.
 READ_HIGH_WATER_BYTES = 256 * 1024
+COPY_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +85,15 @@ class Connection(asyncio.Protocol):
         self.used = True
         self.reply = reply
         reply.attach(on_drained=None, on_close=self.abandon)
-        transport.write(head.data)
         if body is None or isinstance(body, bytes):
-            if body:
-                transport.write(body)
+            # One write is one system call; only what is large is worth not copying.
+            if body and len(body) > COPY_BYTES:
+                transport.writelines((head.data, body))
+            else:
+                transport.write(head.data + body if body else head.data)
             self.deadline = self._now() + self._timeouts.first_byte_s
         else:
+            transport.write(head.data)
             self.deadline = math.inf
             self._pump = self._loop.create_task(self._send_body(aiter(body), head, reply))
 

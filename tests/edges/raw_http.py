@@ -1,6 +1,7 @@
 """A listener with an application that remembers, and a caller that says exactly the bytes it is told to."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -122,12 +123,12 @@ class Caller:
 
 
 @asynccontextmanager
-async def listening(app: Any, **limits: Any) -> AsyncIterator[Listener]:
+async def listening(app: Any, *, tls: ssl.SSLContext | None = None, **limits: Any) -> AsyncIterator[Listener]:
     config = server_config(app, "127.0.0.1", 0, limits=ServerLimits(**limits))
     config.load()
     state = ServerState()
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: ServerConnection(config, state, {}, loop), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: ServerConnection(config, state, {}, loop), "127.0.0.1", 0, ssl=tls)
     yield Listener(app, server.sockets[0].getsockname()[1], state)
     server.close()
     for connection in list(state.connections):

@@ -2,9 +2,11 @@
 
 import asyncio
 import logging
+import ssl
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -190,7 +192,7 @@ async def test_a_large_body_nobody_reads_ends_the_connection_behind_its_answer()
         caller.leave()
 
 
-async def _slow(caller_says: bytes, **limits: float) -> tuple[bytes, bool, Echo]:
+async def _slow(caller_says: bytes, **limits: Any) -> tuple[bytes, bool, Echo]:
     app = Echo()
     async with listening(app, linger_s=0.05, **limits) as listener:
         caller = await listener.connect()
@@ -247,7 +249,7 @@ async def test_a_slow_application_is_no_fault_of_the_caller() -> None:
         await asyncio.sleep(0.3)  # longer than every limit below
         await Echo()(scope, receive, send)
 
-    limits = {"head_s": 0.05, "idle_s": 0.05, "body_idle_s": 0.05, "send_idle_s": 0.05}
+    limits: dict[str, Any] = {"head_s": 0.05, "idle_s": 0.05, "body_idle_s": 0.05, "send_idle_s": 0.05}
     async with listening(app, **limits) as listener:
         answer = await listener.ask(POST + b"Content-Length: 200000\r\n\r\n" + b"x" * 200_000, wait_s=1)
     assert (answer.status, len(answer.body)) == (200, 200_000)
@@ -319,6 +321,23 @@ async def test_a_body_faster_than_the_application_waits_in_the_callers_socket() 
                     await caller.writer.drain()
         assert sent < size // 2
         caller.leave()
+
+
+async def test_over_tls_requests_are_served_and_refused_alike() -> None:
+    folder = Path(__file__).parent.parent / "data" / "tls"
+    own = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    own.load_cert_chain(folder / "localhost.pem", folder / "localhost.key")
+    trusted = ssl.create_default_context(cafile=folder / "localhost.pem")
+    app = Echo()
+    async with listening(app, tls=own) as listener:
+        caller = Caller(*await asyncio.open_connection("localhost", listener.port, ssl=trusted))
+        await caller.say(POST + b"Content-Length: 2\r\n\r\nok")
+        assert (await caller.one()).body == b"ok"
+        await caller.say(b"GET /#x HTTP/1.1\r\nHost: a\r\n\r\n")
+        answer = await caller.rest()
+        caller.leave()
+    assert (answer.statuses, answer.closed) == ([400], True)
+    assert [call["scheme"] for call in app.calls] == ["https"]
 
 
 async def test_more_connections_than_allowed_are_turned_away() -> None:

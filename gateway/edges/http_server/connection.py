@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # Behind a last word, or behind an Upgrade that was not agreed to.
 MAX_IGNORED_BYTES = 1024 * 1024
+COPY_BYTES = 64 * 1024
 
 
 class ServerConnection(asyncio.Protocol):
@@ -45,6 +46,8 @@ class ServerConnection(asyncio.Protocol):
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._reader = RequestReader(self, config.limits)
         self._addresses: dict[str, Any] = {}
+        # Something happened since the last tick: the deadline is to be set anew, at the next one.
+        self._moved = False
         self._deadline = math.inf
         self._stuck_since = math.inf
         self._reading_paused = False
@@ -134,6 +137,9 @@ class ServerConnection(asyncio.Protocol):
                 self._transport.abort()
         elif now > self._stuck_since + self._limits.send_idle_s:
             self._transport.abort()
+        elif self._moved:
+            self._moved = False
+            self._deadline = now + self._wait_s()
         elif now > self._deadline:
             if self._reader.in_head or self._reader.in_body:
                 self._refuse(Refused(408, "the request took too long to arrive"))
@@ -144,7 +150,7 @@ class ServerConnection(asyncio.Protocol):
 
     def head_begun(self) -> None:
         """Give the head its time."""
-        self._rearm()
+        self._moved = True
 
     def request(self, scope: dict[str, Any], framing: Framing, *, keep_alive: bool) -> None:
         """Serve a request, or let it wait for those before it."""
@@ -176,7 +182,7 @@ class ServerConnection(asyncio.Protocol):
         cycle.body(data)
         if cycle.backlog > HIGH_WATER_BYTES:
             self._pause_reading()
-        self._rearm()
+        self._moved = True
 
     def body_end(self) -> None:
         """End a body."""
@@ -186,13 +192,20 @@ class ServerConnection(asyncio.Protocol):
                 self._deaf = True
             if cycle.more_body:
                 cycle.body_end()
-            self._rearm()
+            self._moved = True
 
     # What a cycle calls.
 
     def write(self, data: bytes) -> None:
         """Send bytes to the caller."""
         self._transport.write(data)
+
+    def write_all(self, parts: list[bytes]) -> None:
+        """Send these bytes to the caller; what is small in one piece, what is large without copying it."""
+        if len(parts) > 1 and max(map(len, parts)) > COPY_BYTES:
+            self._transport.writelines(parts)
+        else:
+            self._transport.write(b"".join(parts))
 
     async def writable(self) -> None:
         """Wait while the caller does not keep up."""
@@ -205,7 +218,7 @@ class ServerConnection(asyncio.Protocol):
         if self._reading_paused and not self._queue and not self._transport.is_closing():
             self._reading_paused = False
             self._transport.resume_reading()
-            self._rearm()
+            self._moved = True
 
     def finished(self, cycle: Cycle) -> None:
         """Go on with the next request, or end."""
@@ -223,7 +236,7 @@ class ServerConnection(asyncio.Protocol):
             self._linger()
         else:
             self.want_body()
-            self._rearm()
+            self._moved = True
 
     def cut(self, *, abruptly: bool) -> None:
         """Close without an end; abruptly with a reset, since nothing else would tell it from one."""
@@ -239,7 +252,7 @@ class ServerConnection(asyncio.Protocol):
 
     def _serve(self, cycle: Cycle) -> None:
         self._current = cycle
-        self._rearm()
+        self._moved = True
         task = self._loop.create_task(cycle.run(self._app))
         self._state.tasks.add(task)
         task.add_done_callback(self._state.tasks.discard)
@@ -251,17 +264,14 @@ class ServerConnection(asyncio.Protocol):
             self._reading_paused = True
             self._transport.pause_reading()
 
-    def _rearm(self) -> None:
-        if self._lingering:
-            return
+    def _wait_s(self) -> float:
+        """How long the caller may stay silent, from now."""
         limits, reader = self._limits, self._reader
         if self._current is not None:
-            wait_s = limits.body_idle_s if reader.in_body and not self._reading_paused else math.inf
-        elif reader.in_body:
-            wait_s = limits.unread_body_s
-        else:
-            wait_s = limits.head_s if reader.in_head else limits.idle_s
-        self._deadline = self._loop.time() + wait_s
+            return limits.body_idle_s if reader.in_body and not self._reading_paused else math.inf
+        if reader.in_body:
+            return limits.unread_body_s
+        return limits.head_s if reader.in_head else limits.idle_s
 
     def _refuse(self, refused: Refused) -> None:
         """Listen no more; break the request whose body is at fault; say why when nothing else is owed."""

@@ -36,6 +36,9 @@ class Line(Protocol):
     def write(self, data: bytes) -> None:
         """Send bytes to the caller."""
 
+    def write_all(self, parts: list[bytes]) -> None:
+        """Send these bytes to the caller, at once."""
+
     async def writable(self) -> None:
         """Wait while the caller does not keep up."""
 
@@ -61,6 +64,7 @@ class Cycle:
     _chunked = False
     _until_close = False
     _left = 0
+    _head = b""
     _waiter: asyncio.Future[None] | None = None
     backlog = 0
 
@@ -184,29 +188,38 @@ class Cycle:
         self._left = length or 0
         self._chunked = chunked
         self._until_close = not (framed or chunked)
-        self._line.write(head)
+        # A body that is there already goes out in the same packet; one that is not does not keep the head waiting.
+        self._head = head
+        asyncio.get_running_loop().call_soon(self._send_head_alone)
+
+    def _send_head_alone(self) -> None:
+        head, self._head = self._head, b""
+        if head and not self.disconnected:
+            self._line.write(head)
 
     def _send_body(self, body: bytes, *, last: bool) -> None:
-        line = self._line
+        head, self._head = self._head, b""
+        parts = [head] if head else []
         if self._no_body:
             pass
         elif self._chunked:
             if body:
-                line.write(b"%x\r\n" % len(body))
-                line.write(body)
-            if body or last:
-                line.write((b"\r\n" if body else b"") + (b"0\r\n\r\n" if last else b""))
-        elif self._until_close:
-            line.write(body)
-        else:
+                parts += (b"%x\r\n" % len(body), body, b"\r\n")
+            if last:
+                parts.append(b"0\r\n\r\n")
+        elif body:
+            parts.append(body)
+        if not (self._no_body or self._chunked or self._until_close):
             self._left -= len(body)
             if self._left < 0 or (last and self._left):
+                self._line.write(head)
                 raise RuntimeError("the response's body differs from its content-length")
-            line.write(body)
+        if parts:
+            self._line.write_all(parts)
         if last:
             self.complete = True
             self._wake()
-            line.finished(self)
+            self._line.finished(self)
 
     async def _internal_error(self) -> None:
         self.keep_alive = False

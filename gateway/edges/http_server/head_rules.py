@@ -4,7 +4,7 @@ httptools has read the lines; these are the rules it leaves open, each one a way
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
@@ -29,8 +29,7 @@ class Refused(Exception):
         self.reason = reason
 
 
-@dataclass(frozen=True, slots=True)
-class Framing:
+class Framing(NamedTuple):
     """Where the body ends: after `length` bytes, or with the last chunk; and whether the caller waits to be asked."""
 
     length: int

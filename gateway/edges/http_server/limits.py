@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLimits:
-    """Sizes and times of one listener. Times are in seconds, watched by a coarse timer, and may be a quarter late."""
+    """Sizes and times of one listener. Times are in seconds, watched by a timer that ticks every second at most.
+
+    A time begins at the tick behind its cause and is over at a tick, so it may be two ticks late.
+    """
 
     head_bytes: int = 64 * 1024
     header_lines: int = 200

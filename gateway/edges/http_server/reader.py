@@ -47,12 +47,14 @@ class RequestReader:
         self._target = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._head_bytes = 0
+        self._packet_bytes = 0
         self._bytes_without_body = 0
         self._refused: Refused | None = None
 
     def feed(self, data: bytes) -> bool:
         """Read on; whether more may follow (not behind an Upgrade, which is never agreed to). Refused: read no more."""
         self._bytes_without_body += len(data)
+        self._packet_bytes = len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -116,7 +118,9 @@ class RequestReader:
         version = parser.get_http_version()
         method = parser.get_method()
         check_request_line(method, self._target, version, target_bytes=limits.target_bytes)
-        if len(headers) > limits.header_lines or _size(headers) > limits.head_bytes:
+        if len(headers) > limits.header_lines or (
+            self._head_bytes + self._packet_bytes > limits.head_bytes and _size(headers) > limits.head_bytes
+        ):
             raise Refused(431, "request head too large")
         framing = check_headers(headers, version=version)
         upgrade = parser.should_upgrade()
