@@ -6,8 +6,8 @@ from gateway.books.books import Books
 
 
 @pytest.fixture
-async def books(books_url: str) -> AsyncIterator[Books]:
-    """Empty books of either kind."""
-    opened = await Books.open(books_url)
+async def books(migrated_books_url: str) -> AsyncIterator[Books]:
+    """Migrated books of either kind, with nothing in them."""
+    opened = await Books.open(migrated_books_url)
     yield opened
     await opened.close()

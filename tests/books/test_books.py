@@ -104,10 +104,12 @@ async def test_a_cancelled_transaction_leaves_nothing_and_harms_no_other(books: 
         assert await meta.decide_shards(conn, 64) == 64
 
 
-async def test_read_only_books_are_neither_made_nor_written(tmp_path: Path, books: Books, books_url: str) -> None:
+async def test_read_only_books_are_neither_made_nor_written(
+    tmp_path: Path, books: Books, migrated_books_url: str
+) -> None:
     with pytest.raises(BooksUnavailable, match="no file"):
         await Books.open(f"sqlite:///{tmp_path}/none.db", read_only=True)
-    reading = await Books.open(books_url, read_only=True)
+    reading = await Books.open(migrated_books_url, read_only=True)
     with pytest.raises(BooksUnavailable, match="read only"):
         async with reading.begin():
             pass

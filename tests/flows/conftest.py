@@ -19,9 +19,9 @@ PEPPER = b"a pepper for tests"
 
 
 @pytest.fixture
-async def books(books_url: str) -> AsyncIterator[Books]:
+async def books(migrated_books_url: str) -> AsyncIterator[Books]:
     """Empty books of either kind."""
-    opened = await Books.open(books_url)
+    opened = await Books.open(migrated_books_url)
     yield opened
     await opened.close()
 

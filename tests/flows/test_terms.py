@@ -62,9 +62,9 @@ async def test_the_next_period_is_granted_a_day_ahead(books: Books) -> None:
     assert (begun.periods, begun.version) == (ahead.periods[1:], 2)
 
 
-async def test_processes_that_ask_at_once_grant_once(books: Books, books_url: str) -> None:
+async def test_processes_that_ask_at_once_grant_once(books: Books, migrated_books_url: str) -> None:
     account_id = await _opened(books)
-    other = await Books.open(books_url)
+    other = await Books.open(migrated_books_url)
     late = NOON + timedelta(days=100)
     asked = [current_terms(which, PLANS, account_id, late) for which in (books, other) for _ in range(4)]
     terms = await asyncio.gather(*asked)
