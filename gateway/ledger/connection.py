@@ -32,6 +32,8 @@ _REFUSING: Final = frozenset({
 })  # fmt: skip
 _FIRST_BACKOFF_S: Final = 0.02
 _LONGEST_BACKOFF_S: Final = 1.0
+# A lost connection is mended within milliseconds where Redis lives; failing this often, it is away.
+_ATTEMPTS_OF_HOPE: Final = 2
 _DIAL_TIMEOUT_S: Final = 1.0
 
 
@@ -199,31 +201,34 @@ class RedisConnection:
             link = await self._link_soon(self._call_timeout_s)
         if len(link.pending) >= self._max_in_flight:
             raise StoreUnavailable("too_many_in_flight")
-        started = link.now()
         timeout_s = self._attempt_timeout_s if deadline_ms is None else deadline_ms / 1000
+        until = link.now() + max(self._call_timeout_s, timeout_s)
         try:
             return await link.send(packed, timeout_s)
         except TimedOut as late:
             raise StoreUnavailable("timeout", outcome_unknown=True) from late
         except ConnectionLost as lost:
-            left_s = max(self._call_timeout_s, timeout_s) - (link.now() - started)
-            if not repeat or left_s <= 0:
-                raise StoreUnavailable("connection_lost", outcome_unknown=True) from lost
-            return await self._repeat(packed, left_s)
+            if repeat:
+                return await self._repeat(packed, until)
+            raise StoreUnavailable("connection_lost", outcome_unknown=True) from lost
 
-    async def _repeat(self, packed: bytes, left_s: float) -> Any:
-        """The second and last attempt, on a new connection, within what is left of the call's time."""
-        try:
-            async with asyncio.timeout(left_s):
+    async def _repeat(self, packed: bytes, until: float) -> Any:
+        """Further attempts, each on a new connection, within what is left of the call's time."""
+        loop = asyncio.get_running_loop()
+        while (left_s := until - loop.time()) > 0:
+            try:
                 link = await self._link_soon(left_s)
-                return await link.send(packed, left_s)
-        except (TimedOut, ConnectionLost, TimeoutError) as again:
-            raise StoreUnavailable("connection_lost", outcome_unknown=True) from again
-        except StoreUnavailable as away:
-            raise StoreUnavailable(away.reason, outcome_unknown=True) from away
+                return await link.send(packed, max(0.0, until - loop.time()))
+            except ConnectionLost:
+                continue
+            except TimedOut as late:
+                raise StoreUnavailable("timeout", outcome_unknown=True) from late
+            except StoreUnavailable as away:
+                raise StoreUnavailable(away.reason, outcome_unknown=True) from away
+        raise StoreUnavailable("connection_lost", outcome_unknown=True)
 
     async def _link_soon(self, wait_s: float) -> Link:
-        """The connection, waiting for the first attempt to mend a lost one but never for a Redis known to be away."""
+        """The connection, waiting while a lost one is being mended, but never for a Redis known to be away."""
         if reason := self.away:
             raise StoreUnavailable(reason)
         try:
@@ -240,12 +245,8 @@ class RedisConnection:
         """Makes a connection. Returns why not, or nothing."""
         try:
             connection = await self._dial()
-        except BusyLoadingError:
-            return "loading"
-        except AuthenticationError:
-            return "authentication"
         except (RedisError, OSError, TimeoutError) as fault:
-            return f"unreachable: {type(fault).__name__}"
+            return _why(fault)
         link = Link(connection, self._attempt_timeout_s, self._lost)
         if self._closed:
             link.close()
@@ -268,13 +269,16 @@ class RedisConnection:
 
     async def _reconnect(self) -> None:
         backoff_s = _FIRST_BACKOFF_S
+        failed = 0
         while reason := await self._connect():
             if reason == "closed":
                 return
-            self._away = reason
-            # Those who waited for the first attempt learn that it failed; `_link_soon` finds no link.
-            self._connected.set()
-            self._connected.clear()
+            failed += 1
+            if failed >= _ATTEMPTS_OF_HOPE:
+                self._away = reason
+                # Those who waited learn of it; `_link_soon` finds no link.
+                self._connected.set()
+                self._connected.clear()
             await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter, not secrecy
             backoff_s = min(_LONGEST_BACKOFF_S, backoff_s * 2)
         if self.on_reconnect is not None:
@@ -288,3 +292,15 @@ class RedisConnection:
         if word in _REFUSING:
             return StoreUnavailable(word.lower())
         return InvariantBroken(f"{what}: {reply}")
+
+
+def _why(fault: BaseException) -> str:
+    """Why a connection could not be made. redis-py wraps what the server said where the socket is a unix one."""
+    cause: BaseException | None = fault
+    while cause is not None:
+        if isinstance(cause, AuthenticationError):
+            return "authentication"
+        if isinstance(cause, BusyLoadingError):
+            return "loading"
+        cause = cause.__cause__
+    return f"unreachable: {type(fault).__name__}"
