@@ -12,6 +12,7 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection
 
 _TICK_S: Final = 0.01
+_STALL_S: Final = 0.03
 # A server that has not said a word for this long although asked is given up, and dialled anew.
 _SILENCE_S: Final = 1.0
 _NOT_YET: Final = object()
@@ -42,6 +43,7 @@ class Link(asyncio.Protocol):
         self.pending: deque[asyncio.Future[Any]] = deque()
         self._deadlines: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._ticking: asyncio.TimerHandle | None = None
+        self._tick_at = 0.0
         self._heard_at = self._loop.time()
         self.silent = False
         # redis-py offers no other way to its transport. It is kept, since dropping it would close the socket.
@@ -68,9 +70,10 @@ class Link(asyncio.Protocol):
             # All of one length, so they run out in order and one slow clock looks after them all.
             self._deadlines.append((self._loop.time() + timeout_s, future))
             if self._ticking is None:
-                self._ticking = self._loop.call_later(_TICK_S, self._tick)
+                self._tick_soon()
         else:
-            self._loop.call_later(timeout_s, _time_out, future)
+            handle = self._loop.call_later(timeout_s, self._time_out, future, self._loop.time())
+            future.add_done_callback(lambda _: handle.cancel())
         return future
 
     def close(self) -> None:
@@ -119,9 +122,17 @@ class Link(asyncio.Protocol):
             self._transport.write(b"".join(self._unsent))
             self._unsent.clear()
 
+    def _tick_soon(self) -> None:
+        self._tick_at = self._loop.time() + _TICK_S
+        self._ticking = self._loop.call_at(self._tick_at, self._tick)
+
     def _tick(self) -> None:
         """Times out what is due, and gives up a server that has been asked and says nothing."""
         now, deadlines = self._loop.time(), self._deadlines
+        if now - self._tick_at > _STALL_S:
+            # It was this process that stood still: first read what has come meanwhile.
+            self._tick_soon()
+            return
         while deadlines and (deadlines[0][0] <= now or deadlines[0][1].done()):
             due_at, future = deadlines.popleft()
             if not future.done():
@@ -131,11 +142,15 @@ class Link(asyncio.Protocol):
             self._ticking = None
             self.abort()
         elif deadlines or self.silent:
-            self._ticking = self._loop.call_later(_TICK_S, self._tick)
+            self._tick_soon()
         else:
             self._ticking = None
 
-
-def _time_out(future: "asyncio.Future[Any]") -> None:
-    if not future.done():
+    def _time_out(self, future: "asyncio.Future[Any]", sent_at: float) -> None:
+        """The end of a wait of a length of its own."""
+        if future.done():
+            return
         future.set_exception(TimedOut())
+        self.silent = self._heard_at < sent_at
+        if self.silent and self._ticking is None:
+            self._tick_soon()

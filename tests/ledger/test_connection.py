@@ -5,11 +5,13 @@ import hashlib
 import os
 import signal
 import tempfile
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import redis.asyncio
+import uvloop
 
 from gateway.domain.admission import Admitted, RefusalCode, Refused
 from gateway.domain.terms import Terms
@@ -226,6 +228,26 @@ async def test_of_many_simultaneous_calls_as_many_are_admitted_as_there_are_cred
         await connection.close()
 
 
+async def test_a_process_that_stood_still_itself_does_not_blame_redis(connection: RedisConnection) -> None:
+    assert await answers(connection)
+    asked = asyncio.gather(*(connection.evalsha(ECHO, [], [number]) for number in range(5)))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    time.sleep(0.3)  # noqa: ASYNC251 - it is the loop that is held up
+    assert await asked == [b"0", b"1", b"2", b"3", b"4"]
+    assert not connection.away
+
+
+def test_nor_does_one_that_runs_on_uvloop(redis_url: str) -> None:
+    async def stand_still() -> None:
+        connection = RedisConnection(redis_url)
+        await connection.open()
+        await test_a_process_that_stood_still_itself_does_not_blame_redis(connection)
+        await connection.close()
+
+    uvloop.run(stand_still())
+
+
 class TestAway:
     async def loaded(self, ledger: Ledger) -> Terms:
         terms = terms_of("acc_1", granted=10**9)
@@ -345,6 +367,15 @@ class TestAway:
             await connection.close()
             assert server.process is not None
             server.process.stop()
+
+    async def test_a_long_wait_on_a_frozen_redis_ends_too(self, own: RedisConnection, server: Server) -> None:
+        assert await answers(own)
+        server.freeze()
+        waiting = own.execute("BLPOP", "nothing", 0, key="nothing", deadline_ms=300)
+        assert 290 < await elapsed_ms(waiting) < 400
+        assert own.away == "timeout"
+        server.thaw()
+        await until_back(own)
 
     async def test_closing_fails_what_waits(self, own: RedisConnection, server: Server) -> None:
         assert await answers(own)
