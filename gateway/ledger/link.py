@@ -12,7 +12,6 @@ import hiredis
 from redis.asyncio.connection import AbstractConnection
 
 _TICK_S: Final = 0.01
-_STALL_S: Final = 0.03
 # A server that has not said a word for this long although asked is given up, and dialled anew.
 _SILENCE_S: Final = 1.0
 _NOT_YET: Final = object()
@@ -43,7 +42,6 @@ class Link(asyncio.Protocol):
         self.pending: deque[asyncio.Future[Any]] = deque()
         self._deadlines: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._ticking: asyncio.TimerHandle | None = None
-        self._tick_at = 0.0
         self._heard_at = self._loop.time()
         self.silent = False
         # redis-py offers no other way to its transport. It is kept, since dropping it would close the socket.
@@ -123,16 +121,11 @@ class Link(asyncio.Protocol):
             self._unsent.clear()
 
     def _tick_soon(self) -> None:
-        self._tick_at = self._loop.time() + _TICK_S
-        self._ticking = self._loop.call_at(self._tick_at, self._tick)
+        self._ticking = self._loop.call_later(_TICK_S, self._tick)
 
     def _tick(self) -> None:
         """Times out what is due, and gives up a server that has been asked and says nothing."""
         now, deadlines = self._loop.time(), self._deadlines
-        if now - self._tick_at > _STALL_S:
-            # It was this process that stood still: first read what has come meanwhile.
-            self._tick_soon()
-            return
         while deadlines and (deadlines[0][0] <= now or deadlines[0][1].done()):
             due_at, future = deadlines.popleft()
             if not future.done():
