@@ -158,3 +158,56 @@ async def test_sqlite_syncs_every_commit_and_checks_its_keys(tmp_path: Path) -> 
         ]
     await books.close()
     assert pragmas == ["wal", 2, 1, 10_000]
+
+
+async def test_a_transaction_cut_off_by_the_server_says_so_and_the_next_one_works(postgres_copy_url: str) -> None:
+    books = await Books.open(postgres_copy_url)
+    killer = await Books.open(postgres_copy_url)
+
+    async def work() -> None:
+        async with books.begin() as conn:
+            pid = (await conn.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+            async with killer.read() as other:
+                await other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
+            await meta.decide(conn, "shards", "1")
+
+    with pytest.raises(BooksUnavailable):
+        await work()
+    async with books.begin() as conn:
+        assert await meta.decide_shards(conn, 64) == 64
+    await books.close()
+    await killer.close()
+
+
+async def test_a_lock_that_is_not_let_go_is_no_wait_for_ever(
+    sqlite_copy_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.books.books._BUSY_TIMEOUT_S", 0.05)
+    holder, waiter = await Books.open(sqlite_copy_url), await Books.open(sqlite_copy_url)
+    async with holder.begin() as conn:
+        await meta.decide(conn, "shards", "64")
+        with pytest.raises(BooksUnavailable, match="locked"):
+            async with waiter.begin():
+                pass
+    async with waiter.begin() as conn:
+        assert await meta.decide_shards(conn, 128) == 64
+    await holder.close()
+    await waiter.close()
+
+
+async def test_a_full_disk_is_said_and_loses_nothing(sqlite_copy_url: str) -> None:
+    books = await Books.open(sqlite_copy_url)
+
+    async def fill(size: int) -> None:
+        async with books.begin() as conn:
+            pages = (await conn.execute(text("PRAGMA page_count"))).scalar_one()
+            await conn.execute(text(f"PRAGMA max_page_count = {pages + size}"))
+            await meta.decide(conn, f"filler-{size}", "x" * 100_000)
+
+    with pytest.raises(BooksUnavailable, match="full"):
+        await fill(1)
+    await fill(1000)
+    async with books.read() as conn:
+        assert await meta.get(conn, "filler-1") is None
+        assert (await conn.execute(text("PRAGMA integrity_check"))).scalar_one() == "ok"
+    await books.close()
