@@ -35,6 +35,7 @@ from gateway.settings import Settings
 from gateway.wiring import Gateway, Stores, always, open_gateway, open_stores
 
 WATCH_LAG_EVERY_S: Final = 2.0
+WATCH_PARENT_EVERY_S: Final = 1.0
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger()
@@ -125,6 +126,8 @@ async def serve_over(
         reload = Reload(configuration, lambda new: stores.current.replace(new.catalog), environ)
         loops = [*always(gateway, background=role.background), calls.run, reload.run]
         loops.append(lambda: _watch_lag(gateway.background.relay, gateway, metrics))
+        if role.listener is not None:
+            loops.append(lambda: _watch_parent(os.getppid(), serving))
         async with _running(loops, serving):
             loop = asyncio.get_running_loop()
             for number in SIGNALS:
@@ -173,6 +176,14 @@ async def _running(loops: list[Callable[[], Coroutine[Any, Any, None]]], serving
         await asyncio.gather(*tasks, return_exceptions=True)
     if failed:
         raise SystemExit(1)
+
+
+async def _watch_parent(parent: int, serving: Serving) -> None:
+    """A worker whose supervisor was killed leaves in order, or nobody could ever stop it."""
+    while os.getppid() == parent:
+        await asyncio.sleep(WATCH_PARENT_EVERY_S)
+    log.error("the supervisor is gone, so this worker stops")
+    serving.stop()
 
 
 async def _watch_lag(relay: Relay, gateway: Gateway, metrics: Metrics) -> None:
