@@ -205,10 +205,10 @@ class _Sums:
 
 
 def _dimensions(by: Sequence[str]) -> tuple[By, ...]:
-    try:
-        return tuple(dict.fromkeys(By(name) for name in by))
-    except ValueError as unknown:
-        raise CallerFault(f"usage can be told apart by {', '.join(By)}; {unknown}") from None
+    for name in by:
+        if name not in set(By):
+            raise CallerFault(f"usage can be told apart by {', '.join(By)}; {name!r} is none of them")
+    return tuple(dict.fromkeys(map(By, by)))
 
 
 def _captures(unbooked: Mapping[str, UsageEvent], booked: frozenset[str]) -> list[UsageEvent]:

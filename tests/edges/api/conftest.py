@@ -1,0 +1,112 @@
+"""The account API and the admin listener over real stores, asked without a network."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+
+import httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from gateway.books.books import Books
+from gateway.edges.api.account import account_api
+from gateway.edges.api.admin import admin_api
+from gateway.edges.api.front import Front
+from gateway.edges.api.parts import AccountApiParts, AdminApiParts
+from gateway.edges.api.readiness import Readiness
+from gateway.edges.proxy.asgi import Receive, Scope, Send
+from gateway.flows.accounts import Accounts, OpenedAccount
+from gateway.flows.authenticate import Directory
+from gateway.flows.keys import Keys
+from gateway.flows.rebuild import rebuild
+from gateway.flows.tell_ledger import TellLedger
+from gateway.flows.terms import current_terms
+from gateway.flows.usage_report import UsageReports
+from gateway.ledger.connection import RedisConnection
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.outbox import Outbox
+from tests.made_up import PLANS, Clock
+
+PEPPER = b"a pepper for tests"
+
+
+@dataclass
+class Running:
+    """The parts behind the doors, and what a test does to them."""
+
+    books: Books
+    store: RedisConnection
+    ledger: Ledger
+    accounts: Accounts
+    keys: Keys
+    readiness: Readiness
+    registry: CollectorRegistry
+    clock: Clock
+    front: Front
+    parts: AccountApiParts
+
+    async def open_account(self, plan_id: str = "starter") -> tuple[OpenedAccount, str]:
+        """An account that Redis knows, and a key of it."""
+        opened = await self.accounts.create("Acme", plan_id)
+        terms = await current_terms(self.books, PLANS, opened.id, self.clock())
+        assert terms is not None
+        assert await rebuild(self.books, self.ledger, Outbox(self.store), terms)
+        return opened, (await self.keys.create(opened.id)).secret
+
+    @asynccontextmanager
+    async def caller(self, secret: str = "") -> AsyncIterator[httpx.AsyncClient]:
+        """A caller of the public listener."""
+        headers = {"authorization": f"Bearer {secret}"} if secret else {}
+        transport = httpx.ASGITransport(app=self.front)
+        async with httpx.AsyncClient(transport=transport, base_url="http://gateway", headers=headers) as client:
+            yield client
+
+    @asynccontextmanager
+    async def operator(self) -> AsyncIterator[httpx.AsyncClient]:
+        """A caller of the admin listener."""
+        app = admin_api(AdminApiParts(self.readiness, self.registry))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://admin") as client:
+            yield client
+
+
+async def proxied(scope: Scope, receive: Receive, send: Send) -> None:
+    """Stands in for the proxy: says which path it was given."""
+    headers = [(b"x-path", scope["path"].encode())]
+    await send({"type": "http.response.start", "status": 299, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@pytest.fixture
+async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running]:
+    now = datetime.now(UTC)
+    clock = Clock(now.replace(microsecond=now.microsecond // 1000 * 1000))
+    books = await Books.open(sqlite_copy_url)
+    store = RedisConnection(redis_url, attempt_timeout_ms=5000, call_timeout_ms=5000)
+    await store.open()
+    ledger = Ledger(store)
+    terms_of = partial(current_terms, books, PLANS)
+    tell = TellLedger(books=books, ledger=ledger, plans=lambda: PLANS, clock=clock)
+    readiness = Readiness(ledger=ledger, books=books)
+    parts = AccountApiParts(
+        directory=Directory(books=books, terms_of=terms_of, pepper=PEPPER, clock=clock),
+        reports=UsageReports(books=books, ledger=ledger, terms_of=terms_of),
+        plans=lambda: PLANS,
+        readiness=readiness,
+        clock=clock,
+    )
+    yield Running(
+        books=books,
+        store=store,
+        ledger=ledger,
+        accounts=Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock),
+        keys=Keys(books=books, tell=tell, pepper=PEPPER, clock=clock),
+        readiness=readiness,
+        registry=CollectorRegistry(),
+        clock=clock,
+        front=Front(own=account_api(parts), proxy=proxied),
+        parts=parts,
+    )
+    await store.close()
+    await books.close()

@@ -1,0 +1,60 @@
+"""Which door a call takes."""
+
+import pytest
+
+from gateway.edges.api.front import Front
+from gateway.edges.proxy.asgi import Message, Scope
+from tests.edges.api.conftest import Running
+
+OWN = [
+    "/healthz",
+    "/readyz",
+    "/openapi.json",
+    "/api/v1/projects/prj_1/usage",
+    "/api/v1/organizations/acc_1/usage",
+    "/settings",
+    "/settings/billing",
+]
+PROXIED = [
+    "/",
+    "",
+    "/healthz/",
+    "/healthzz",
+    "/api/v1/projects",
+    "/api/v1/projects/prj_1",
+    "/api/v1/projects/prj_1/usage/",
+    "/api/v1/projects/prj_1/other/usage",
+    "/api/v1/projects//usage",
+    "/x/api/v1/projects/prj_1/usage",
+    "/api/v2/parse/upload",
+    "/settingsx",
+    "/metrics",
+    "/api/v1/organizations/acc_1/usage\n",
+]
+
+
+@pytest.mark.parametrize("path", [*OWN, *PROXIED])
+async def test_own_paths_go_to_our_own_pages_and_all_others_to_the_proxy(path: str) -> None:
+    went: list[str] = []
+
+    async def door(name: str) -> None:
+        went.append(name)
+
+    front = Front(own=lambda *_: door("own"), proxy=lambda *_: door("proxy"))
+    scope: Scope = {"type": "http", "path": path}
+    await front(scope, receive, send)
+    assert went == ["own" if path in OWN else "proxy"]
+
+
+async def receive() -> Message:
+    raise AssertionError
+
+
+async def send(message: Message) -> None:
+    raise AssertionError
+
+
+async def test_metrics_are_not_to_be_had_from_the_public_listener(running: Running) -> None:
+    async with running.caller() as caller:
+        assert (await caller.get("/metrics")).status_code == 299
+        assert (await caller.get("/metrics")).headers["x-path"] == "/metrics"
