@@ -10,31 +10,28 @@ repeat is harmless, and only within the call's deadline.
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, Final, Protocol, TypeAlias
+from typing import Any, Final
 
 import hiredis
-from redis.asyncio.connection import AbstractConnection, Connection, parse_url
-from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
+from redis.exceptions import RedisError
 
-from gateway.ledger.faults import InvariantBroken, StoreUnavailable
+from gateway.ledger.dialing import Dial, dial_url, why
+from gateway.ledger.faults import InvariantBroken, Redirected, StoreUnavailable
 from gateway.ledger.link import ConnectionLost, Link, TimedOut
 from gateway.ledger.scripts import Script
-
-Argument: TypeAlias = str | bytes | int
-Dial: TypeAlias = Callable[[], Awaitable[AbstractConnection]]
+from gateway.ledger.store import Argument
 
 # The server is there and will not do it now. The first word of its error is the reason.
 _REFUSING: Final = frozenset({
     "LOADING", "BUSY", "READONLY", "OOM", "MISCONF", "NOREPLICAS", "CLUSTERDOWN", "MASTERDOWN", "TRYAGAIN",
-    "NOAUTH", "WRONGPASS", "NOPERM", "MOVED", "ASK",
+    "NOAUTH", "WRONGPASS", "NOPERM",
 })  # fmt: skip
 _FIRST_BACKOFF_S: Final = 0.02
 _LONGEST_BACKOFF_S: Final = 1.0
 # A lost connection is mended within milliseconds where Redis lives; failing this often, it is away.
 _ATTEMPTS_OF_HOPE: Final = 2
-_DIAL_TIMEOUT_S: Final = 1.0
 
 
 def pack(*command: Argument) -> bytes:
@@ -43,54 +40,7 @@ def pack(*command: Argument) -> bytes:
     return bytes(hiredis.pack_command(command))  # type: ignore[arg-type]
 
 
-class Store(Protocol):
-    """What the ledger and the outbox need of Redis: one connection, or a cluster's many behind one face."""
-
-    async def evalsha(
-        self,
-        script: Script,
-        keys: Sequence[str],
-        args: Sequence[Argument],
-        *,
-        repeat: bool = True,
-        deadline_ms: int | None = None,
-    ) -> Any:
-        """Runs a script; all its keys share a slot."""
-        ...
-
-    async def execute(self, *command: Argument, key: str, repeat: bool = False, deadline_ms: int | None = None) -> Any:
-        """Runs a command where `key` lives."""
-        ...
-
-    async def on_every_node(self, *command: Argument) -> list[Any]:
-        """Runs a keyless command on every node that holds keys."""
-        ...
-
-
-def dial_url(url: str) -> Dial:
-    """How to connect to `redis://`, `rediss://` or `unix:///path`; ValueError where it is none of these."""
-    options: dict[str, Any] = {
-        "socket_connect_timeout": _DIAL_TIMEOUT_S,
-        "socket_timeout": _DIAL_TIMEOUT_S,
-        "client_name": "credit-gateway",
-        "protocol": 2,
-        **parse_url(url),
-    }
-    connection_class = options.pop("connection_class", Connection)
-
-    async def dial() -> AbstractConnection:
-        connection: AbstractConnection = connection_class(**options)
-        try:
-            await connection.connect()  # type: ignore[no-untyped-call]
-            # A server that reads its files answers every command but this handshake with LOADING.
-            await connection.send_command("PING", check_health=False)
-            await connection.read_response()
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        return connection
-
-    return dial
+_ASKING: Final = pack("ASKING")
 
 
 class RedisConnection:
@@ -159,17 +109,18 @@ class RedisConnection:
         *,
         repeat: bool = True,
         deadline_ms: int | None = None,
+        asking: bool = False,
     ) -> Any:
         """The script's reply. Every script is safe to repeat unless its caller says otherwise.
 
         StoreUnavailable where Redis is away or refuses, InvariantBroken where the script itself failed.
         """
         packed = pack("EVALSHA", script.sha, len(keys), *keys, *args)
-        reply = await self._call(packed, repeat, deadline_ms)
+        reply = await self._call(packed, repeat, deadline_ms, asking)
         if reply.__class__ is hiredis.ReplyError:
             if str(reply).startswith("NOSCRIPT"):
                 packed = pack("EVAL", script.text, len(keys), *keys, *args)
-                reply = await self._call(packed, repeat, deadline_ms)
+                reply = await self._call(packed, repeat, deadline_ms, asking)
             if reply.__class__ is hiredis.ReplyError:
                 raise self._fault(reply, script.name)
         return reply
@@ -180,9 +131,10 @@ class RedisConnection:
         key: str,  # noqa: ARG002 - here everything lives in one place
         repeat: bool = False,
         deadline_ms: int | None = None,
+        asking: bool = False,
     ) -> Any:
         """A plain command's reply; faults as with `evalsha`."""
-        reply = await self.send(command, repeat=repeat, deadline_ms=deadline_ms)
+        reply = await self._call(pack(*command), repeat, deadline_ms, asking)
         if reply.__class__ is hiredis.ReplyError:
             raise self._fault(reply, str(command[0]))
         return reply
@@ -191,11 +143,7 @@ class RedisConnection:
         """A keyless command's reply, from the one node there is."""
         return [await self.execute(*command, key="", repeat=True)]
 
-    async def send(self, command: Sequence[Argument], *, repeat: bool = False, deadline_ms: int | None = None) -> Any:
-        """A command's reply, an error reply as a value: for those who act on the error themselves."""
-        return await self._call(pack(*command), repeat, deadline_ms)
-
-    async def _call(self, packed: bytes, repeat: bool, deadline_ms: int | None) -> Any:  # noqa: FBT001 - internal
+    async def _call(self, packed: bytes, repeat: bool, deadline_ms: int | None, asking: bool) -> Any:  # noqa: FBT001 - internal
         link = self._link
         if link is None or link.silent:
             link = await self._link_soon(self._call_timeout_s)
@@ -203,6 +151,8 @@ class RedisConnection:
             raise StoreUnavailable("too_many_in_flight")
         timeout_s = self._attempt_timeout_s if deadline_ms is None else deadline_ms / 1000
         until = link.now() + max(self._call_timeout_s, timeout_s)
+        if asking:
+            link.send_ahead(_ASKING)
         try:
             return await link.send(packed, timeout_s)
         except TimedOut as late:
@@ -246,7 +196,7 @@ class RedisConnection:
         try:
             connection = await self._dial()
         except (RedisError, OSError, TimeoutError) as fault:
-            return _why(fault)
+            return why(fault)
         link = Link(connection, self._attempt_timeout_s, self._lost)
         if self._closed:
             link.close()
@@ -289,18 +239,8 @@ class RedisConnection:
         if word == "READONLY" and self._link is not None:
             # What was the primary is a replica now: the address has to be asked for again.
             self._link.abort()
+        if word in {"MOVED", "ASK"}:
+            return Redirected(str(reply))
         if word in _REFUSING:
             return StoreUnavailable(word.lower())
         return InvariantBroken(f"{what}: {reply}")
-
-
-def _why(fault: BaseException) -> str:
-    """Why a connection could not be made. redis-py wraps what the server said where the socket is a unix one."""
-    cause: BaseException | None = fault
-    while cause is not None:
-        if isinstance(cause, AuthenticationError):
-            return "authentication"
-        if isinstance(cause, BusyLoadingError):
-            return "loading"
-        cause = cause.__cause__
-    return f"unreachable: {type(fault).__name__}"

@@ -15,6 +15,19 @@ class StoreUnavailable(Exception):
         self.outcome_unknown = outcome_unknown
 
 
+class Redirected(StoreUnavailable):
+    """A cluster's node says who has the slot: for good (MOVED) or, while it moves, for this once (ASK)."""
+
+    def __init__(self, reply: str) -> None:
+        super().__init__("redirected")
+        word, slot, address = reply.split(" ")[:3]
+        self.asking = word == "ASK"
+        self.slot = int(slot)
+        # An empty host is that of the node asked.
+        self.host, _, port = address.rpartition(":")
+        self.port = int(port)
+
+
 class InvariantBroken(Exception):
     """A script met a state or an answer that the design rules out: a mistake of ours, never the caller's."""
 

@@ -20,7 +20,6 @@ from gateway.ledger.answers import (
     Reproject,
     Settled,
 )
-from gateway.ledger.connection import Argument, Store
 from gateway.ledger.faults import HoldEnded, InvariantBroken, StoreUnavailable
 from gateway.ledger.keys import (
     SHARDS,
@@ -41,6 +40,7 @@ from gateway.ledger.reading import account_events
 from gateway.ledger.replies import admitted, job_leases, read_counters, refused, settled
 from gateway.ledger.scripts import Script, load_scripts
 from gateway.ledger.settings_check import settings_problems
+from gateway.ledger.store import Argument, Store
 from gateway.wire.call_facts import settlement_json
 
 # Up to this many calls a window keeps the time of each, about 11 bytes; above, of each group of calls / _ENTRIES.

@@ -74,6 +74,10 @@ class Link(asyncio.Protocol):
             future.add_done_callback(lambda _: handle.cancel())
         return future
 
+    def send_ahead(self, packed: bytes) -> None:
+        """Sends what only prepares the command sent next in the same breath; its reply is thrown away."""
+        self.send(packed, self._attempt_timeout_s).cancel()
+
     def close(self) -> None:
         """Lets the connection go; what waits is lost."""
         self.connection_lost(None)

@@ -10,11 +10,12 @@ from itertools import groupby
 from typing import Any, Final
 
 from gateway.domain.usage import JobAttached, UsageEvent
-from gateway.ledger.connection import Argument, RedisConnection, Store
+from gateway.ledger.connection import RedisConnection
 from gateway.ledger.faults import InvariantBroken
 from gateway.ledger.keys import SHARDS, account_prefix, outbox_key, shard_prefix
 from gateway.ledger.reading import account_events
 from gateway.ledger.scripts import Script, load_scripts
+from gateway.ledger.store import Argument, Store
 from gateway.wire.usage_record import BadRecord, fields_of, read_record
 
 GROUP: Final = "books"

@@ -1,9 +1,9 @@
 """What is in the outbox of one account, without taking it away: for rebuilding, reconciling and showing."""
 
 from gateway.domain.usage import JobAttached, UsageEvent
-from gateway.ledger.connection import Store
 from gateway.ledger.keys import outbox_key
 from gateway.ledger.scripts import Script
+from gateway.ledger.store import Store
 from gateway.wire.usage_record import BadRecord, fields_of, read_record
 
 # A page is read in about a millisecond, during which Redis does nothing else.

@@ -1,0 +1,32 @@
+"""What the ledger and the outbox need of Redis, whether it is one server or a cluster of them."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol, TypeAlias
+
+from gateway.ledger.scripts import Script
+
+Argument: TypeAlias = str | bytes | int
+
+
+class Store(Protocol):
+    """One connection, or a cluster's many behind one face. Faults: see `faults`."""
+
+    async def evalsha(
+        self,
+        script: Script,
+        keys: Sequence[str],
+        args: Sequence[Argument],
+        *,
+        repeat: bool = True,
+        deadline_ms: int | None = None,
+    ) -> Any:
+        """Runs a script; all its keys share a slot."""
+        ...
+
+    async def execute(self, *command: Argument, key: str, repeat: bool = False, deadline_ms: int | None = None) -> Any:
+        """Runs a command where `key` lives."""
+        ...
+
+    async def on_every_node(self, *command: Argument) -> list[Any]:
+        """Runs a keyless command on every node that holds keys."""
+        ...
