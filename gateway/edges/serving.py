@@ -180,10 +180,12 @@ async def _running(loops: list[Callable[[], Coroutine[Any, Any, None]]], serving
 
 async def _watch_parent(parent: int, serving: Serving) -> None:
     """A worker whose supervisor was killed leaves in order, or nobody could ever stop it."""
-    while os.getppid() == parent:
+    while True:
         await asyncio.sleep(WATCH_PARENT_EVERY_S)
-    log.error("the supervisor is gone, so this worker stops")
-    serving.stop()
+        if os.getppid() != parent:
+            log.error("the supervisor is gone, so this worker stops")
+            serving.stop()
+            return
 
 
 async def _watch_lag(relay: Relay, gateway: Gateway, metrics: Metrics) -> None:
