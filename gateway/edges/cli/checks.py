@@ -194,7 +194,7 @@ async def _books(settings: Settings) -> Finding:
 
 async def _upstream(name: str, upstream: Upstream) -> Finding:
     """Any HTTP answer will do: what it answers to a GET of its root is its own affair."""
-    part, shown = f"upstream {name}", httpx.URL(upstream.url).copy_with(userinfo=b"", query=None)
+    part, shown = f"upstream {name}", upstream.url
     try:
         async with httpx.AsyncClient(timeout=UPSTREAM_PATIENCE_S, trust_env=False) as client:
             answer = await client.get(upstream.url)
