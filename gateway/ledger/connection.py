@@ -243,4 +243,7 @@ class RedisConnection:
             return Redirected(str(reply))
         if word in _REFUSING:
             return StoreUnavailable(word.lower())
+        if "non local key" in str(reply):
+            # A cluster is moving the script's keys one by one, and one has gone ahead.
+            return StoreUnavailable("tryagain")
         return InvariantBroken(f"{what}: {reply}")

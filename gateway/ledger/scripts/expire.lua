@@ -15,6 +15,8 @@ for _, id in ipairs(ids) do
     local account = hold.account
     local keys = {acct = prefix .. 'acct:' .. account, open = prefix .. 'open:' .. account, due = KEYS[2],
       follow = KEYS[3], outbox = KEYS[4], periods = prefix .. 'period:' .. account .. ':'}
+    -- While a cluster moves the slot key by key, a key that has gone ahead must be missed before anything is written.
+    call('EXISTS', keys.acct, keys.open, keys.periods .. hold.period)
     end_hold(keys, id, hold, 'expired', 'expired', 0, ARGV[3], now_ms)
   else
     -- An index that outlived its hold: Redis came back with a part of what it had.

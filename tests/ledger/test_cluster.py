@@ -1,0 +1,177 @@
+"""A cluster of three real nodes: calls find their node, while slots move and nodes die too."""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.crc import key_slot
+
+from gateway.domain.admission import Admitted
+from gateway.ledger.cluster import ClusterConnection
+from gateway.ledger.faults import StoreUnavailable
+from gateway.ledger.keys import account_prefix
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.outbox import Outbox
+from gateway.ledger.redis_at import reader_at, redis_at
+from tests.ledger.builders import DELIVERED, PERIOD_START_MS, call_of, terms_of
+from tests.ledger.tcp_servers import TcpServer, free_port, wait_until
+
+SLOTS = 16384
+ACCOUNTS = [f"acc_{number}" for number in range(12)]
+
+
+def state(node: TcpServer) -> str:
+    info: str = node.client.execute_command("CLUSTER", "INFO")  # type: ignore[no-untyped-call]
+    return info.split("cluster_state:")[1][:2]
+
+
+def tell(node: TcpServer, *command: str | int) -> str:
+    answer: str = node.client.execute_command("CLUSTER", *command)  # type: ignore[no-untyped-call]
+    return answer
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[list[TcpServer]]:
+    with tempfile.TemporaryDirectory(prefix="cgw-cluster-", ignore_cleanup_errors=True) as name:
+        settings = ("--cluster-enabled", "yes", "--cluster-node-timeout", "5000", "--appendonly", "no")
+        buses = [free_port() for _ in range(3)]
+        nodes = [
+            TcpServer(Path(name) / str(number), *settings, "--cluster-port", str(bus))
+            for number, bus in enumerate(buses)
+        ]
+        for number, node in enumerate(nodes):
+            tell(node, "ADDSLOTSRANGE", number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1)
+            tell(node, "SET-CONFIG-EPOCH", number + 1)
+        for node in nodes[1:]:
+            tell(node, "MEET", "127.0.0.1", nodes[0].port, buses[0])
+        wait_until(lambda: all(state(node) == "ok" for node in nodes))
+        yield nodes
+        for node in nodes:
+            node.stop()
+
+
+@pytest.fixture
+async def cluster(nodes: list[TcpServer]) -> AsyncIterator[ClusterConnection]:
+    for node in nodes:
+        node.client.flushall()
+    # The second is enough to find the others; the first is not there.
+    connection = redis_at(f"redis+cluster://127.0.0.1:1,127.0.0.1:{nodes[1].port}")
+    assert isinstance(connection, ClusterConnection)
+    await connection.open()
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def ledger(cluster: ClusterConnection) -> Ledger:
+    ledger = Ledger(cluster)
+    for account in ACCOUNTS:
+        assert await ledger.load(terms_of(account, granted=10**9), {}, 0)
+    return ledger
+
+
+def slot_of(account: str) -> int:
+    return int(key_slot(account_prefix(account).encode()))
+
+
+def node_of(nodes: list[TcpServer], account: str) -> TcpServer:
+    return nodes[min(2, (slot_of(account) * 3 + 2) // SLOTS)]
+
+
+async def charge(ledger: Ledger, account: str, hold_id: str) -> None:
+    assert isinstance(await ledger.admit(call_of(terms_of(account, granted=10**9), hold_id)), Admitted)
+    await ledger.capture(hold_id, account, cost_millicredits=1, cap=False, settlement=DELIVERED)
+
+
+async def test_accounts_live_on_all_nodes_and_are_charged_there(ledger: Ledger, nodes: list[TcpServer]) -> None:
+    assert len({node_of(nodes, account).port for account in ACCOUNTS}) == 3
+    for account in ACCOUNTS:
+        await charge(ledger, account, f"{account}_req")
+        assert await ledger.usage(account, PERIOD_START_MS) == (1, 0)
+        assert node_of(nodes, account).client.exists(f"{account_prefix(account)}acct:{account}")
+
+
+async def test_the_outbox_of_all_nodes_is_read_and_trimmed(ledger: Ledger, cluster: ClusterConnection) -> None:
+    for account in ACCOUNTS:
+        await charge(ledger, account, f"{account}_req")
+    outbox = Outbox(cluster, reader=reader_at("redis+cluster://127.0.0.1"))
+    assert (await outbox.lag()).records == len(ACCOUNTS)
+    records = await outbox.read("c", count=100, block_ms=50)
+    assert len(records) == len(ACCOUNTS)
+    await outbox.ack(records)
+    assert (await outbox.lag()).records == 0
+    assert await outbox.read("c", count=100, block_ms=50) == []
+
+
+async def test_no_call_is_lost_or_doubled_while_a_slot_moves(ledger: Ledger, nodes: list[TcpServer]) -> None:
+    account = ACCOUNTS[0]
+    source, slot = node_of(nodes, account), slot_of(account)
+    target = next(node for node in nodes if node is not source)
+    charged, moved = 0, asyncio.Event()
+
+    async def charging() -> None:
+        nonlocal charged
+        while not moved.is_set():
+            await charge(ledger, account, f"{account}_req_{charged}")
+            charged += 1
+            await asyncio.sleep(0)
+
+    def move() -> None:
+        tell(target, "SETSLOT", slot, "IMPORTING", tell(source, "MYID"))
+        tell(source, "SETSLOT", slot, "MIGRATING", tell(target, "MYID"))
+        # Until the keys have followed, a call that makes a new one is told to try again.
+        keys = tell(source, "GETKEYSINSLOT", slot, 100_000)
+        source.client.execute_command(  # type: ignore[no-untyped-call]
+            "MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS", *keys
+        )
+        for node in (target, source):
+            tell(node, "SETSLOT", slot, "NODE", tell(target, "MYID"))
+
+    task = asyncio.create_task(charging())
+    await asyncio.sleep(0.05)
+    await asyncio.to_thread(move)
+    await asyncio.sleep(0.05)
+    moved.set()
+    await task
+    assert charged > 10
+    assert await ledger.usage(account, PERIOD_START_MS) == (charged, 0)
+    assert target.client.exists(f"{account_prefix(account)}acct:{account}")
+    # Back, for the other tests.
+    source, target = target, source
+    await asyncio.to_thread(move)
+    assert await ledger.usage(account, PERIOD_START_MS) == (charged, 0)
+
+
+async def test_a_node_that_is_away_takes_only_its_own_accounts_with_it(ledger: Ledger, nodes: list[TcpServer]) -> None:
+    frozen = node_of(nodes, ACCOUNTS[0])
+    others = [account for account in ACCOUNTS if node_of(nodes, account) is not frozen]
+    loop = asyncio.get_running_loop()
+    frozen.freeze()
+    try:
+        started = loop.time()
+        with pytest.raises(StoreUnavailable):
+            await charge(ledger, ACCOUNTS[0], "req_unlucky")
+        assert loop.time() - started < 0.25
+        for account in others:
+            await charge(ledger, account, f"{account}_req")
+    finally:
+        frozen.thaw()
+
+
+async def test_a_cluster_that_is_not_there_is_unavailable() -> None:
+    connection = ClusterConnection("redis+cluster://127.0.0.1:1")
+    await connection.open()
+    assert connection.away
+    with pytest.raises(StoreUnavailable):
+        await connection.execute("GET", "k", key="k")
+    with pytest.raises(StoreUnavailable):
+        await Ledger(connection).ping()
+    await connection.close()
+
+
+async def test_every_node_s_settings_are_checked(ledger: Ledger) -> None:
+    assert await ledger.settings_check() == [
+        "the append-only file is off: a restart loses holds and unbooked usage; set appendonly yes"
+    ]
