@@ -20,7 +20,7 @@ MAY_IMPORT = {
     **{place: {"domain", "wire"} for place in PLACES},
     "flows": {"domain", "wire", *PLACES},
     # doors are where the program starts, so they may ask the roof for its parts
-    "edges": {"domain", "wire", *PLACES, "flows", "roof"},
+    "edges": {"domain", "wire", *PLACES, "flows", "roof", "config_files"},
     "roof": {"domain", "wire", *PLACES, "flows", "edges", "config_files"},
     "config_files": {"domain", "wire"},  # how the roof reads what an operator wrote; it uses nothing that runs
 }

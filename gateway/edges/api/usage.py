@@ -42,7 +42,7 @@ def usage_routes(
         by = [name for name in _by(request) if name != By.PROJECT]
         whole = await reports.of_account(caller.account_id, clock(), by=[By.PROJECT, *by])
         mine = tuple(bucket for bucket in whole.buckets if bucket.project == project_id)
-        report = replace(whole, buckets=mine)
+        report = replace(whole, by=whole.by[1:], buckets=mine)
         project = {"id": project_id, "used": amount(report.bucket_millicredits)}
         return json_reply({**usage_and_plan(report, plans().get(report.plan_id)), "project": project})
 

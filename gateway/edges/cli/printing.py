@@ -3,6 +3,9 @@
 import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+_WIDEST: Final = 1000
 
 
 def print_json(document: Mapping[str, object]) -> None:
@@ -31,8 +34,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, num
         table.add_column(column, justify="right" if column in right else "left", overflow="fold")
     for line in texts:
         table.add_row(*line)
-    # Names are an account's own words: no markup is read in them.
-    Console(markup=False, highlight=False, emoji=False).print(table)
+    # Names are an account's own words: no markup is read in them. An id that was folded could not be copied.
+    Console(markup=False, highlight=False, emoji=False, width=_WIDEST).print(table)
 
 
 def print_facts(facts: Mapping[str, object]) -> None:

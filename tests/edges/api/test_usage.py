@@ -6,11 +6,13 @@ import httpx
 import orjson
 import pytest
 
+from gateway.books import usage
 from gateway.books.faults import BooksUnavailable
+from gateway.domain.instant import epoch_ms
 from gateway.flows.terms import current_terms
 from tests.edges.api.conftest import Running
 from tests.flows.calls import call, hold
-from tests.made_up import CREDIT, PLANS
+from tests.made_up import CREDIT, PLANS, event
 
 
 async def use(running: Running, account_id: str) -> None:
@@ -20,6 +22,11 @@ async def use(running: Running, account_id: str) -> None:
     await call(running.ledger, terms, 1)
     await call(running.ledger, terms, 2)
     await hold(running.ledger, terms, 3)
+
+
+def opened_ms(running: Running) -> int:
+    """An account's first period begins when it is opened, and the clock stands still."""
+    return epoch_ms(running.clock())
 
 
 async def test_an_account_sees_what_it_used_and_what_is_left(running: Running) -> None:
@@ -42,7 +49,7 @@ async def test_the_fields_of_the_vendors_usage_and_plan_are_there(running: Runni
     await use(running, opened.id)
     async with running.caller(secret) as caller:
         said = (await caller.get(f"/api/v1/organizations/{opened.id}/usage")).json()
-    plan, usage, period = said["plan"], said["usage"], said["period"]
+    plan, used, period = said["plan"], said["usage"], said["period"]
     assert (plan["id"], plan["name"], plan["plan_frequency"]) == ("starter", "Starter", "MONTHLY")
     assert plan["limits"] == {
         "allow_pay_as_you_go": True,
@@ -55,9 +62,9 @@ async def test_the_fields_of_the_vendors_usage_and_plan_are_there(running: Runni
     assert plan["recurring_credits"][0]["credit_amount"] == 40_000
     assert plan["current_billing_period"] == {"start_date": period["start"], "end_date": period["end"]}
     assert plan["is_payment_failed"] is False
-    granted = usage["active_free_credits_usage"][0]
+    granted = used["active_free_credits_usage"][0]
     assert (granted["starting_balance"], granted["remaining_balance"]) == (40_000, 39_860)
-    assert usage["active_alerts"] == []
+    assert used["active_alerts"] == []
 
 
 async def test_amounts_are_exact_decimal_numbers(running: Running) -> None:
@@ -75,12 +82,15 @@ async def test_amounts_are_exact_decimal_numbers(running: Running) -> None:
 async def test_a_project_sees_its_own_part_of_the_accounts_usage(running: Running) -> None:
     opened, secret = await running.open_account()
     await use(running, opened.id)
+    booked = event(opened.id, 9, project_id=opened.project_id, period_start_ms=opened_ms(running))
+    async with running.books.begin() as conn:
+        await usage.book(conn, [booked])
     async with running.caller(secret) as caller:
         said = (await caller.get(f"/api/v1/projects/{opened.project_id}/usage")).json()
-    # The calls were booked under another project of the account.
-    assert said["project"] == {"id": opened.project_id, "used": 0}
-    assert said["buckets"] == []
-    assert said["credits"]["used"] == 40
+    # Two of the three calls were booked under another project of the account.
+    assert said["project"] == {"id": opened.project_id, "used": 20}
+    assert said["buckets"] == [{"product": "parse", "mode": "agentic", "calls": 1, "units": 2, "credits": 20}]
+    assert said["credits"]["used"] == 60
 
 
 async def test_usage_is_told_apart_as_asked(running: Running) -> None:
