@@ -38,10 +38,12 @@ from gateway.flows.relay import Relay
 from gateway.flows.settle import Settler
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
+from gateway.ledger.cluster import ClusterConnection
 from gateway.ledger.connection import RedisConnection
 from gateway.ledger.keys import SHARDS
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
+from gateway.ledger.redis_at import reader_at, redis_at
 from gateway.ledger.server import EmbeddedValkey
 from gateway.upstream.connection import UpstreamTimeouts
 from gateway.upstream.pool import PoolLimits, UpstreamPool
@@ -75,7 +77,7 @@ class Stores:
     """Open books and ledger, with what every command needs beside them. `embedded` None: Redis is somebody else's."""
 
     books: Books
-    store: RedisConnection
+    store: RedisConnection | ClusterConnection
     ledger: Ledger
     outbox: Outbox
     embedded: EmbeddedValkey | None
@@ -105,10 +107,11 @@ async def open_stores(settings: config.Settings, catalog: Catalog) -> AsyncItera
         async with books.begin() as conn:
             shards = await meta.decide_shards(conn, SHARDS)
         # The relay waits on a connection of its own: a blocking read would hold up everybody else's commands.
-        store, reader = RedisConnection(redis_url), RedisConnection(redis_url)
+        store, reader = redis_at(redis_url), reader_at(redis_url)
         for connection in (store, reader):
-            await connection.open()
-            stack.push_async_callback(connection.close)
+            if connection is not None:
+                await connection.open()
+                stack.push_async_callback(connection.close)
         ledger = Ledger(store, shards=shards)
         outbox = Outbox(store, shards=shards, reader=reader)
 

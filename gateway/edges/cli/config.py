@@ -50,7 +50,7 @@ def check(
 @app.command("schema")
 def schema() -> None:
     """The JSON Schema of all four files, for completion and checks in an editor."""
-    from gateway.config_files.schema import json_schema
+    from gateway.configuration_schema import json_schema
 
     print_json(json_schema())
 
