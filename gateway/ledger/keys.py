@@ -81,3 +81,8 @@ def job_key(prefix: str, upstream: str, job_id: str) -> str:
 def outbox_key(prefix: str) -> str:
     """Stream: usage events and job attachments, in order."""
     return f"{prefix}outbox"
+
+
+def idem_key(prefix: str, account_id: str, key: str) -> str:
+    """Hash: `hold digest at reply` of the first call with an Idempotency-Key."""
+    return f"{prefix}idem:{account_id}:{key}"

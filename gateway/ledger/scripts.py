@@ -27,6 +27,9 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "outbox_page": ("clock",),
     "ack": ("clock", "numbers"),
     "lag": ("clock", "numbers"),
+    "idem_claim": ("clock", "numbers"),
+    "idem_keep": ("clock",),
+    "idem_forget": ("clock",),
 }
 
 
