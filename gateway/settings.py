@@ -7,7 +7,7 @@ and opens nothing. Secrets are `SecretStr`: they print as asterisks.
 from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import BeforeValidator, Field
 
@@ -52,11 +52,23 @@ def _scheme(*known: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+REDIS_SCHEMES: Final = (
+    "redis",
+    "rediss",
+    "unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+)
+
+
 class RedisSettings(Shape):
     """The ledger's store. No url: the embedded Valkey server in the data folder."""
 
-    url: Annotated[Secret, _scheme("redis", "rediss", "unix")] = None
-    """redis://, rediss:// (TLS) or unix://."""
+    url: Annotated[Secret, _scheme(*REDIS_SCHEMES)] = None
+    """redis://host:port, unix:///path; redis+sentinel://host:port,host:port/name and redis+cluster://host:port,host:port
+    name several servers. rediss instead of redis: TLS."""
 
 
 class BooksSettings(Shape):
