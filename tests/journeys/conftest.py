@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.journeys.gateway_process import Gateway, Launcher, Place, eventually, free_port
+from tests.journeys.gateway_process import Account, Gateway, Launcher, Place, eventually, free_port
 from tests.journeys.stand_ins import PORT_VARIABLE, StandIns
 
 
@@ -46,6 +46,7 @@ class Town:
     place: Place
     first: Gateway
     second: Gateway
+    anybody: Account
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +54,7 @@ def _town(launcher: Launcher, _stand_ins: StandIns) -> Iterator[Town]:
     with closing(Place(launcher, _stand_ins.url)) as place:
         first, second = place.begin(), place.begin()
         eventually(lambda: first.ready() and second.ready(), within_s=30)
-        yield Town(place, first, second)
+        yield Town(place, first, second, place.account("pro"))
 
 
 @pytest.fixture

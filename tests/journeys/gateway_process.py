@@ -38,6 +38,13 @@ purse:
   rate_limits: {requests: unlimited, reads: unlimited}
   when_exhausted: refuse
   support: none
+blink:
+  name: Blink
+  price_usd: 0
+  monthly_credits: 50
+  rate_limits: {requests: 3/s, reads: unlimited}
+  when_exhausted: refuse
+  support: none
 """
 
 T = TypeVar("T")

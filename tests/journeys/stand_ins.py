@@ -58,21 +58,12 @@ class StandIns:
         self.behave()
         self._client.delete("/__seen").raise_for_status()
 
-    def count(self) -> int:
-        """How many calls came since the last `settle`."""
-        return int(self._seen()["count"])
-
-    def arrived(self, path: str = "") -> list[Arrived]:
-        """The calls since the last `settle`, or those of one path."""
-        calls = [
-            Arrived(one["method"], one["path"], one["query"], dict(one["headers"])) for one in self._seen()["calls"]
-        ]
-        return [call for call in calls if not path or call.path == path]
+    def arrived(self, account_id: str) -> list[Arrived]:
+        """An account's calls since the last `settle`, the gateway's own looks at its jobs among them."""
+        seen = self._client.get("/__seen").raise_for_status().json()["calls"]
+        calls = [Arrived(one["method"], one["path"], one["query"], dict(one["headers"])) for one in seen]
+        return [call for call in calls if call.headers["x-account-id"] == account_id]
 
     def close(self) -> None:
         """Lets the client go."""
         self._client.close()
-
-    def _seen(self) -> dict[str, Any]:
-        document: dict[str, Any] = self._client.get("/__seen").raise_for_status().json()
-        return document
