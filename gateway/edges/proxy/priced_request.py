@@ -19,7 +19,7 @@ from gateway.wire.unreadable import Unreadable
 from gateway.wire.values import ORGANIZATION_ID, OWNER_NAMES, PROJECT_ID, Needs, RequestValues, needs, wheres
 
 # A body up to this size is read whole where its owners must be looked at.
-SMALL_BODY_BYTES = 1_048_576
+SMALL_BODY_BYTES = 4_194_304
 
 
 class ForeignOwner(Exception):
