@@ -9,25 +9,25 @@ from functools import lru_cache
 from importlib import resources
 from typing import Final
 
-# What each verb needs, in order. `numbers` and `clock` come first: the others call them.
+# What each verb needs, in order. `clock` and `times` come first: the others call them.
 PARTS: Final[dict[str, tuple[str, ...]]] = {
-    "admit": ("clock", "numbers", "window"),
-    "capture": ("clock", "numbers", "ending"),
-    "recover": ("clock", "numbers", "ending"),
-    "release": ("clock", "numbers", "ending"),
-    "expire": ("clock", "numbers", "ending"),
-    "attach_job": ("clock", "numbers"),
-    "look": ("clock", "numbers"),
-    "lease_jobs": ("clock", "numbers"),
-    "renew": ("clock", "numbers"),
-    "project": ("clock", "numbers", "periods"),
-    "load": ("clock", "numbers", "periods"),
-    "drop_period": ("clock", "numbers"),
+    "admit": ("clock", "times", "window"),
+    "capture": ("clock", "times", "ending"),
+    "recover": ("clock", "times", "ending"),
+    "release": ("clock", "times", "ending"),
+    "expire": ("clock", "times", "ending"),
+    "attach_job": ("clock", "times"),
+    "look": ("clock", "times"),
+    "lease_jobs": ("clock", "times"),
+    "renew": ("clock", "times"),
+    "project": ("clock", "times", "periods"),
+    "load": ("clock", "times", "periods"),
+    "drop_period": ("clock", "times"),
     "counters": ("clock",),
     "outbox_page": ("clock",),
-    "ack": ("clock", "numbers"),
-    "lag": ("clock", "numbers"),
-    "idem_claim": ("clock", "numbers"),
+    "ack": ("clock", "times"),
+    "lag": ("clock", "times"),
+    "idem_claim": ("clock", "times"),
     "idem_keep": ("clock",),
     "idem_forget": ("clock",),
 }

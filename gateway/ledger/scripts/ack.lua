@@ -40,7 +40,7 @@ for _, info in ipairs(call('EXISTS', KEYS[1]) == 1 and call('XINFO', 'GROUPS', K
     keep(call('XPENDING', KEYS[1], group.name)[2])
   else
     local time, number = string.match(group['last-delivered-id'], '^(%d+)%-(%d+)$')
-    keep(time .. '-' .. int(number + 1))
+    keep(time .. '-' .. string.format('%.0f', number + 1))
   end
 end
 local trimmed = keep_from and call('XTRIM', KEYS[1], 'MINID', '=', keep_from) or 0

@@ -91,7 +91,7 @@ local function refused(code, limit, retry_us)
 end
 
 local function refused_unless_overdue(code, retry_us)
-  if #call('ZRANGEBYSCORE', KEYS[3], '-inf', int(now_ms), 'LIMIT', 0, 1) > 0 then return {'overdue'} end
+  if #call('ZRANGEBYSCORE', KEYS[3], '-inf', now_ms, 'LIMIT', 0, 1) > 0 then return {'overdue'} end
   return refused(code, 0, retry_us)
 end
 
@@ -127,10 +127,10 @@ end
 -- write
 for _, window in ipairs(windows) do count_call(window) end
 if not free then
-  local deadline = int(now_ms + ARGV[9])
-  if amount ~= 0 then call('HINCRBY', period_key, 'held', int(amount)) end
-  call('HSET', KEYS[2], 'account', account, 'state', 'open', 'amount', int(amount), 'period', period_start,
-    'deadline', deadline, 'nonce', nonce, 'facts', facts, 'admitted', int(now_ms))
+  local deadline = now_ms + ARGV[9]
+  if amount ~= 0 then call('HINCRBY', period_key, 'held', amount) end
+  call('HSET', KEYS[2], 'account', account, 'state', 'open', 'amount', amount, 'period', period_start,
+    'deadline', deadline, 'nonce', nonce, 'facts', facts, 'admitted', now_ms)
   call('ZADD', KEYS[3], deadline, ARGV[1])
   call('ZADD', KEYS[4], deadline, ARGV[1])
 end

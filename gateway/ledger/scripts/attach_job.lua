@@ -16,15 +16,15 @@ end
 if hold[1] == 'captured' or hold[1] == 'released' then return 'ended' end
 -- write
 local now_ms = to_ms(now_us())
-local deadline = int(now_ms + ARGV[5])
-call('HSET', KEYS[1], 'job', ARGV[4], 'kind', ARGV[3], 'upstream', ARGV[2], 'attached', int(now_ms), 'looks', 0,
+local deadline = now_ms + ARGV[5]
+call('HSET', KEYS[1], 'job', ARGV[4], 'kind', ARGV[3], 'upstream', ARGV[2], 'attached', now_ms, 'looks', 0,
   'deadline', deadline)
 call('PERSIST', KEYS[1])
 call('ZADD', KEYS[3], 'XX', deadline, ARGV[1])
 call('ZADD', KEYS[4], 'XX', deadline, ARGV[1])
-call('ZADD', KEYS[5], int(now_ms + ARGV[6]), ARGV[1])
+call('ZADD', KEYS[5], now_ms + ARGV[6], ARGV[1])
 call('SET', KEYS[6], hold[2] .. '\n' .. ARGV[1] .. '\n' .. ARGV[3], 'PX', ARGV[7])
 local seq = call('HINCRBY', KEYS[2], 'seq', 1)
 call('XADD', KEYS[7], '*', 'kind', 'job', 'id', ARGV[1] .. '.job', 'account', hold[2], 'facts', hold[3],
-  'job_kind', ARGV[3], 'upstream', ARGV[2], 'job', ARGV[4], 'at', int(now_ms), 'seq', seq)
+  'job_kind', ARGV[3], 'upstream', ARGV[2], 'job', ARGV[4], 'at', now_ms, 'seq', seq)
 return 'attached'

@@ -19,5 +19,5 @@ local cost = ARGV[3] == '' and amount or tonumber(ARGV[3])
 if ARGV[4] == '1' then cost = math.min(cost, amount) end
 local ending = hold.state == 'expired' and 'late' or 'captured'
 -- write
-local available = end_hold(keys, ARGV[1], hold, 'captured', ending, int(cost), ARGV[5], to_ms(now_us()))
+local available = end_hold(keys, ARGV[1], hold, 'captured', ending, cost, ARGV[5], to_ms(now_us()))
 return {hold.state, cost, amount, available, ending}

@@ -32,12 +32,16 @@ local function end_hold(keys, id, hold, state, ending, captured, settlement, now
     call('PERSIST', hold.key)
   end
   if hold.job then call('ZREM', keys.follow, id) end
-  call('HSET', hold.key, 'account', hold.account, 'state', state, 'amount', hold.amount, 'period', hold.period,
-    'captured', captured, 'ending', ending)
+  if hold.state then
+    call('HSET', hold.key, 'state', state, 'captured', captured, 'ending', ending)
+  else
+    call('HSET', hold.key, 'state', state, 'captured', captured, 'ending', ending, 'account', hold.account,
+      'amount', hold.amount, 'period', hold.period)
+  end
   local seq = call('HINCRBY', keys.acct, 'seq', 1)
   call('XADD', keys.outbox, '*', 'kind', 'usage', 'id', id .. '.' .. ending, 'account', hold.account, 'ending', ending,
     'facts', hold.facts, 'settlement', settlement, 'held', hold.amount, 'captured', captured, 'period', hold.period,
-    'admitted', hold.admitted, 'at', int(now_ms), 'seq', seq, 'job', hold.job or '')
+    'admitted', hold.admitted, 'at', now_ms, 'seq', seq, 'job', hold.job or '')
   return available
 end
 

@@ -7,7 +7,7 @@
 
 -- read
 local prefix, now_ms = ARGV[1], to_ms(now_us())
-local ids = call('ZRANGEBYSCORE', KEYS[1], '-inf', int(now_ms), 'LIMIT', 0, ARGV[2])
+local ids = call('ZRANGEBYSCORE', KEYS[1], '-inf', now_ms, 'LIMIT', 0, ARGV[2])
 -- check, write
 for _, id in ipairs(ids) do
   local hold = read_hold(prefix .. 'hold:' .. id)

@@ -24,6 +24,6 @@ if record[1] and record[1] ~= ARGV[2] then
   if not state and record[1] ~= ARGV[6] then return {'ask', record[1]} end
 end
 -- write
-call('HSET', KEYS[1], 'hold', ARGV[2], 'digest', ARGV[3], 'at', int(now_ms))
+call('HSET', KEYS[1], 'hold', ARGV[2], 'digest', ARGV[3], 'at', now_ms)
 call('PEXPIRE', KEYS[1], ARGV[4])
 return {'claimed'}

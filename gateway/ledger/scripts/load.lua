@@ -38,8 +38,8 @@ end
 local captured = {}
 for index = first_captured, first_settled - 1, 2 do captured[ARGV[index]] = ARGV[index + 1] end
 for start in string.gmatch(changed.starts, '[^,]+') do
-  call('HSET', ARGV[1] .. start, 'captured', captured[start] or 0, 'held', int(held[start] or 0))
+  call('HSET', ARGV[1] .. start, 'captured', captured[start] or 0, 'held', held[start] or 0)
 end
 call('HSET', KEYS[1], 'e', ARGV[3], 'terms', ARGV[4], 'status', ARGV[5], 'periods', changed.starts,
-  'seq', int(math.max(seq, tonumber(ARGV[6]), tonumber(ARGV[7]))))
+  'seq', math.max(seq, tonumber(ARGV[6]), tonumber(ARGV[7])))
 return 1

@@ -7,5 +7,5 @@
 
 local score = call('ZSCORE', KEYS[1], ARGV[1])
 if not score then return 0 end
-call('ZADD', KEYS[1], 'XX', int(to_ms(now_us()) + ARGV[2]), ARGV[1])
+call('ZADD', KEYS[1], 'XX', to_ms(now_us()) + ARGV[2], ARGV[1])
 return 1

@@ -26,7 +26,7 @@ local function set_periods(periods, known, first, count, newer, now_ms)
     if p[1] then
       local kept = true
       if newer and earliest and tonumber(start) < earliest and tonumber(p[1]) > earliest then
-        call('HSET', key, 'end', int(earliest))
+        call('HSET', key, 'end', earliest)
       elseif newer and earliest and tonumber(start) > earliest and tonumber(start) > now_ms then
         kept = tonumber(p[2]) ~= 0 or tonumber(p[3]) ~= 0
         if not kept then call('DEL', key) end

@@ -5,7 +5,7 @@
 -- ARGV  1 key prefix of the shard  2 ttl ms, then pairs of account and hold id
 -- Reply the number of holds renewed.
 
-local deadline = int(to_ms(now_us()) + ARGV[2])
+local deadline = to_ms(now_us()) + ARGV[2]
 local renewed = 0
 for index = 3, #ARGV, 2 do
   local id = ARGV[index + 1]

@@ -17,15 +17,20 @@ local function look_at_window(key, calls, width, group, now)
   local newest = time_of(0)
   -- A clock that went back by more than a window leaves times that mean nothing any more.
   if newest <= now - width or newest > now + width then return seen end
-  seen.stamp = math.max(now, newest)
+  seen.stamp, seen.newest = math.max(now, newest), newest
+  -- From the oldest on, in growing steps and then by halves, to the oldest that is still inside.
   local live, dead, step, probe = 0, seen.entries, 1, seen.entries - 1
-  while probe > live and time_of(probe) <= now - width do
-    dead, probe, step = probe, probe - step, step * 2
+  local oldest = newest
+  while probe > 0 do
+    oldest = time_of(probe)
+    if oldest > now - width then break end
+    dead, probe, step, oldest = probe, probe - step, step * 2, newest
   end
   live = math.max(live, probe)
   while dead - live > 1 do
     local middle = live + math.floor((dead - live) * 0.5)
-    if time_of(middle) > now - width then live = middle else dead = middle end
+    local time = time_of(middle)
+    if time > now - width then live, oldest = middle, time else dead = middle end
   end
   seen.live = dead
   seen.newest_calls = group > 1 and tonumber(call('LINDEX', key, 0)) or 1
@@ -35,7 +40,8 @@ local function look_at_window(key, calls, width, group, now)
   while seen.full and left >= calls and leaving > 0 do
     leaving, left = leaving - 1, left - group
   end
-  seen.opens_us = time_of(leaving) + width - now
+  if leaving < dead - 1 then oldest = time_of(leaving) end
+  seen.opens_us = oldest + width - now
   return seen
 end
 
@@ -60,6 +66,9 @@ local function count_call(seen)
     end
   end
   seen.counted = seen.counted + 1
-  -- A second longer than the window: key expiry counts in milliseconds from the script's start.
-  call('PEXPIRE', seen.key, int((seen.width - seen.width % 1000) * 0.001 + 1000))
+  -- Once in the length of a window, and so for twice that; a second more, since key expiry is coarser than this clock.
+  local before = seen.newest
+  if not before or before - before % seen.width ~= seen.stamp - seen.stamp % seen.width then
+    call('PEXPIRE', seen.key, to_ms(2 * seen.width) + 1000)
+  end
 end
