@@ -225,6 +225,35 @@ jobs: Final = Table(
     _text("kind"),
     _whole("attached_at_ms"),
     Index(None, "request_id"),
+    Index(None, "job_id"),
+)
+
+# Refused calls of late, for whoever asks why. Kept on best effort and trimmed: no record of what was used.
+refusals: Final = Table(
+    "refusals",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    _whole("at_ms"),
+    _text("account_id"),
+    _text("project_id"),
+    _text("key_id"),
+    _text("method"),
+    _text("route"),
+    Column("status", Integer, nullable=False),
+    _text("code"),
+    _text("product"),
+    _text("mode"),
+    _text("plan_id"),
+    _text("rate_card_version"),
+    _whole("expected_units", nullable=True),
+    _whole("millicredits_per_unit", nullable=True),
+    _whole("required_millicredits", nullable=True),
+    _whole("available_millicredits", nullable=True),
+    _text("limit_name"),
+    _whole("retry_in_ms", nullable=True),
+    _whole("resets_at_ms", nullable=True),
+    Index(None, "at_ms"),
+    sqlite_with_rowid=False,
 )
 
 poison_records: Final = Table(

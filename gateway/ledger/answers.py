@@ -111,6 +111,28 @@ class OpenHold:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldSeen:
+    """One hold as Redis has it now, open or settled. What a recovered one had never been told is empty, 0 or None.
+
+    `ending` None: it is open. `facts` is the JSON of `CallFacts`. Times are Redis's.
+    """
+
+    account_id: str
+    state: HoldState
+    amount_millicredits: int
+    period_start_ms: int
+    admitted_at_ms: int
+    deadline_ms: int
+    facts: bytes
+    ending: Ending | None
+    job_id: str | None
+    job_kind: str
+    upstream: str
+    attached_at_ms: int
+    looks: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counters:
     """What Redis knows of an account at one instant.
 

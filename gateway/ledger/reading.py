@@ -11,11 +11,14 @@ _PAGE = 1000
 
 
 async def account_events(
-    redis: Store, outbox_page: Script, prefix: str, account_id: str
+    redis: Store, outbox_page: Script, prefix: str, account_id: str, *, since: str = "-"
 ) -> list[UsageEvent | JobAttached]:
-    """The account's records that are not trimmed yet, in order. Records that cannot be read are left out."""
+    """The account's records that are not trimmed yet, in order. Records that cannot be read are left out.
+
+    `since` is the stream id to begin at.
+    """
     events: list[UsageEvent | JobAttached] = []
-    start: str | bytes = "-"
+    start: str | bytes = since
     while start:
         start, found = await redis.evalsha(outbox_page, [outbox_key(prefix)], [account_id, start, _PAGE])
         for _, flat in found:

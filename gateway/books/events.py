@@ -1,0 +1,148 @@
+"""Booked usage events one by one: those of one call, and pages of an account's captures, newest first.
+
+Sums are for `reports`; writing is for `usage`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, cast, collate, false, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.books.tables import jobs, ledger_entries, usage_events
+from gateway.books.usage import CAPTURES
+from gateway.domain.hold import Ending
+from gateway.domain.usage import CallFacts, Settlement, UsageEvent
+
+_FACTS: Final = tuple(field.name for field in fields(CallFacts))
+
+
+@dataclass(frozen=True, slots=True)
+class BookedEvent:
+    """One ending as booked. `transaction_id` is its ledger transaction's, None where no credits moved."""
+
+    event: UsageEvent
+    booked_at_ms: int
+    transaction_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """A place in the order of captures: after it come those admitted earlier."""
+
+    admitted_at_ms: int
+    event_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which captures are wanted; None: whatever they say there.
+
+    `times` are half-open ranges of the admission, `request_ids` calls by id, `names` what an event must be called by
+    the list of names handed in with it.
+    """
+
+    project_id: str | None = None
+    times: tuple[tuple[int, int], ...] | None = None
+    request_ids: tuple[str, ...] | None = None
+    names: frozenset[str] | None = None
+
+
+# (product, unit) → name; the product's name for all its other units under (product, "").
+Names = Mapping[tuple[str, str], str]
+
+
+async def of_request(conn: AsyncConnection, request_id: str) -> list[BookedEvent]:
+    """Every booked ending of one call, in the order they happened."""
+    table = usage_events
+    query = (
+        select(table, ledger_entries.c.transaction_id)
+        .outerjoin(ledger_entries, and_(ledger_entries.c.transaction_id == table.c.id, ledger_entries.c.leg == 0))
+        .where(table.c.id.in_(_endings([request_id])))
+        .order_by(table.c.seq, table.c.id)
+    )
+    return [
+        BookedEvent(_event(row), row["booked_at_ms"], row["transaction_id"])
+        for row in (await conn.execute(query)).mappings()
+    ]
+
+
+async def requests_of_job(conn: AsyncConnection, account_id: str, job_id: str) -> list[str]:
+    """The calls of the account that started a job of this id, at whatever upstream."""
+    query = select(jobs.c.request_id).where(jobs.c.job_id == job_id, jobs.c.account_id == account_id)
+    return list((await conn.execute(query)).scalars())
+
+
+async def captures(
+    conn: AsyncConnection, account_id: str, chosen: Chosen, names: Names, *, after: Position | None, limit: int
+) -> list[UsageEvent]:
+    """A page of captures, the latest admitted first. A capture booked meanwhile moves none of the others."""
+    table = usage_events.c
+    event_id = collate(table.id, "C" if conn.dialect.name == "postgresql" else "BINARY")
+    query = _captures(select(usage_events), account_id, chosen, names)
+    if after is not None:
+        earlier = and_(table.admitted_at_ms == after.admitted_at_ms, event_id < after.event_id)
+        # The first condition alone is what an index can do.
+        query = query.where(
+            table.admitted_at_ms <= after.admitted_at_ms, or_(table.admitted_at_ms < after.admitted_at_ms, earlier)
+        )
+    query = query.order_by(table.admitted_at_ms.desc(), event_id.desc()).limit(limit)
+    return [_event(row) for row in (await conn.execute(query)).mappings()]
+
+
+async def count(conn: AsyncConnection, account_id: str, chosen: Chosen, names: Names) -> int:
+    """How many captures `captures` would give on all its pages."""
+    query = _captures(select(cast(func.count(), BigInteger)).select_from(usage_events), account_id, chosen, names)
+    found: int = (await conn.execute(query)).scalar_one()
+    return found
+
+
+def _captures(query: Select[Any], account_id: str, chosen: Chosen, names: Names) -> Select[Any]:
+    table = usage_events.c
+    query = query.where(table.account_id == account_id, table.ending.in_(sorted(CAPTURES)))
+    if chosen.project_id is not None:
+        query = query.where(table.project_id == chosen.project_id)
+    if chosen.request_ids is not None:
+        query = query.where(table.id.in_(_endings(chosen.request_ids)))
+    if chosen.times is not None:
+        ranges = [
+            and_(table.admitted_at_ms >= start_ms, table.admitted_at_ms < end_ms) for start_ms, end_ms in chosen.times
+        ]
+        if ranges:
+            first_ms, last_ms = min(start for start, _ in chosen.times), max(end for _, end in chosen.times)
+            query = query.where(table.admitted_at_ms >= first_ms, table.admitted_at_ms < last_ms)
+        query = query.where(or_(false(), *ranges))
+    if chosen.names is not None:
+        query = query.where(_name(names).in_(sorted(chosen.names)))
+    return query
+
+
+def _name(names: Names) -> ColumnElement[str]:
+    """An event's name by the list, its product and unit where the list has none."""
+    table = usage_events.c
+    exact = [
+        ((table.product == product) & (table.unit == unit), name) for (product, unit), name in names.items() if unit
+    ]
+    other = [(table.product == product, name) for (product, unit), name in names.items() if not unit]
+    return case(*exact, *other, else_=table.product + "_" + table.unit)
+
+
+def _endings(request_ids: Collection[str]) -> Sequence[str]:
+    return [f"{request_id}.{ending}" for request_id in request_ids for ending in Ending]
+
+
+def _event(row: Mapping[Any, Any]) -> UsageEvent:
+    return UsageEvent(
+        id=row["id"],
+        ending=Ending(row["ending"]),
+        facts=CallFacts(**{name: row[name] for name in _FACTS}),
+        settlement=Settlement(row["units"], row["evidence"]),
+        held_millicredits=row["held_millicredits"],
+        captured_millicredits=row["captured_millicredits"],
+        period_start_ms=row["period_start_ms"],
+        admitted_at_ms=row["admitted_at_ms"],
+        happened_at_ms=row["happened_at_ms"],
+        seq=row["seq"],
+        job_id=row["job_id"],
+    )
