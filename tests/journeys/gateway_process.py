@@ -24,6 +24,7 @@ import httpx
 import yaml
 
 from gateway.edges.demo.services import DEMO_CREDENTIAL
+from tests.journeys.clerk import Clerk
 
 ROOT: Final = Path(__file__).parents[2]
 PRODUCTS: Final = ("PARSE", "EXTRACT", "CLASSIFY", "SPLIT", "INDEX")
@@ -279,6 +280,7 @@ class Place:
             **(environment or {}),
         }
         self._gateways: list[Gateway] = []
+        self._clerk: Clerk | None = None
 
     def begin(self, *arguments: str, **environment: str) -> Gateway:
         """Starts a serving process and does not wait for it."""
@@ -304,37 +306,35 @@ class Place:
 
     def account(self, plan: str, *, credits_: int | None = None, products: str | None = None) -> Account:
         """A new account with a key; `credits_` is what it is left with."""
-        opened = self.cli("account", "create", "--name", plan, "--plan", plan)
-        if credits_ is not None:
-            included = self.usage(opened["id"]).credits["included"]
-            change = f"{credits_ - included:+}"
-            self.cli("account", "adjust", opened["id"], "--credits", change, "--reason", "for a test")
-        key = self.key(opened["id"], *(("--products", products) if products else ()))
-        return Account(opened["id"], opened["project_id"], key["id"], key["secret"])
+        allowed = None if products is None else frozenset(products.split(","))
+        opened, key = self.clerk.account(plan, credits_=credits_, products=allowed)
+        return Account(opened.id, opened.project_id, key.id, key.secret)
 
-    def key(self, account_id: str, *arguments: str) -> dict[str, Any]:
-        """One more key."""
-        return self.cli("key", "create", "--account", account_id, *arguments)
+    def key(self, account: Account, *arguments: str) -> dict[str, Any]:
+        """One more key, made by the command."""
+        return self.cli("key", "create", "--account", account.id, *arguments)
 
-    def usage(self, account: Account | str, *arguments: str) -> Usage:
+    def usage(self, account: Account) -> Usage:
         """An account's usage, by product and mode."""
-        return Usage(self.cli("usage", account if isinstance(account, str) else account.id, *arguments))
+        return Usage(self.clerk.usage(account.id))
 
     def settled(self, account: Account, within_s: float = 8.0) -> Usage:
         """The account's usage once nothing is held any more."""
-        gateway = self._gateways[0]
-
-        def held() -> bool:
-            path = f"{gateway.url}/api/v1/projects/{account.project_id}/usage"
-            document = httpx.get(path, headers=account.bearer).raise_for_status().json()
-            return bool(document["credits"]["held"] == 0)
-
-        eventually(held, within_s=within_s, every_s=0.05)
+        eventually(lambda: self.usage(account).credits["held"] == 0, within_s=within_s)
         return self.usage(account)
 
-    def reconciled(self) -> bool:
-        """Whether books and Redis agree on every account."""
-        return bool(self.cli("reconcile")["ok"])
+    def reconciled(self, account: Account) -> bool:
+        """Whether books and Redis agree on an account."""
+        report = self.clerk.reconciled(account.id)
+        assert report.ok, report.differences
+        return report.ok
+
+    @property
+    def clerk(self) -> Clerk:
+        """Hired when first needed."""
+        if self._clerk is None:
+            self._clerk = Clerk(self.config, self.environment)
+        return self._clerk
 
     @property
     def valkey_pid(self) -> int:
@@ -348,6 +348,8 @@ class Place:
 
     def close(self) -> None:
         """Ends what still runs here; the folder goes."""
+        if self._clerk is not None:
+            self._clerk.close()
         for gateway in self._gateways:
             gateway.process.signal(signal.SIGCONT)
             gateway.process.signal(signal.SIGTERM)

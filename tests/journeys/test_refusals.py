@@ -176,9 +176,9 @@ def test_starter_goes_on_as_pay_as_you_go(town: Town) -> None:
 
 def test_every_wrong_key_gets_the_same_answer(town: Town, stand_ins: StandIns) -> None:
     account = town.place.account("free")
-    revoked = town.place.key(account.id)
+    revoked = town.place.key(account)
     town.place.cli("key", "revoke", revoked["id"])
-    expired = town.place.key(account.id, "--expires", "1s")
+    expired = town.place.key(account, "--expires", "1s")
     swapped = account.key[:-1] + ("a" if account.key[-1] != "a" else "b")
     unknown = "cgw_live_00000000000000000000000000000000" + "000000"
     schemes = [{}, {"Authorization": ""}, {"Authorization": account.key}, {"Authorization": f"Basic {account.key}"}]

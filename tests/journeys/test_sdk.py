@@ -13,7 +13,7 @@ from llama_cloud._polling import PollingError
 
 from gateway.edges.demo.services import DEMO_CREDENTIAL, sample_pdf
 from tests.journeys.conftest import Town
-from tests.journeys.gateway_process import Account, eventually
+from tests.journeys.gateway_process import Account, Usage, eventually
 from tests.journeys.stand_ins import StandIns
 
 SCHEMA: Final[Any] = {"type": "object", "properties": {"total": {"type": "number"}}}
@@ -75,7 +75,8 @@ def test_every_product_works_unmodified_and_costs_exactly_what_the_rate_card_say
         client.files.delete(file_id)
         assert "latest" in client.parsing.list_versions().to_dict()
 
-    used = town.place.settled(account)
+    town.place.settled(account)
+    used = Usage(town.place.cli("usage", account.id))
     assert used.charged == {
         ("parse", "agentic"): 3 * 10,
         ("parse", "cost_effective"): 2 * 3,
