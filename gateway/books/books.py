@@ -143,7 +143,12 @@ def _postgresql_engine(where: URL) -> AsyncEngine:
         connect_args={
             "timeout": _CONNECT_TIMEOUT_S,
             "command_timeout": _COMMAND_TIMEOUT_S,
-            "server_settings": {"application_name": "credit-gateway", "jit": "off"},
+            "server_settings": {
+                "application_name": "credit-gateway",
+                "jit": "off",
+                # A server that answers before it has written would lose what Redis was told is booked.
+                "synchronous_commit": "on",
+            },
         },
     )
 
