@@ -46,7 +46,7 @@ def check_names(routes: RoutesFile, card: RateCardFile | None, known: Known, sou
             place = (*here, "also", at)
             _name((*place, "product"), "product", part.product, known.products, source)
             if route.product in rates and part.product in rates:
-                _extra_part(place, part, rates[route.product], rates[part.product], source)
+                _extra_part(place, part, route, source, own=rates[route.product], extra=rates[part.product])
 
 
 def check_limits(routes: RoutesFile, plans: PlansFile, source: YamlSource, plans_source: YamlSource) -> None:
@@ -83,24 +83,46 @@ def _lives_at(path: ValuePath, name: str, route: RouteShape, routes: RoutesFile,
 def _modes(here: ValuePath, route: RouteShape, rates: ProductRates, source: YamlSource) -> None:
     if route.mode is not None and route.mode.fixed is not None and rates.mode(route.mode.fixed) is None:
         _no_mode((*here, "mode", "fixed"), route.mode.fixed, rates, source)
+    _known_modes(here, route, rates, source)
     for name in route.add_ons:
         if name not in rates.add_ons_millicredits:
             sentence = f"the card has no add-on '{name}' for {rates.product}"
             source.report((*here, "add_ons", name), sentence + did_you_mean(name, rates.add_ons_millicredits))
 
 
+def _known_modes(here: ValuePath, asked: RouteShape | ExtraPartShape, rates: ProductRates, source: YamlSource) -> None:
+    """`modes` and `default_mode` stand on the card, and the default is one of the modes."""
+    for at, mode in enumerate(asked.modes):
+        if mode not in rates.rates_millicredits:
+            _no_mode((*here, "modes", at), mode, rates, source)
+    default = asked.default_mode
+    if default is not None and rates.mode(default) is None:
+        _no_mode((*here, "default_mode"), default, rates, source)
+    elif default is not None and asked.modes and rates.mode(default) not in asked.modes:
+        source.report((*here, "default_mode"), "is not one of this route's modes")
+
+
 def _extra_part(
-    here: ValuePath, part: ExtraPartShape, own: ProductRates, extra: ProductRates, source: YamlSource
+    here: ValuePath,
+    part: ExtraPartShape,
+    route: RouteShape,
+    source: YamlSource,
+    *,
+    own: ProductRates,
+    extra: ProductRates,
 ) -> None:
     for at, mode in enumerate(part.unless_modes):
         if mode not in own.rates_millicredits:
             _no_mode((*here, "unless_modes", at), mode, own, source)
+    _known_modes(here, part, extra, source)
     if part.mode.fixed is not None:
         if extra.mode(part.mode.fixed) is None:
             _no_mode((*here, "mode", "fixed"), part.mode.fixed, extra, source)
         return
+    if part.default_mode is not None:
+        return
     # A call that sends no mode here is priced by its own.
-    for mode in own.rates_millicredits:
+    for mode in route.modes or own.rates_millicredits:
         if mode not in part.unless_modes and extra.mode(mode) is None:
             sentence = f"the card has no mode '{mode}' for {extra.product}: price it, or name it under unless_modes"
             source.report(here, sentence)

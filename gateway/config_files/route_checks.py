@@ -3,14 +3,18 @@
 import re
 from typing import Final
 
-from gateway.config_files.routes_file import JobKindShape, RoutesFile, RouteShape, WhereShape
+from gateway.config_files.judge import did_you_mean
+from gateway.config_files.routes_file import ConditionShape, JobKindShape, RoutesFile, RouteShape, WhereShape
 from gateway.config_files.yaml_source import ValuePath, YamlSource
+from gateway.wire.readers import READERS
 from gateway.wire.route import bad_path, bad_pattern, pattern_parameters
 
 _KEY: Final = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (\S+)")
 _PLACEHOLDER: Final = re.compile(r"\{([^}]*)\}")
 _ONLY_WITH_PRODUCT: Final = (
     "mode",
+    "modes",
+    "default_mode",
     "saved_configuration",
     "units",
     "also",
@@ -58,6 +62,13 @@ def _check_metering(here: ValuePath, route: RouteShape, source: YamlSource) -> N
             source.report((*here, "job"), "a route about a running job is free: it takes no product", at_key=True)
     if route.units is not None and route.units.at_least > route.units.expected:
         source.report((*here, "units", "at_least"), f"must be at most what is expected, {route.units.expected}")
+    for path, where in _places(route).items():
+        if where is not None:
+            _check_place((*here, *path), where, source)
+
+
+def _places(route: RouteShape) -> dict[ValuePath, WhereShape | None]:
+    """Every place of the request that a route looks at, by where it stands in the route."""
     places: dict[ValuePath, WhereShape | None] = {
         ("mode",): route.mode,
         ("saved_configuration",): route.saved_configuration,
@@ -69,16 +80,25 @@ def _check_metering(here: ValuePath, route: RouteShape, source: YamlSource) -> N
             ("also", at, "unless"): part.unless,
             ("also", at, "saved_configuration"): part.saved_configuration,
         }
-    for path, where in places.items():
-        if where is not None and len(given := _given(where)) != 1 and given != {"json_", "form"}:
-            sentence = (
-                "must name one place: json, form, header, query or fixed (or form and json: JSON in a form field)"
-            )
-            source.report((*here, *path), sentence, at_key=True)
+    if route.units is not None:
+        units = route.units
+        places |= {("units", "each"): units.each, ("units", "pages"): units.pages, ("units", "at_most"): units.at_most}
+    return places
 
 
-def _given(where: WhereShape) -> set[str]:
-    return {name for name in WhereShape.model_fields if getattr(where, name) is not None}
+def _check_place(path: ValuePath, where: WhereShape, source: YamlSource) -> None:
+    given = {name for name in WhereShape.model_fields if getattr(where, name) is not None}
+    if len(given) != 1 and given not in ({"json_", "form"}, {"json_", "reader"}):
+        sentence = "must name one place: json, form, header, query or fixed (or form and json: JSON in a form field)"
+        source.report(path, sentence, at_key=True)
+    if where.reader is not None:
+        if path[-1] != "mode":
+            source.report((*path, "reader"), "a reader reads modes, nothing else", at_key=True)
+        elif where.reader not in READERS:
+            sentence = f"there is no reader '{where.reader}'{did_you_mean(where.reader, READERS)}"
+            source.report((*path, "reader"), sentence)
+    if isinstance(where, ConditionShape) and (where.starts_with is None) == (where.switched_on is None):
+        source.report(path, "must say either starts_with or switched_on: true", at_key=True)
 
 
 def _check_job_kind(here: ValuePath, kind: JobKindShape, source: YamlSource) -> None:
@@ -90,6 +110,8 @@ def _check_job_kind(here: ValuePath, kind: JobKindShape, source: YamlSource) -> 
         place = (*here, "cost", at)
         if (cost.credits is None) == (cost.units is None):
             source.report(place, "must say either credits or units: where the number is found")
+        if cost.each is not None and cost.get is None:
+            source.report((*place, "each"), "needs a `get`: the call that is made for each id", at_key=True)
         if cost.get is not None:
             _check_path((*place, "get"), cost.get, source)
 

@@ -44,7 +44,10 @@ NO_LIMIT: Final = "none"
 
 
 class WhereShape(Shape):
-    """Where a value of the request is found: one of these, or `form` and `json` for JSON inside a form field."""
+    """Where a value of the request is found: one of these, or `form` and `json` for JSON inside a form field.
+
+    A `reader` looks at the form's fields, or with `json` at those of the object there.
+    """
 
     json_: Annotated[JsonPointer | None, Field(alias="json")] = None
     """A JSON pointer into the body."""
@@ -54,19 +57,29 @@ class WhereShape(Shape):
     query: OptionalText = None
     fixed: OptionalText = None
     """The same for every call."""
+    reader: OptionalText = None
+    """A mode that stands in no single place: the name of a reader of `gateway.wire.readers`."""
 
 
 class ConditionShape(WhereShape):
-    """A value of the request that begins with a text."""
+    """A value of the request that begins with a text, or a switch that is on."""
 
-    starts_with: Text
+    starts_with: OptionalText = None
+    switched_on: Literal[True] | None = None
 
 
 class ReplyConditionShape(Shape):
-    """A value of the poll's reply that begins with a text."""
+    """A value of a reply that begins with a text; JSON's true and false count as those words."""
 
     json_: Annotated[JsonPointer, Field(alias="json")]
     starts_with: Text
+
+
+class PagesShape(WhereShape):
+    """A selection of pages: `"1,3,5-8"`, or a list of numbers."""
+
+    first_page: Annotated[Whole, Field(ge=0, le=1)] = 1
+    """The number of a document's first page, 0 or 1."""
 
 
 class UnitsShape(Shape):
@@ -74,6 +87,14 @@ class UnitsShape(Shape):
 
     expected: Annotated[Whole, Field(ge=1, le=MAX_UNITS)]
     at_least: Annotated[Whole, Field(ge=0, le=MAX_UNITS)] = 1
+    each: WhereShape | None = None
+    """A list: the numbers hold for each of its things."""
+    pages: PagesShape | None = None
+    """Where pages are selected: no more than these are expected."""
+    at_most: WhereShape | None = None
+    """Where a number is sent that bounds what is expected."""
+    exact: Flag = False
+    """What is expected, bounded by `pages` and `at_most`, is what the call costs."""
 
 
 class ExtraPartShape(Shape):
@@ -85,6 +106,10 @@ class ExtraPartShape(Shape):
     unless: ConditionShape | None = None
     unless_modes: tuple[Text, ...] = ()
     saved_configuration: WhereShape | None = None
+    modes: tuple[Text, ...] = ()
+    """Those of the product's modes that may stand here; left out: all."""
+    default_mode: OptionalText = None
+    """The mode where none is sent; left out: the call's own."""
 
 
 class JobRefShape(Shape):
@@ -109,6 +134,10 @@ class RouteShape(Shape):
     mode: WhereShape | None = None
     saved_configuration: WhereShape | None = None
     """Where a saved configuration is named that may decide the mode: the dearest is quoted where no mode is sent."""
+    modes: tuple[Text, ...] = ()
+    """Those of the product's modes that this route knows; left out: all."""
+    default_mode: OptionalText = None
+    """The mode of a call that sends none; left out: the rate card's."""
     units: UnitsShape | None = None
     also: tuple[ExtraPartShape, ...] = ()
     """Further prices per unit."""
@@ -130,7 +159,14 @@ class CostShape(Shape):
     credits: JsonPointer | None = None
     units: JsonPointer | None = None
     only_if: ReplyConditionShape | None = None
+    """Of the poll's reply: this place counts only then."""
     unless: ReplyConditionShape | None = None
+    each: JsonPointer | None = None
+    """Ids in the poll's reply: the further call is made for each, in place of {job_id}, and their costs are added."""
+    free_if: ReplyConditionShape | None = None
+    """Of the reply that would tell the cost: the job was free."""
+    wait: Flag = False
+    """Nothing found here means not yet known: the places behind are asked only when waiting has lasted too long."""
 
 
 class JobKindShape(Shape):
@@ -138,7 +174,7 @@ class JobKindShape(Shape):
 
     upstream: Text
     id: JsonPointer = ("id",)
-    """In the reply that starts the job."""
+    """In the reply that starts the job; with a `*` the ids of several jobs, which share the hold."""
     poll: Text
     status: JsonPointer
     charged: Annotated[tuple[Text, ...], Field(min_length=1)]
@@ -205,10 +241,12 @@ def _metered(shape: RouteShape) -> Metered | None:
     return Metered(
         product=shape.product,
         mode=_where(shape.mode),
-        units=Units(shape.units.expected, shape.units.at_least),
+        units=_units(shape.units),
         extra_parts=tuple(_extra_part(part) for part in shape.also),
         add_ons=tuple(AddOn(name, _condition(when)) for name, when in shape.add_ons.items()),
         saved=_optional_where(shape.saved_configuration),
+        modes=shape.modes,
+        default_mode=shape.default_mode,
         charged_classes=frozenset({2, 3} if shape.charged is None else (int(one[0]) for one in shape.charged)),
         starts_job=shape.starts_job,
         on_disconnect=shape.on_disconnect or OnDisconnect.FOLLOW,
@@ -223,6 +261,20 @@ def _extra_part(part: ExtraPartShape) -> ExtraPart:
         unless=None if part.unless is None else _condition(part.unless),
         unless_modes=frozenset(part.unless_modes),
         saved=_optional_where(part.saved_configuration),
+        modes=part.modes,
+        default_mode=part.default_mode,
+    )
+
+
+def _units(shape: UnitsShape) -> Units:
+    return Units(
+        expected=shape.expected,
+        at_least=shape.at_least,
+        each=_optional_where(shape.each),
+        pages=_optional_where(shape.pages),
+        first_page=1 if shape.pages is None else shape.pages.first_page,
+        at_most=_optional_where(shape.at_most),
+        exact=shape.exact,
     )
 
 
@@ -239,6 +291,8 @@ def _optional_where(shape: WhereShape | None) -> Where | None:
 
 
 def _where(shape: WhereShape) -> Where:
+    if shape.reader is not None:
+        return Where(Source.READER, shape.reader, shape.json_ or ())
     if shape.json_ is not None:
         if shape.form is not None:
             return Where(Source.FORM_JSON, shape.form, shape.json_)
@@ -259,4 +313,7 @@ def _cost(shape: CostShape) -> CostSource:
         units=shape.units,
         only_if=_reply_condition(shape.only_if),
         unless=_reply_condition(shape.unless),
+        each=shape.each,
+        free_if=_reply_condition(shape.free_if),
+        wait=shape.wait,
     )

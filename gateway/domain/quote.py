@@ -1,6 +1,8 @@
 """Quotes: what a call is expected, and at least, to cost before it runs."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import assert_never
 
 from gateway.domain.rate_card import RateCard
@@ -8,11 +10,22 @@ from gateway.domain.rate_card import RateCard
 
 @dataclass(frozen=True, slots=True)
 class PricePart:
-    """One price per unit that applies to a call, by the product and mode it stands under on the rate card."""
+    """One price per unit that applies to a call, by the product and mode it stands under on the rate card.
+
+    `least_millicredits_per_unit` is lower than the price where the request hides its mode, so that the dearest is
+    quoted: it is what the cheapest would cost. None: the price itself.
+    """
 
     product: str
     mode: str
     millicredits_per_unit: int
+    least_millicredits_per_unit: int | None = None
+
+    @property
+    def least(self) -> int:
+        """The least that this part can cost per unit."""
+        least = self.least_millicredits_per_unit
+        return self.millicredits_per_unit if least is None else least
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +56,14 @@ class Quote:
     @property
     def least_millicredits(self) -> int:
         """The least the call can cost: with less than this available it is refused."""
-        return self.least_units * self.millicredits_per_unit
+        return self.least_units * sum(part.least for part in self.parts)
 
     @property
     def exact(self) -> bool:
-        """True where the request fixes the units."""
-        return self.expected_units == self.least_units
+        """True where the request fixes the units and hides no price."""
+        return self.expected_units == self.least_units and all(
+            part.least == part.millicredits_per_unit for part in self.parts
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +91,21 @@ def quote(
     *,
     expected_units: int,
     least_units: int,
+    cheapest: Mapping[str, str] = MappingProxyType({}),
 ) -> Quote | UnknownMode:
     """The quote for (product, sent mode) pairs and the first product's add-ons; the first names what is booked.
 
-    Units are whole and at least 1 is expected; `least_units` never exceeds `expected_units`.
+    Units are whole and at least 1 is expected; `least_units` never exceeds `expected_units`. `cheapest` names, by
+    product, the cheapest mode that may run where the request hides its mode and the pair names the dearest.
     """
     parts: list[PricePart] = []
     for product, sent in wanted:
         part = price_part(card, product, sent)
         match part:
             case PricePart():
-                parts.append(part)
+                least = cheapest.get(product)
+                rates = card.products[product].rates_millicredits
+                parts.append(part if least is None else replace(part, least_millicredits_per_unit=rates[least]))
             case UnknownMode():
                 return part
             case _:

@@ -10,7 +10,7 @@ class ProductRates:
     """The prices of one product: credits per unit by mode.
 
     `add_ons` are further prices per unit; `aliases` are other spellings of a mode (`FAST` for `fast`); `units` are the
-    modes that count something else than `unit`.
+    modes that count something else than `unit`. A mode `lvm/*` is the price of every `lvm/…` without one of its own.
     """
 
     product: str
@@ -26,7 +26,11 @@ class ProductRates:
         if sent is None:
             return self.default_mode
         known = self.aliases.get(sent, sent)
-        return known if known in self.rates_millicredits else None
+        if known in self.rates_millicredits:
+            return known
+        family, _, variant = known.partition("/")
+        any_other = f"{family}/*"
+        return any_other if variant and any_other in self.rates_millicredits else None
 
     def unit_of(self, mode: str) -> str:
         """What the price of a mode on the card counts."""

@@ -4,13 +4,24 @@ A mode that is sent and cannot be read, or is not on the card, is an answer of i
 or the cheapest price. Reads nothing itself: `wire.values` does.
 """
 
+from dataclasses import dataclass
+
 from gateway.domain.quote import Quote, UnknownMode, quote
 from gateway.domain.rate_card import ProductRates, RateCard
-from gateway.wire.route import ExtraPart, Metered, Where
+from gateway.wire.route import ExtraPart, Metered
+from gateway.wire.units import count_units
 from gateway.wire.unreadable import Unreadable
 from gateway.wire.values import RequestValues
 
 Priced = Quote | UnknownMode | Unreadable
+
+
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """A mode of the card. `cheapest` where the request hides its mode: the mode quoted is the dearest."""
+
+    mode: str
+    cheapest: str | None = None
 
 
 class PriceList:
@@ -22,18 +33,16 @@ class PriceList:
 
     def price(self, metered: Metered, values: RequestValues) -> Priced:
         """The quote for a request on a metered route."""
-        sent = self._sent_mode(metered.product, metered.mode, metered.saved, values)
-        if isinstance(sent, Unreadable):
-            return sent
-        wanted: list[tuple[str, str | None]] = [(metered.product, sent)]
-        if metered.extra_parts:
-            own = self.card.products[metered.product].mode(sent)
-            for part in metered.extra_parts:
-                extra = self._extra_mode(part, own, values)
-                if isinstance(extra, Unreadable):
-                    return extra
-                if extra is not None:
-                    wanted.append(extra)
+        own = self._mode(metered.product, metered, metered.default_mode, values)
+        if not isinstance(own, _Chosen):
+            return own
+        wanted = [(metered.product, own)]
+        for part in metered.extra_parts:
+            extra = self._extra(part, own, values)
+            if isinstance(extra, Unreadable | UnknownMode):
+                return extra
+            if extra is not None:
+                wanted.append((part.product, extra))
         add_ons: list[str] = []
         for add_on in metered.add_ons:
             paid = values.holds(add_on.when)
@@ -41,38 +50,65 @@ class PriceList:
                 return paid
             if paid:
                 add_ons.append(add_on.name)
-        return self._quote(metered, tuple(wanted), tuple(add_ons))
+        if metered.units.fixed:
+            return self._kept(metered, tuple(wanted), tuple(add_ons))
+        counted = count_units(metered.units, values)
+        return counted if isinstance(counted, Unreadable) else self._quote(tuple(wanted), tuple(add_ons), counted)
 
-    def _quote(
-        self, metered: Metered, wanted: tuple[tuple[str, str | None], ...], add_ons: tuple[str, ...]
-    ) -> Quote | UnknownMode:
-        units = metered.units
-        key = (wanted, add_ons, units.expected, units.at_least)
+    def _kept(self, metered: Metered, wanted: tuple[tuple[str, _Chosen], ...], add_ons: tuple[str, ...]) -> Priced:
+        """A quote whose units the route fixes: made once."""
+        units = metered.units.expected, metered.units.at_least
+        key = (wanted, add_ons, units)
         known = self._quotes.get(key)
         if known is not None:
             return known
-        made = quote(self.card, wanted, add_ons, expected_units=units.expected, least_units=units.at_least)
+        made = self._quote(wanted, add_ons, units)
         if isinstance(made, Quote):
             self._quotes[key] = made
         return made
 
-    def _sent_mode(
-        self, product: str, where: Where, saved: Where | None, values: RequestValues
-    ) -> str | Unreadable | None:
-        """The mode a request names; the dearest where a saved configuration that we cannot see names it."""
-        sent = values.text(where)
-        if sent is not None or saved is None:
-            return sent
-        name = values.text(saved)
-        if name is None or isinstance(name, Unreadable):
-            return name
-        return _dearest(self.card.products[product])
+    def _quote(
+        self, wanted: tuple[tuple[str, _Chosen], ...], add_ons: tuple[str, ...], units: tuple[int, int]
+    ) -> Quote | UnknownMode:
+        return quote(
+            self.card,
+            tuple((product, chosen.mode) for product, chosen in wanted),
+            add_ons,
+            expected_units=units[0],
+            least_units=units[1],
+            cheapest={product: chosen.cheapest for product, chosen in wanted if chosen.cheapest is not None},
+        )
 
-    def _extra_mode(
-        self, part: ExtraPart, own: str | None, values: RequestValues
-    ) -> tuple[str, str | None] | Unreadable | None:
-        """The extra part's product and mode: its own where one is sent, else the call's; None where it is not paid."""
-        if own in part.unless_modes:
+    def _mode(
+        self, product: str, asked: Metered | ExtraPart, unsent: str | None, values: RequestValues
+    ) -> _Chosen | UnknownMode | Unreadable:
+        """The mode a request names, `unsent` or the card's default where it names none.
+
+        The dearest where it names several, and where a saved configuration that we cannot see names it.
+        """
+        rates = self.card.products[product]
+        sent = values.modes(asked.mode)
+        if isinstance(sent, Unreadable):
+            return sent
+        if not sent and asked.saved is not None:
+            name = values.text(asked.saved)
+            if isinstance(name, Unreadable):
+                return name
+            if name is not None:
+                return _hidden(rates, asked.modes or tuple(rates.rates_millicredits))
+        dearest: str | None = None
+        for text in sent or (unsent,):
+            mode = _on_route(rates, asked, text)
+            if mode is None:
+                return UnknownMode(product, text, asked.modes or tuple(rates.rates_millicredits))
+            if dearest is None or rates.rates_millicredits[mode] > rates.rates_millicredits[dearest]:
+                dearest = mode
+        assert dearest is not None, "at least one mode was looked at"  # noqa: S101
+        return _Chosen(dearest)
+
+    def _extra(self, part: ExtraPart, own: _Chosen, values: RequestValues) -> _Chosen | UnknownMode | Unreadable | None:
+        """The extra part's mode: its own where one is sent, else the call's; None where it is not paid."""
+        if own.mode in part.unless_modes:
             return None
         if part.unless is not None:
             left_out = values.holds(part.unless)
@@ -80,11 +116,18 @@ class PriceList:
                 return left_out
             if left_out:
                 return None
-        sent = self._sent_mode(part.product, part.mode, part.saved, values)
-        if isinstance(sent, Unreadable):
-            return sent
-        return part.product, own if sent is None else sent
+        found = self._mode(part.product, part, part.default_mode or own.mode, values)
+        if found == _Chosen(own.mode) and own.cheapest in self.card.products[part.product].rates_millicredits:
+            return _Chosen(own.mode, own.cheapest)
+        return found
 
 
-def _dearest(rates: ProductRates) -> str:
-    return max(rates.rates_millicredits, key=lambda mode: rates.rates_millicredits[mode])
+def _on_route(rates: ProductRates, asked: Metered | ExtraPart, sent: str | None) -> str | None:
+    """The card's name of a mode, None where the card or this route does not know it."""
+    mode = rates.mode(sent)
+    return mode if not asked.modes or mode in asked.modes else None
+
+
+def _hidden(rates: ProductRates, modes: tuple[str, ...]) -> _Chosen:
+    by_price = sorted(modes, key=lambda mode: rates.rates_millicredits[mode])
+    return _Chosen(by_price[-1], by_price[0])

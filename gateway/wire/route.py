@@ -24,11 +24,12 @@ class Source(StrEnum):
     HEADER = "header"
     QUERY = "query"
     FIXED = "fixed"  # the route itself says it
+    READER = "reader"  # the named reader of `wire.readers` says it, from form fields or from the object at the pointer
 
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """How to read one value of a request. `name` is a field, header or query name; `value` what FIXED gives."""
+    """How to read one value of a request. `name` is a field, header, query or reader name; `value` what FIXED gives."""
 
     source: Source
     name: str = ""
@@ -38,17 +39,18 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """True where the value found begins with `starts_with`."""
+    """True where the text found begins with `starts_with`; None: where a switch is found that is on."""
 
     where: Where
-    starts_with: str
+    starts_with: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class ExtraPart:
     """A further price per unit: `product`'s rate for the mode found, or for the call's own mode where none is sent.
 
-    Left out where `unless` is true, or where the call's own mode is one of `unless_modes`. `saved`: see `Metered`.
+    Left out where `unless` is true, or where the call's own mode is one of `unless_modes`. `saved` and `modes`: see
+    `Metered`; `default_mode`, where there is one, stands in for the call's own mode.
     """
 
     product: str
@@ -56,6 +58,8 @@ class ExtraPart:
     unless: Condition | None = None
     unless_modes: frozenset[str] = frozenset()
     saved: Where | None = None
+    modes: tuple[str, ...] = ()
+    default_mode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +72,25 @@ class AddOn:
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """How many units a call is expected and at least to use. Equal numbers make the quote exact."""
+    """How many units a call is expected and at least to use. Equal numbers make the quote exact.
+
+    `each` leads to a list: the numbers hold for each of its things. `pages` leads to a list of selected pages, counted
+    from `first_page`, and `at_most` to a number: no more than these are expected. With `exact` what is expected after
+    that is what the call costs.
+    """
 
     expected: int
     at_least: int
+    each: Where | None = None
+    pages: Where | None = None
+    first_page: int = 1
+    at_most: Where | None = None
+    exact: bool = False
+
+    @property
+    def fixed(self) -> bool:
+        """Whether every call of the route is quoted the same number."""
+        return self.each is None and self.pages is None and self.at_most is None
 
 
 class OnDisconnect(StrEnum):
@@ -94,7 +113,8 @@ class Metered:
     """The credit-consuming part of a route. `starts_job` names the job kind that a 2xx reply opens.
 
     `saved` finds the name of a configuration that the upstream keeps: where that is sent and no mode is, the saved
-    configuration says the mode, and the dearest on the card is quoted. `charged_classes` are the hundreds of the reply
+    configuration says the mode, and the dearest is quoted. `modes` are those of the card that this route knows, empty:
+    all. `default_mode` is what no mode means, None: the card's default. `charged_classes` are the hundreds of the reply
     statuses that are charged; every other outcome is free.
     """
 
@@ -104,6 +124,8 @@ class Metered:
     extra_parts: tuple[ExtraPart, ...] = ()
     add_ons: tuple[AddOn, ...] = ()
     saved: Where | None = None
+    modes: tuple[str, ...] = ()
+    default_mode: str | None = None
     charged_classes: frozenset[int] = frozenset({2, 3})
     starts_job: str | None = None
     on_disconnect: OnDisconnect = OnDisconnect.FOLLOW
@@ -155,7 +177,7 @@ class Delivery(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReplyCondition:
-    """True where the text found in the poll's reply begins with `starts_with`."""
+    """True where the text found in a reply begins with `starts_with`; JSON's true and false count as those words."""
 
     pointer: Pointer
     starts_with: str
@@ -168,6 +190,10 @@ class CostSource:
     `path` None: in the poll's own reply; else a further GET with `{job_id}` and `{account_id}` filled in. Exactly one
     of `credits` (sum of the numbers found) and `units` (their count, or the number itself) is set. Finding nothing, or
     null, means "not yet known". A source is left out where `only_if` is false or `unless` is true of the poll's reply.
+
+    `each` finds ids in the poll's reply: the GET is made for each of them, in place of `{job_id}`, and their costs are
+    added up. `free_if` of the document that would tell the cost: the job was free. `wait`: finding nothing means that
+    the cost is still to be written there, so that the less trusted places behind this one are not asked yet.
     """
 
     path: str | None = None
@@ -175,13 +201,17 @@ class CostSource:
     units: Pointer | None = None
     only_if: ReplyCondition | None = None
     unless: ReplyCondition | None = None
+    each: Pointer | None = None
+    free_if: ReplyCondition | None = None
+    wait: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class JobKind:
     """How a kind of job is followed: where its id, status and cost are found, and how long it may take.
 
-    `statuses` maps final statuses, upper-cased; any other status is "still running".
+    `id` with a `*` finds the ids of several jobs that one reply opens: they share the hold. `statuses` maps final
+    statuses, upper-cased; any other status is "still running".
     """
 
     name: str

@@ -14,12 +14,15 @@ import orjson
 from gateway.wire import json_pointer
 from gateway.wire.headers import Headers
 from gateway.wire.multipart import pairs
+from gateway.wire.readers import READERS
 from gateway.wire.route import Condition, Metered, Source, Where
+from gateway.wire.switch import switch
 from gateway.wire.unreadable import Unreadable
 
 PROJECT_ID: Final = "project_id"
 ORGANIZATION_ID: Final = "organization_id"
 OWNER_NAMES: Final = frozenset({PROJECT_ID, ORGANIZATION_ID})
+_EACH: Final = (json_pointer.EVERY,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,22 +48,33 @@ class Needs:
 
 def wheres(metered: Metered) -> tuple[Where, ...]:
     """Every place a metered route reads."""
-    parts = metered.extra_parts
+    units = metered.units
     places = [metered.mode, metered.saved, *(add_on.when.where for add_on in metered.add_ons)]
-    for part in parts:
+    places += [units.each, units.pages, units.at_most]
+    for part in metered.extra_parts:
         places += [part.mode, part.saved, None if part.unless is None else part.unless.where]
     return tuple(place for place in places if place is not None)
 
 
 def needs(places: Iterable[Where]) -> Needs:
     """What these places need of a body, with the names of owners, which are looked at wherever a body is read."""
-    places = tuple(places)
+    places = tuple(one for place in places for one in _looked_at(place))
     keys = {part for place in places for part in place.pointer if part != json_pointer.EVERY}
     return Needs(
         json=any(place.source is Source.JSON for place in places),
         form=frozenset(place.name for place in places if place.source in {Source.FORM, Source.FORM_JSON}),
         keys=OWNER_NAMES | keys,
     )
+
+
+def _looked_at(place: Where) -> Iterable[Where]:
+    """The places themselves; a reader's are those of its fields, in the form or in a JSON object."""
+    if place.source is not Source.READER:
+        return (place,)
+    fields = READERS[place.name].fields
+    if place.pointer:
+        return (Where(Source.JSON, pointer=(*place.pointer, name)) for name in fields)
+    return (Where(Source.FORM, name) for name in fields)
 
 
 def read_json(text: bytes, wanted: Needs, loc: tuple[str, ...] = ("body",)) -> object | Unreadable:
@@ -125,23 +139,77 @@ class RequestValues:
         match where.source:
             case Source.FIXED:
                 return where.value
-            case Source.JSON:
-                return self._from_json("", where, ("body",))
+            case Source.JSON | Source.FORM_JSON:
+                return self._from_json(where)
             case Source.FORM:
                 return self._fields.get(where.name)
-            case Source.FORM_JSON:
-                if where.name not in self._fields:
-                    return None
-                return self._from_json(where.name, where, ("body", where.name))
             case Source.HEADER:
                 return self._from_headers(where.name)
             case Source.QUERY:
                 return self._from_query(where.name)
+            case Source.READER:
+                modes = self.modes(where)
+                return modes if isinstance(modes, Unreadable) else modes[0] if modes else None
+
+    def modes(self, where: Where) -> tuple[str, ...] | Unreadable:
+        """Every mode that a place names, none where none was sent. Only a reader finds more than one."""
+        if where.source is not Source.READER:
+            text = self.text(where)
+            return text if isinstance(text, Unreadable) else () if text is None else (text,)
+        texts: dict[str, str] = {}
+        for place in _looked_at(where):
+            text = self._plain(place)
+            if isinstance(text, Unreadable):
+                return text
+            if text is not None:
+                texts[place.name or place.pointer[-1]] = text
+        read = READERS[where.name].read(texts)
+        if isinstance(read, Unreadable):
+            return Unreadable((*self.place(where), *read.loc), read.message, read.type)
+        return read
 
     def holds(self, condition: Condition) -> bool | Unreadable:
-        """Whether the text at a place begins as the condition says; False where none was sent."""
+        """Whether the text at a place begins as the condition says, or its switch is on; False where none was sent."""
+        if condition.starts_with is None:
+            text = self._plain(condition.where)
+            on = switch(text or "") if not isinstance(text, Unreadable) else text
+            return Unreadable(self.place(condition.where), "must be true or false", "type_error") if on is None else on
         text = self.text(condition.where)
         return text if isinstance(text, Unreadable) else text is not None and text.startswith(condition.starts_with)
+
+    def found(self, where: Where) -> list[object] | Unreadable:
+        """Whatever JSON values stand at a place, nulls included; of other places the text, where one was sent."""
+        if where.source in {Source.JSON, Source.FORM_JSON}:
+            return self._in_json(where)
+        text = self.text(where)
+        return text if isinstance(text, Unreadable) else [] if text is None else [text]
+
+    @staticmethod
+    def place(where: Where) -> tuple[str, ...]:
+        """A place as a 422 names it."""
+        match where.source:
+            case Source.HEADER | Source.QUERY:
+                return (where.source.value, where.name)
+            case Source.READER:
+                return ("body", *where.pointer)
+            case _:
+                return ("body", *((where.name,) if where.name else ()), *where.pointer)
+
+    def _plain(self, where: Where) -> str | Unreadable | None:
+        """A text, or a JSON number or truth value written as one; None where none was sent."""
+        found = self.found(where)
+        if isinstance(found, Unreadable):
+            return found
+        sent = [value for value in found if value is not None]
+        if not sent:
+            return None
+        match sent:
+            case [bool(on)]:
+                return "true" if on else "false"
+            case [str() | int() | float() as value]:
+                return str(value)
+            case _:
+                return Unreadable(self.place(where), "has an unexpected type", "type_error")
 
     def owners(self) -> tuple[tuple[str, ...], tuple[str, ...]] | Unreadable:
         """Every `project_id` and every `organization_id` named in the query, the form or the top of the JSON body.
@@ -165,26 +233,37 @@ class RequestValues:
                     values.append(part[name])
         return tuple(projects), tuple(organizations)
 
-    def _from_json(self, name: str, where: Where, loc: tuple[str, ...]) -> str | Unreadable | None:
+    def _in_json(self, where: Where) -> list[object] | Unreadable:
+        """What a pointer finds in the body, or in the form field of its name. An empty field is as good as none."""
+        name = where.name if where.source is Source.FORM_JSON else ""
+        loc = ("body", name) if name else ("body",)
         if name and name not in self._documents:
-            self._documents[name] = read_json(self._fields[name].encode(), self._needs, loc)
+            text = self._fields.get(name, "")
+            if not text.strip():
+                return []
+            self._documents[name] = read_json(text.encode(), self._needs, loc)
         document = self._documents.get(name)
         if isinstance(document, Unreadable):
             return document
-        if not isinstance(document, dict):
+        if not isinstance(document, dict) and not (isinstance(document, list) and where.pointer[:1] == _EACH):
             return Unreadable(loc, "must be a JSON object", "type_error.dict")
-        place = (*loc, *where.pointer)
         found = json_pointer.find(document, where.pointer)
         if isinstance(found, json_pointer.Misfit):
             return Unreadable((*loc, *found.at), "has an unexpected type", "type_error")
+        return found
+
+    def _from_json(self, where: Where) -> str | Unreadable | None:
+        found = self._in_json(where)
+        if isinstance(found, Unreadable):
+            return found
         sent = {value if isinstance(value, str) else False for value in found if value is not None}
         if not sent:
             return None
         value = sent.pop()
         if value is False or False in sent:
-            return Unreadable(place, "must be a text", "type_error.str")
+            return Unreadable(self.place(where), "must be a text", "type_error.str")
         if sent:
-            return Unreadable(place, "must be the same everywhere")
+            return Unreadable(self.place(where), "must be the same everywhere")
         return str(value)
 
     def _from_headers(self, name: str) -> str | Unreadable | None:
