@@ -22,7 +22,9 @@ from gateway.books import meta
 from gateway.books.books import Books
 from gateway.catalog import Catalog
 from gateway.domain.plan import Plan
+from gateway.domain.quote import PricePart
 from gateway.domain.terms import Terms
+from gateway.domain.usage import CallFacts
 from gateway.edges.background import Background
 from gateway.edges.proxy.app import Proxy
 from gateway.edges.proxy.call import Record
@@ -31,6 +33,7 @@ from gateway.edges.proxy.request_body import Spool
 from gateway.flows.admit import Admission
 from gateway.flows.authenticate import Directory
 from gateway.flows.expire_holds import Sweeper
+from gateway.flows.first_call import FirstCalls
 from gateway.flows.follow_job import Followed, Follower
 from gateway.flows.live_holds import LiveHolds
 from gateway.flows.rebuild import Rebuilder
@@ -40,6 +43,7 @@ from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
 from gateway.ledger.cluster import ClusterConnection
 from gateway.ledger.connection import RedisConnection
+from gateway.ledger.idempotency import Idempotency
 from gateway.ledger.keys import SHARDS
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
@@ -47,6 +51,7 @@ from gateway.ledger.redis_at import reader_at, redis_at
 from gateway.ledger.server import EmbeddedValkey
 from gateway.upstream.connection import UpstreamTimeouts
 from gateway.upstream.pool import PoolLimits, UpstreamPool
+from gateway.wire.price_parts import parts_of
 
 SETTLE_WITHIN_S: Final = 5.0
 
@@ -90,6 +95,10 @@ class Stores:
     async def terms_of(self, account_id: str, at: datetime) -> Terms | None:
         """An account's terms at an instant, its due periods booked."""
         return await current_terms(self.books, self.current.plans(), account_id, at)
+
+    def parts_of(self, facts: CallFacts) -> tuple[PricePart, ...] | None:
+        """What a call's price was made of, as far as the rate card in force can tell."""
+        return parts_of(facts, self.current.catalog.rate_card, self.current.catalog.routes)
 
 
 @asynccontextmanager
@@ -174,6 +183,7 @@ async def open_gateway(settings: config.Settings, stores: Stores, *, record: Rec
                     plans=stores.current.plans,
                     clock=stores.clock,
                 ),
+                first_calls=FirstCalls(Idempotency(stores.store, shards=stores.ledger.shards), stores.books),
                 settler=settler,
                 live=live,
                 follower=follower,

@@ -30,12 +30,15 @@ class Fault(StrEnum):
     KEY_NOT_ALLOWED = "key_not_allowed"
     NO_SUCH_ROUTE = "no_such_route"
     NO_SUCH_PROJECT = "no_such_project"
+    NO_SUCH_CALL = "no_such_call"
     BAD_PATH = "bad_path"
     BAD_REQUEST = "bad_request"
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
     IDEMPOTENCY_MISMATCH = "idempotency_mismatch"
+    IDEMPOTENCY_REPLY_GONE = "idempotency_reply_gone"
     BODY_TOO_LARGE = "body_too_large"
     TOO_MANY_UPLOADS = "too_many_uploads"
+    INVALID_QUERY = "invalid_query"
     UNREADABLE_MODE = "unreadable_mode"
     UNKNOWN_MODE = "unknown_mode"
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
@@ -107,6 +110,7 @@ PROBLEMS: Final[Mapping[RefusalCode | Fault, Problem]] = {
     Fault.NO_SUCH_ROUTE: Problem(404, "No such route", "Not Found"),
     # Also for an organization: what belongs to others is not told apart from what is nowhere.
     Fault.NO_SUCH_PROJECT: Problem(404, "No such project", "Project not found"),
+    Fault.NO_SUCH_CALL: Problem(404, "No such call", "Call not found"),
     RefusalCode.NO_SUCH_JOB: Problem(404, "No such job", "Job not found"),
     Fault.BAD_PATH: Problem(400, "Ambiguous path", "The path can be read in more than one way."),
     Fault.BAD_REQUEST: Problem(400, "Malformed request", "The request could not be understood."),
@@ -117,12 +121,20 @@ PROBLEMS: Final[Mapping[RefusalCode | Fault, Problem]] = {
         retry_after_s=1,
         retryable=True,
     ),
+    Fault.IDEMPOTENCY_REPLY_GONE: Problem(
+        409,
+        "The first reply with this Idempotency-Key was not kept",
+        "The first call with this Idempotency-Key has run and was charged, but its reply was too long to be kept or "
+        "was lost. It was not run again.",
+        should_retry=False,
+    ),
     Fault.BODY_TOO_LARGE: Problem(413, "Body too large", "The body is larger than this route takes."),
     Fault.IDEMPOTENCY_MISMATCH: Problem(
         422,
         "Idempotency-Key used for another body",
         "This Idempotency-Key was used for a different request. Use a new key for a new request.",
     ),
+    Fault.INVALID_QUERY: Problem(422, "Invalid query", "A parameter of the query is missing or cannot be read."),
     Fault.UNREADABLE_MODE: Problem(
         422, "Request cannot be priced", "The part of the request that decides its price could not be read."
     ),

@@ -9,6 +9,7 @@ from gateway.edges.proxy.priced_request import route_needs
 from gateway.edges.proxy.request_body import Spool
 from gateway.flows.admit import Admission
 from gateway.flows.authenticate import Directory
+from gateway.flows.first_call import FirstCalls
 from gateway.flows.follow_job import Follower
 from gateway.flows.live_holds import LiveHolds
 from gateway.flows.settle import Settler
@@ -50,6 +51,7 @@ class Parts:
     targets: Mapping[str, Target]
     directory: Directory
     admission: Admission
+    first_calls: FirstCalls
     settler: Settler
     live: LiveHolds
     follower: Follower

@@ -4,8 +4,10 @@ Reads as much of the body as that needs and no more. What is still to come is ch
 repeated field behind the file stops the upstream call before the upstream has seen its end.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+
+import orjson
 
 from gateway.domain.quote import Quote, UnknownMode
 from gateway.edges.proxy.asgi import Headers
@@ -36,10 +38,21 @@ class UnreadableForm(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Readable:
-    """A request that may be admitted. `quote` None: it is free. `body` is what to send upstream."""
+    """A request that may be admitted. `quote` None: it is free. `body` is what to send upstream.
+
+    `fields` are those of a form that were read for the price.
+    """
 
     quote: Quote | None
     body: bytes | AsyncIterator[bytes] | None
+    fields: Mapping[str, str] | None = None
+
+    @property
+    def priced_by(self) -> bytes:
+        """What of the body decided the price: all of it, or a form's fields; empty where nothing did."""
+        if self.fields is not None:
+            return orjson.dumps(self.fields, option=orjson.OPT_SORT_KEYS)
+        return self.body if isinstance(self.body, bytes) else b""
 
 
 def route_needs(route: Route) -> Needs:
@@ -80,7 +93,9 @@ async def read(
         quote = priced
     if whole is not None or not head.has_body:
         return Readable(quote, whole)
-    return Readable(quote, aiter(body) if form is None else _watched(body, form, caller))
+    if form is None:
+        return Readable(quote, aiter(body))
+    return Readable(quote, _watched(body, form, caller), dict(form.fields))
 
 
 async def _shown(

@@ -18,15 +18,18 @@ from gateway.domain.usage import CallFacts
 from gateway.edges.proxy.asgi import Headers, Receive, Scope, Send
 from gateway.edges.proxy.call import Call
 from gateway.edges.proxy.exchange import Charge, Exchange, PollSeen, ReplyCut, UpstreamRequest
+from gateway.edges.proxy.keeping import Keeping, request_digest
 from gateway.edges.proxy.parts import Parts, Target
 from gateway.edges.proxy.priced_request import ForeignOwner, Readable, UnreadableForm, read
 from gateway.edges.proxy.request_body import BodyTooLarge, CallerGone, RequestBody, SpoolFull
 from gateway.flows.admit import Allowed, Asked, KeyRevoked
 from gateway.flows.authenticate import Caller
+from gateway.flows.first_call import Repeat
 from gateway.flows.settle import Held, NotAcknowledged
 from gateway.ledger.faults import StoreUnavailable
 from gateway.upstream.faults import BodyMismatch, UpstreamFault, UpstreamTimeout, UpstreamUnreachable
 from gateway.wire.headers import LoopDetected, upstream_request_headers
+from gateway.wire.kept_reply import unpack
 from gateway.wire.problems import Fault, ProblemReply, problem, refusal, unknown_mode, unreadable
 from gateway.wire.rate_limit_fields import rate_limit_headers
 from gateway.wire.request_head import BadHead, RequestHead, read_head
@@ -35,6 +38,11 @@ from gateway.wire.unreadable import Unreadable
 
 log = structlog.get_logger()
 CLOSE: Final = (b"connection", b"close")
+REPEATS: Final = {
+    Repeat.IN_PROGRESS: Fault.IDEMPOTENCY_IN_PROGRESS,
+    Repeat.MISMATCH: Fault.IDEMPOTENCY_MISMATCH,
+    Repeat.NOT_KEPT: Fault.IDEMPOTENCY_REPLY_GONE,
+}
 # What is raised on the way, as what the caller is told, and whether the connection is fit for another call after it.
 FAULTS: Final[tuple[tuple[type[Exception], Fault, bool], ...]] = (
     (StoreUnavailable, Fault.CREDIT_STORE_UNAVAILABLE, False),
@@ -54,7 +62,7 @@ FAULTS: Final[tuple[tuple[type[Exception], Fault, bool], ...]] = (
 class Walk:
     """One call's way down to the upstream."""
 
-    __slots__ = ("_body", "_call", "_exchange", "_offer", "_parts", "_receive", "_scope", "_send")
+    __slots__ = ("_body", "_call", "_exchange", "_keeping", "_offer", "_parts", "_receive", "_scope", "_send")
 
     def __init__(self, parts: Parts, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         self._parts = parts
@@ -65,6 +73,7 @@ class Walk:
         self._offer = parts.offer()
         self._body: RequestBody | None = None
         self._exchange: Exchange | None = None
+        self._keeping: Keeping | None = None
 
     async def down(self) -> ProblemReply | None:
         """Answers the call; a problem is returned where nothing has been sent yet. CallerGone, ReplyCut."""
@@ -83,6 +92,8 @@ class Walk:
         finally:
             if self._body is not None:
                 self._body.close()
+            if self._keeping is not None:
+                await self._keeping.close()
 
     def _fault(self, error: Exception) -> ProblemReply:
         """The problem for what was raised before anything was sent; our own mistakes are logged with their trace."""
@@ -142,7 +153,34 @@ class Walk:
                 call.code = str(Fault.UNKNOWN_MODE)
                 return unknown_mode(readable, request_id=call.request_id, loc=_place_of_mode(route))
             case Readable():
+                if head.idempotency_key is not None and readable.quote is not None:
+                    repeated = await self._repeated(head.idempotency_key, caller, readable)
+                    if repeated is not None:
+                        return repeated
                 return await self._priced(caller, match, target, readable)
+
+    async def _repeated(self, key: str, caller: Caller, readable: Readable) -> ProblemReply | None:
+        """The answer to a call whose Idempotency-Key was used before; None where this is its first call."""
+        call = self._call
+        # A few megabytes of JSON at most, but the event loop is not where to hash them.
+        digest = await asyncio.to_thread(request_digest, self._scope, readable.priced_by)
+        claim = await self._parts.first_calls.claim(caller.account_id, key, hold_id=call.request_id, digest=digest)
+        match claim:
+            case None:
+                self._keeping = Keeping(
+                    self._parts.first_calls,
+                    account_id=caller.account_id,
+                    key=key,
+                    hold_id=call.request_id,
+                    send=self._send,
+                )
+                self._send = self._keeping.send
+                return None
+            case bytes():
+                call.end = "replayed"
+                return unpack(claim)
+            case Repeat():
+                return self._problem(REPEATS[claim])
 
     def _off_limits(self, route: Route, target: Target, head: RequestHead, caller: Caller) -> ProblemReply | None:
         """What the head alone rules out."""
