@@ -72,10 +72,8 @@ async def start_plan(conn: AsyncConnection, account_id: str, plan: Plan, *, star
     )
     anchor = from_epoch_ms(start_ms)
     end_ms = epoch_ms(period_at(anchor, anchor).end)
-    allowance, overage = plan.granted_millicredits, plan.overage_millicredits
-    await open_period(
-        conn, BookedPeriod(account_id, start_ms, end_ms, subscription.id, plan.id, allowance, overage), at_ms
-    )
+    first = BookedPeriod(account_id, start_ms, end_ms, subscription.id, plan.id, 0, 0).sold_as(plan)
+    await open_period(conn, first, at_ms)
 
 
 async def open_period(conn: AsyncConnection, period: BookedPeriod, at_ms: int) -> bool:

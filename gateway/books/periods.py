@@ -1,18 +1,24 @@
 """Billing periods as booked: `[start_ms, end_ms)`, the plan and what it gave. Which ones are due is for the flows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
-from sqlalchemy import BigInteger, Update, cast, delete, func, select, update
+from sqlalchemy import BigInteger, Update, cast, delete, func, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.dialect import upsert
 from gateway.books.tables import grants, periods
+from gateway.domain.plan import Plan
 from gateway.domain.terms import PeriodTerms
 
 
 @dataclass(frozen=True, slots=True)
 class BookedPeriod:
-    """One row. `allowance_millicredits` is the plan's part of what was granted."""
+    """One row. `allowance_millicredits` is the plan's part of what was granted.
+
+    `price_cents` and the price of pay-as-you-go are what it is sold at: None where that was not kept, or where there is
+    no pay-as-you-go. `opened_by` and `closed_by` are the closings that charged fee and usage, None until then.
+    """
 
     account_id: str
     start_ms: int
@@ -21,6 +27,20 @@ class BookedPeriod:
     plan_id: str
     allowance_millicredits: int
     overage_millicredits: int
+    price_cents: int | None = None
+    nanodollars_per_millicredit: int | None = None
+    opened_by: str | None = None
+    closed_by: str | None = None
+
+    def sold_as(self, plan: Plan) -> Self:
+        """The same period with what the plan gives, at the plan's prices. Its `plan_id` stays."""
+        return replace(
+            self,
+            allowance_millicredits=plan.granted_millicredits,
+            overage_millicredits=plan.overage_millicredits,
+            price_cents=plan.price_cents,
+            nanodollars_per_millicredit=plan.nanodollars_per_millicredit,
+        )
 
 
 async def add(conn: AsyncConnection, period: BookedPeriod) -> bool:
@@ -35,6 +55,8 @@ async def add(conn: AsyncConnection, period: BookedPeriod) -> bool:
             plan_id=period.plan_id,
             allowance_millicredits=period.allowance_millicredits,
             overage_millicredits=period.overage_millicredits,
+            price_cents=period.price_cents,
+            nanodollars_per_millicredit=period.nanodollars_per_millicredit,
         )
         .on_conflict_do_nothing()
         .returning(periods.c.start_ms)
@@ -72,6 +94,10 @@ async def revise(conn: AsyncConnection, period: BookedPeriod) -> None:
             plan_id=period.plan_id,
             allowance_millicredits=period.allowance_millicredits,
             overage_millicredits=period.overage_millicredits,
+            price_cents=period.price_cents,
+            nanodollars_per_millicredit=period.nanodollars_per_millicredit,
+            # Whatever was charged for it was the other plan's fee.
+            opened_by=None,
         )
     )
 
@@ -97,6 +123,31 @@ async def terms(conn: AsyncConnection, account_id: str, at_ms: int) -> tuple[Per
         .order_by(table.c.start_ms)
     )
     return tuple(PeriodTerms(*row) for row in await conn.execute(query))
+
+
+async def mark_opened(conn: AsyncConnection, period: BookedPeriod, closing_id: str) -> None:
+    """Its fee is charged."""
+    await conn.execute(_one(period).values(opened_by=closing_id))
+
+
+async def mark_closed(conn: AsyncConnection, period: BookedPeriod, closing_id: str) -> None:
+    """Its usage is charged."""
+    await conn.execute(_one(period).values(closed_by=closing_id))
+
+
+async def accounts_to_close(
+    conn: AsyncConnection, *, begun_ms: int, ended_ms: int, after: str = "", limit: int = 500
+) -> list[str]:
+    """Accounts with a period that began by `begun_ms` and is not charged, or ended by `ended_ms` and is not closed.
+
+    In order of their ids, those beyond `after`.
+    """
+    table = periods.c
+    begun = select(table.account_id).where(table.opened_by.is_(None), table.start_ms <= begun_ms)
+    ended = select(table.account_id).where(table.closed_by.is_(None), table.end_ms <= ended_ms)
+    both = union(begun, ended).subquery()
+    query = select(both.c.account_id).where(both.c.account_id > after).order_by(both.c.account_id).limit(limit)
+    return list((await conn.execute(query)).scalars())
 
 
 def _one(period: BookedPeriod) -> Update:

@@ -1,8 +1,8 @@
 """The tables of the books. Amounts are whole millicredits, times epoch milliseconds UTC, both 64 bit.
 
-What is booked for good (`usage_events`, `grants`, `ledger_entries`, `audit_log`) is only ever added to; triggers made
-by the migration refuse anything else. Usage has no foreign key to its account: an event that Redis hands over is
-booked, whatever else is missing.
+What is booked for good (`usage_events`, `grants`, `ledger_entries`, `audit_log`, what invoices say) is only ever added
+to; triggers made by the migrations refuse anything else. Usage has no foreign key to its account: an event that Redis
+hands over is booked, whatever else is missing.
 """
 
 from typing import Final
@@ -111,7 +111,25 @@ periods: Final = Table(
     _text("plan_id"),
     _whole("allowance_millicredits"),
     _whole("overage_millicredits"),
+    # What it was sold at; null: booked before prices were kept, so the plan's as it is now.
+    _whole("price_cents", nullable=True),
+    _whole("nanodollars_per_millicredit", nullable=True),
+    # The closings that charged its fee and its usage; null: still to come.
+    _text("opened_by", nullable=True),
+    _text("closed_by", nullable=True),
     CheckConstraint("end_ms > start_ms", name="forward"),
+    Index(
+        "ix_periods_to_open",
+        "start_ms",
+        sqlite_where=text("opened_by IS NULL"),
+        postgresql_where=text("opened_by IS NULL"),
+    ),
+    Index(
+        "ix_periods_to_close",
+        "end_ms",
+        sqlite_where=text("closed_by IS NULL"),
+        postgresql_where=text("closed_by IS NULL"),
+    ),
 )
 
 grants: Final = Table(
@@ -277,4 +295,147 @@ audit_log: Final = Table(
     _text("subject_id"),
     _text("detail"),  # a JSON object
     Index(None, "account_id", "at_ms"),
+)
+
+# What was charged at one boundary of an account's periods, once. `invoice_id` null: there was nothing to invoice.
+closings: Final = Table(
+    "closings",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _account(),
+    _whole("boundary_ms"),
+    _whole("at_ms"),
+    _text("invoice_id", nullable=True),
+    Index(None, "account_id", "boundary_ms"),
+)
+
+# What a closing made of the usage of one period. Several closings of one period add up: what is settled late is
+# charged by a later one. `unused_millicredits` null: nothing is given back for unused allowance.
+closed_usage: Final = Table(
+    "closed_usage",
+    metadata,
+    Column("closing_id", Text, ForeignKey("closings.id"), primary_key=True),
+    Column("period_start_ms", BigInteger, primary_key=True, autoincrement=False),
+    _account(),
+    _whole("included_millicredits"),
+    _whole("pay_as_you_go_millicredits"),
+    _whole("written_off_millicredits"),
+    _whole("pay_as_you_go_cents"),
+    _whole("unused_millicredits", nullable=True),
+    _whole("unused_cents"),
+    Index(None, "account_id", "period_start_ms"),
+    sqlite_with_rowid=False,
+)
+
+# The stamp on a usage event, once: the closing, and the line where any of it was pay-as-you-go.
+closed_events: Final = Table(
+    "closed_events",
+    metadata,
+    Column("event_id", Text, ForeignKey("usage_events.id"), primary_key=True),
+    Column("closing_id", Text, ForeignKey("closings.id"), nullable=False),
+    _text("line_id", nullable=True),
+    _whole("included_millicredits"),
+    _whole("pay_as_you_go_millicredits"),
+    _whole("written_off_millicredits"),
+    Index(None, "closing_id"),
+    sqlite_with_rowid=False,
+)
+
+# `document` is the invoice as issued, to the byte; only status, payment and credits change afterwards.
+invoices: Final = Table(
+    "invoices",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _account(),
+    Column("number", Text, nullable=False, unique=True),
+    _text("status"),
+    _whole("period_start_ms"),
+    _whole("period_end_ms"),
+    _whole("issued_ms"),
+    _whole("total_cents"),
+    _whole("paid_cents"),
+    _whole("credited_cents"),
+    _whole("settled_ms", nullable=True),
+    _text("document"),
+    _text("content_hash"),
+    Index(None, "account_id", "issued_ms"),
+)
+
+invoice_lines: Final = Table(
+    "invoice_lines",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("invoice_id", Text, ForeignKey("invoices.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    _text("kind"),
+    _text("plan_id"),
+    _whole("service_start_ms"),
+    _whole("service_end_ms"),
+    _whole("millicredits"),
+    _whole("amount_cents"),
+    _text("corrects", nullable=True),
+    UniqueConstraint("invoice_id", "position"),
+)
+
+invoice_sub_lines: Final = Table(
+    "invoice_sub_lines",
+    metadata,
+    Column("line_id", Text, ForeignKey("invoice_lines.id"), primary_key=True),
+    Column("product", Text, primary_key=True),
+    Column("mode", Text, primary_key=True),
+    _whole("millicredits"),
+    _whole("amount_cents"),
+    sqlite_with_rowid=False,
+)
+
+credit_notes: Final = Table(
+    "credit_notes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("invoice_id", Text, ForeignKey("invoices.id"), nullable=False),
+    Column("number", Text, nullable=False, unique=True),
+    _whole("amount_cents"),
+    _text("reason"),
+    _whole("issued_ms"),
+    Index(None, "invoice_id"),
+)
+
+# The last number given in each series and year: raised in the transaction that uses it, so there are no gaps.
+document_numbers: Final = Table(
+    "document_numbers",
+    metadata,
+    Column("series", Text, primary_key=True),
+    Column("year", Integer, primary_key=True, autoincrement=False),
+    _whole("last"),
+    sqlite_with_rowid=False,
+)
+
+# Who stands on invoices: `seller`, or an account's id.
+billing_details: Final = Table(
+    "billing_details",
+    metadata,
+    Column("party", Text, primary_key=True),
+    _text("name"),
+    _text("address"),
+    _text("email"),
+    _text("tax_id"),
+    _text("tax_name"),
+    Column("tax_parts_per_million", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# What an upgrade was said to cost, and what that assumed: honoured for a while.
+plan_previews: Final = Table(
+    "plan_previews",
+    metadata,
+    Column("id", Text, primary_key=True),
+    _account(),
+    _text("plan_id"),
+    _whole("period_start_ms"),
+    _whole("up_to_seq"),
+    _whole("held_millicredits"),
+    _whole("price_cents"),
+    _whole("total_cents"),
+    _whole("made_ms"),
+    Index(None, "account_id", "made_ms"),
 )

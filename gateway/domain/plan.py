@@ -64,3 +64,10 @@ class Plan:
         if self.when_exhausted is WhenExhausted.REFUSE or self.pay_as_you_go is None:
             return 0
         return self.pay_as_you_go.ceiling_millicredits
+
+    @property
+    def nanodollars_per_millicredit(self) -> int | None:
+        """The price of credits beyond the grant; None where none are sold."""
+        if self.when_exhausted is WhenExhausted.REFUSE or self.pay_as_you_go is None:
+            return None
+        return self.pay_as_you_go.nanodollars_per_millicredit

@@ -132,13 +132,7 @@ async def _revise(
 ) -> None:
     """Give booked periods another plan. What they were granted before is corrected by the difference."""
     for period in booked:
-        revised = replace(
-            period,
-            subscription_id=subscription.id,
-            plan_id=subscription.plan_id,
-            allowance_millicredits=plan.granted_millicredits,
-            overage_millicredits=plan.overage_millicredits,
-        )
+        revised = replace(period, subscription_id=subscription.id, plan_id=subscription.plan_id).sold_as(plan)
         await periods.revise(conn, revised)
         difference = plan.granted_millicredits - period.allowance_millicredits
         await _correct(conn, revised, difference, f"the period's plan is now {subscription.plan_id}", at_ms)

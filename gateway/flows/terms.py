@@ -5,6 +5,7 @@ that a boundary does not need the books. Deliberately tells nobody: projecting t
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -64,8 +65,9 @@ async def catch_up(conn: AsyncConnection, plans: Mapping[str, Plan], account_id:
     agreed = await subscriptions.of_account(conn, account_id)
     booked = False
     for start_ms, end_ms, subscription in _due(last, agreed, at_ms + BOOKED_AHEAD_MS):
-        allowance, overage = _given(plans, subscription, last)
-        last = BookedPeriod(account_id, start_ms, end_ms, subscription.id, subscription.plan_id, allowance, overage)
+        last = _sold(
+            plans, BookedPeriod(account_id, start_ms, end_ms, subscription.id, subscription.plan_id, 0, 0), last
+        )
         booked |= await accounts.open_period(conn, last, at_ms)
     if booked:
         await accounts.raise_terms_version(conn, account_id)
@@ -90,13 +92,20 @@ def _due(last: BookedPeriod | None, agreed: list[Subscription], until_ms: int) -
     return due
 
 
-def _given(plans: Mapping[str, Plan], subscription: Subscription, last: BookedPeriod | None) -> tuple[int, int]:
-    """Allowance and overage of a new period, in millicredits.
+def _sold(plans: Mapping[str, Plan], due: BookedPeriod, last: BookedPeriod | None) -> BookedPeriod:
+    """A new period with what its plan gives, at the plan's prices.
 
     A plan that is no longer sold goes on as it was for those who are on it.
     """
-    if plan := plans.get(subscription.plan_id):
-        return plan.granted_millicredits, plan.overage_millicredits
-    if last is not None and last.plan_id == subscription.plan_id:
-        return last.allowance_millicredits, last.overage_millicredits
-    return 0, 0
+    if plan := plans.get(due.plan_id):
+        return due.sold_as(plan)
+    if last is not None and last.plan_id == due.plan_id:
+        return replace(
+            last,
+            subscription_id=due.subscription_id,
+            start_ms=due.start_ms,
+            end_ms=due.end_ms,
+            opened_by=None,
+            closed_by=None,
+        )
+    return due
