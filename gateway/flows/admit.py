@@ -17,6 +17,7 @@ from gateway.domain.usage import CallFacts
 from gateway.flows.authenticate import Caller, Directory
 from gateway.flows.live_holds import HOLD_TTL_MS
 from gateway.ledger.answers import AdmitCall, NotProjected, Reproject
+from gateway.ledger.faults import OUTDATED, StoreUnavailable
 from gateway.ledger.ledger import Ledger
 from gateway.wire.call_facts import facts_json
 
@@ -89,7 +90,7 @@ class Admission:
             if plan is None:
                 raise PlanMissing(caller.account_id, period.plan_id)
             facts = None if asked.facts is None else replace(asked.facts, plan_id=plan.id)
-            answer = await self._ledger.admit(_admit_call(caller, asked, plan, facts))
+            answer = await self._answer(caller, _admit_call(caller, asked, plan, facts))
             match answer:
                 case Admitted():
                     return Allowed(answer, caller, facts)
@@ -98,13 +99,31 @@ class Admission:
                 case NotProjected():
                     reason = answer.reason
                     caller = await self._mended(caller, reason)
+                case None:
+                    caller = await self._refreshed(caller)
         raise NeverProjected(f"account {caller.account_id}: still {reason} after {ASK_AT_MOST} attempts")
 
-    async def _mended(self, caller: Caller, reason: Reproject) -> Caller:
-        """Redis and this process told what the books say now, as far as the answer needs it."""
+    async def _answer(self, caller: Caller, call: AdmitCall) -> Admitted | Refused | NotProjected | None:
+        """The ledger's answer; None where Redis was reached again since the caller's terms were read.
+
+        It may have come back older, and what the books had seen before then is no measure for that.
+        """
+        try:
+            return await self._ledger.admit(call, still=lambda: caller.generation == self._directory.generation)
+        except StoreUnavailable as away:
+            if away.reason != OUTDATED:
+                raise
+            return None
+
+    async def _refreshed(self, caller: Caller) -> Caller:
         refreshed = await self._directory.refreshed(caller)
         if refreshed is None:
             raise KeyRevoked
+        return refreshed
+
+    async def _mended(self, caller: Caller, reason: Reproject) -> Caller:
+        """Redis and this process told what the books say now, as far as the answer needs it."""
+        refreshed = await self._refreshed(caller)
         match reason:
             case Reproject.UNKNOWN | Reproject.FENCED | Reproject.BEHIND:
                 await self._load(caller.account_id)

@@ -36,7 +36,7 @@ TermsOf = Callable[[str, datetime], Awaitable[Terms | None]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, and what the account may do. `products` None: all."""
+    """Who calls, and what the account may do. `products` None: all. `generation`: see `Directory`."""
 
     key_id: str
     account_id: str
@@ -44,12 +44,14 @@ class Caller:
     products: frozenset[str] | None
     terms: Terms
     digest: bytes = field(repr=False)
+    generation: int = 0
 
 
 class Directory:
     """The callers of this process. For any number of tasks of one event loop.
 
     `terms_of` is `current_terms` with its books and plans: it tells an account's terms at an instant.
+    What a caller of an earlier `generation` knows was read before Redis was last reached again.
     """
 
     def __init__(
@@ -73,6 +75,11 @@ class Directory:
         self._key_reads: OnceForAll[bytes, KeyRecord | None] = OnceForAll()
         self._terms_reads: OnceForAll[str, Terms | None] = OnceForAll()
         self._generation = 0
+
+    @property
+    def generation(self) -> int:
+        """How often everything was forgotten."""
+        return self._generation
 
     async def find(self, secret: bytes) -> Caller | None:
         """The caller with this key; None where it is none of ours, unknown, revoked or expired. BooksUnavailable."""
@@ -101,7 +108,7 @@ class Directory:
         self._terms_reads.begin_anew()
 
     async def _caller(self, digest: bytes) -> Caller | None:
-        now_ms = self._now_ms()
+        generation, now_ms = self._generation, self._now_ms()
         key = self._keys.fresh(digest, now_ms) or await self._key(digest, now_ms)
         for _ in range(_TRIES):
             if key is None or not key.usable(now_ms):
@@ -110,7 +117,7 @@ class Directory:
             if terms is None:
                 return None
             if key.terms_version == terms.version:
-                return Caller(key.id, key.account_id, key.project_id, key.products, terms, digest)
+                return Caller(key.id, key.account_id, key.project_id, key.products, terms, digest, generation)
             if key.terms_version < terms.version:
                 key = await self._key_reads.ask(digest, lambda: self._read_key(digest))
             else:

@@ -15,7 +15,7 @@ from gateway.ledger.connection import RedisConnection
 from gateway.ledger.dialing import Address, dial_address, read_servers
 from gateway.ledger.faults import Redirected, StoreUnavailable
 from gateway.ledger.scripts import Script
-from gateway.ledger.store import Argument
+from gateway.ledger.store import Argument, Still
 
 # MOVED after an old map, ASK while a slot moves, and once more for a failover in between.
 _TURNS: Final = 5
@@ -75,12 +75,13 @@ class ClusterConnection:
         *,
         repeat: bool = True,
         deadline_ms: int | None = None,
+        still: Still | None = None,
     ) -> Any:
         """The script's reply, from the node that has the slot of its keys."""
         return await self._routed(
             keys[0],
             lambda node, asking: node.evalsha(
-                script, keys, args, repeat=repeat, deadline_ms=deadline_ms, asking=asking
+                script, keys, args, repeat=repeat, deadline_ms=deadline_ms, asking=asking, still=still
             ),
         )
 

@@ -18,10 +18,10 @@ import hiredis
 from redis.exceptions import RedisError
 
 from gateway.ledger.dialing import Dial, dial_url, why
-from gateway.ledger.faults import InvariantBroken, Redirected, StoreUnavailable
+from gateway.ledger.faults import OUTDATED, InvariantBroken, Redirected, StoreUnavailable
 from gateway.ledger.link import ConnectionLost, Link, TimedOut
 from gateway.ledger.scripts import Script
-from gateway.ledger.store import Argument
+from gateway.ledger.store import Argument, Still
 
 # The server is there and will not do it now. The first word of its error is the reason.
 _REFUSING: Final = frozenset({
@@ -41,6 +41,11 @@ def pack(*command: Argument) -> bytes:
 
 
 _ASKING: Final = pack("ASKING")
+
+
+def _must_be_so(still: Still | None) -> None:
+    if still is not None and not still():
+        raise StoreUnavailable(OUTDATED)
 
 
 class RedisConnection:
@@ -110,17 +115,18 @@ class RedisConnection:
         repeat: bool = True,
         deadline_ms: int | None = None,
         asking: bool = False,
+        still: Still | None = None,
     ) -> Any:
         """The script's reply. Every script is safe to repeat unless its caller says otherwise.
 
         StoreUnavailable where Redis is away or refuses, InvariantBroken where the script itself failed.
         """
         packed = pack("EVALSHA", script.sha, len(keys), *keys, *args)
-        reply = await self._call(packed, repeat, deadline_ms, asking)
+        reply = await self._call(packed, repeat, deadline_ms, asking, still)
         if reply.__class__ is hiredis.ReplyError:
             if str(reply).startswith("NOSCRIPT"):
                 packed = pack("EVAL", script.text, len(keys), *keys, *args)
-                reply = await self._call(packed, repeat, deadline_ms, asking)
+                reply = await self._call(packed, repeat, deadline_ms, asking, still)
             if reply.__class__ is hiredis.ReplyError:
                 raise self._fault(reply, script.name)
         return reply
@@ -143,10 +149,18 @@ class RedisConnection:
         """A keyless command's reply, from the one node there is."""
         return [await self.execute(*command, key="", repeat=True)]
 
-    async def _call(self, packed: bytes, repeat: bool, deadline_ms: int | None, asking: bool) -> Any:  # noqa: FBT001 - internal
+    async def _call(
+        self,
+        packed: bytes,
+        repeat: bool,  # noqa: FBT001 - internal
+        deadline_ms: int | None,
+        asking: bool,  # noqa: FBT001 - internal
+        still: Still | None = None,
+    ) -> Any:
         link = self._link
         if link is None or link.silent:
             link = await self._link_soon(self._call_timeout_s)
+        _must_be_so(still)
         if len(link.pending) >= self._max_in_flight:
             raise StoreUnavailable("too_many_in_flight")
         timeout_s = self._attempt_timeout_s if deadline_ms is None else deadline_ms / 1000
@@ -159,15 +173,16 @@ class RedisConnection:
             raise StoreUnavailable("timeout", outcome_unknown=True) from late
         except ConnectionLost as lost:
             if repeat:
-                return await self._repeat(packed, until)
+                return await self._repeat(packed, until, still)
             raise StoreUnavailable("connection_lost", outcome_unknown=True) from lost
 
-    async def _repeat(self, packed: bytes, until: float) -> Any:
+    async def _repeat(self, packed: bytes, until: float, still: Still | None) -> Any:
         """Further attempts, each on a new connection, within what is left of the call's time."""
         loop = asyncio.get_running_loop()
         while (left_s := until - loop.time()) > 0:
             try:
                 link = await self._link_soon(left_s)
+                _must_be_so(still)
                 return await link.send(packed, max(0.0, until - loop.time()))
             except ConnectionLost:
                 continue

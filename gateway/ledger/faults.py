@@ -1,5 +1,7 @@
 """What can go wrong with Redis, by whose fault it is. Refusals are answers, not faults: they are not here."""
 
+OUTDATED = "outdated"
+
 
 class StoreUnavailable(Exception):
     """Redis is away, slow, or refuses writes. Nobody learns more by waiting: credit-consuming routes fail closed.
@@ -7,6 +9,7 @@ class StoreUnavailable(Exception):
     `reason` is one word or phrase for logs and metrics (`timeout`, `connection_lost`, `loading`, `oom`, …).
     `outcome_unknown` is true where the command was sent: it may have run, or may yet run. A settlement is then simply
     asked again; an admission is released, so that a late one is refused.
+    `OUTDATED`: Redis is there, but what the caller knew of it does not hold any more: know better, then ask again.
     """
 
     def __init__(self, reason: str, *, outcome_unknown: bool = False) -> None:

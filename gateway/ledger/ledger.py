@@ -40,7 +40,7 @@ from gateway.ledger.reading import account_events
 from gateway.ledger.replies import admitted, job_leases, read_counters, refused, settled
 from gateway.ledger.scripts import Script, load_scripts
 from gateway.ledger.settings_check import settings_problems
-from gateway.ledger.store import Argument, Store
+from gateway.ledger.store import Argument, Still, Store
 from gateway.wire.call_facts import settlement_json
 
 # Up to this many calls a window keeps the time of each, about 11 bytes; above, of each group of calls / _ENTRIES.
@@ -74,15 +74,16 @@ class Ledger:
         self.shards = shards
         self._scripts = scripts if scripts is not None else load_scripts()
 
-    async def admit(self, call: AdmitCall) -> Admitted | Refused | NotProjected:
+    async def admit(self, call: AdmitCall, *, still: Still | None = None) -> Admitted | Refused | NotProjected:
         """May this call start? Holds of the account that nobody settled in time are expired before it is refused.
 
         Safe to repeat with the same hold id and nonce. HoldEnded where the hold was settled in the meantime.
+        `still`: whether the call's terms are still known to be of this Redis; StoreUnavailable (OUTDATED) else.
         """
         keys, args = self._admit_request(call)
         for _ in range(_OVERDUE_TURNS):
             # A free call leaves nothing that could tell a repeat from a second call.
-            reply = await self._redis.evalsha(self._scripts["admit"], keys, args, repeat=bool(call.facts))
+            reply = await self._redis.evalsha(self._scripts["admit"], keys, args, repeat=bool(call.facts), still=still)
             word = reply[0]
             if word == b"admitted":
                 return admitted(call, reply)

@@ -1,11 +1,12 @@
 """What the ledger and the outbox need of Redis, whether it is one server or a cluster of them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from gateway.ledger.scripts import Script
 
 Argument: TypeAlias = str | bytes | int
+Still: TypeAlias = Callable[[], bool]
 
 
 class Store(Protocol):
@@ -19,8 +20,13 @@ class Store(Protocol):
         *,
         repeat: bool = True,
         deadline_ms: int | None = None,
+        still: Still | None = None,
     ) -> Any:
-        """Runs a script; all its keys share a slot."""
+        """Runs a script; all its keys share a slot.
+
+        `still` is asked in the moment of sending: whether what the arguments were made from still holds. A Redis
+        that was reached again may have less than it had. StoreUnavailable (OUTDATED) where it does not.
+        """
         ...
 
     async def execute(self, *command: Argument, key: str, repeat: bool = False, deadline_ms: int | None = None) -> Any:
