@@ -39,6 +39,14 @@ class JobCost:
         return (self.units or 0) * per_unit
 
 
+def together(costs: Sequence[JobCost], *, per_unit: int, evidence: str) -> JobCost:
+    """The cost of several jobs as one. Units are told only where every job tells them."""
+    units = None
+    if costs and all(cost.units is not None for cost in costs):
+        units = sum(cost.units or 0 for cost in costs)
+    return JobCost(sum(cost.millicredits(per_unit=per_unit) for cost in costs), units, evidence)
+
+
 @dataclass(frozen=True, slots=True)
 class JobReport:
     """One look at a job. `cost` is what the looked-at reply itself tells; meaningful once the status is CHARGED."""

@@ -14,6 +14,10 @@ from gateway.wire.route import CostSource, Delivery, JobKind, Pointer, ReplyCond
 # Dots alone would be dot segments in the poll's path.
 _JOB_ID: Final = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,200}")
 _STATUS: Final = {Delivery.CHARGED: JobStatus.CHARGED, Delivery.FREE: JobStatus.FREE}
+# Jobs that one reply opens are kept as one text, which also becomes a key of the books: long lists are not followed.
+_BETWEEN_IDS: Final = ","
+_MAX_IDS_TEXT: Final = 2_000
+MAX_EACH: Final = 1_000
 
 
 def valid_job_id(job_id: str) -> bool:
@@ -22,12 +26,40 @@ def valid_job_id(job_id: str) -> bool:
 
 
 def read_job_id(document: object, kind: JobKind) -> str | None:
-    """The id of the job that a reply has opened; None where there is none that can be followed."""
-    found = json_pointer.find(document, kind.id, most=1)
-    if isinstance(found, json_pointer.Misfit) or len(found) != 1:
+    """The id of the job that a reply has opened; None where there is none that can be followed.
+
+    Of a reply that opens several, all their ids in one text: see `job_ids`.
+    """
+    several = json_pointer.EVERY in kind.id
+    found = json_pointer.find(document, kind.id, most=_MAX_IDS_TEXT if several else 1)
+    if isinstance(found, json_pointer.Misfit) or not found:
         return None
-    job_id = found[0]
-    return job_id if isinstance(job_id, str) and valid_job_id(job_id) else None
+    ids = [one for one in found if isinstance(one, str) and valid_job_id(one)]
+    text = _BETWEEN_IDS.join(ids)
+    return text if len(ids) == len(found) and len(text) <= _MAX_IDS_TEXT else None
+
+
+def job_ids(text: str) -> tuple[str, ...]:
+    """The ids of the jobs that share a hold: of most holds, one."""
+    return tuple(text.split(_BETWEEN_IDS))
+
+
+def read_each(document: object, pointer: Pointer) -> tuple[str, ...] | NoCost:
+    """The ids of further jobs that a poll's reply names; none where it names none, such as an empty list or a null.
+
+    NOT_THERE where it does not say, or says what cannot be asked for.
+    """
+    until = pointer.index(json_pointer.EVERY) if json_pointer.EVERY in pointer else len(pointer)
+    said = json_pointer.find(document, pointer[:until], most=1)
+    if isinstance(said, json_pointer.Misfit) or not said or (said == [None] and until < len(pointer)):
+        return NoCost.NOT_THERE
+    found = json_pointer.find(document, pointer, most=MAX_EACH)
+    if isinstance(found, json_pointer.Misfit):
+        return NoCost.NOT_THERE
+    ids = dict.fromkeys(one for one in found if one is not None)
+    if not all(isinstance(one, str) and valid_job_id(one) for one in ids):
+        return NoCost.NOT_THERE
+    return tuple(str(one) for one in ids)
 
 
 def read_job_report(document: object, kind: JobKind) -> JobReport:
@@ -60,11 +92,14 @@ def cost_sources(poll: object, kind: JobKind) -> tuple[CostSource, ...]:
 
 def read_cost(document: object, source: CostSource) -> JobCost | NoCost:
     """The cost at one place of a reply: the sum of credits found, or the number of units."""
+    if source.free_if is not None and _holds(document, source.free_if):
+        return JobCost(0, None, f"free by {_text(source.free_if.pointer)}")
+    cost: JobCost | NoCost = NoCost.NOT_THERE
     if source.credits is not None:
-        return _credits(document, source.credits)
-    if source.units is not None:
-        return _units(document, source.units)
-    return NoCost.NOT_THERE
+        cost = _credits(document, source.credits)
+    elif source.units is not None:
+        cost = _units(document, source.units)
+    return NoCost.NOT_YET if source.wait and cost is NoCost.NOT_THERE else cost
 
 
 def fill(path: str, *, job_id: str, account_id: str) -> str:
@@ -76,14 +111,22 @@ def _holds(poll: object, condition: ReplyCondition) -> bool:
     found = json_pointer.find(poll, condition.pointer)
     if isinstance(found, json_pointer.Misfit):
         return False
-    return any(isinstance(value, str) and value.startswith(condition.starts_with) for value in found)
+    return any(word is not None and word.startswith(condition.starts_with) for word in map(_word, found))
+
+
+def _word(value: object) -> str | None:
+    """A text, or JSON's true and false as those words."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if isinstance(value, str) else None
 
 
 def _status(document: object, kind: JobKind) -> JobStatus:
     found = json_pointer.find(document, kind.status, most=1)
-    if isinstance(found, json_pointer.Misfit) or len(found) != 1 or not isinstance(found[0], str):
+    word = None if isinstance(found, json_pointer.Misfit) or len(found) != 1 else _word(found[0])
+    if word is None:
         return JobStatus.RUNNING
-    delivery = kind.statuses.get(found[0].upper())
+    delivery = kind.statuses.get(word.upper())
     return JobStatus.RUNNING if delivery is None else _STATUS[delivery]
 
 
