@@ -49,3 +49,9 @@ async def find(conn: AsyncConnection, upstream: str, job_id: str) -> BookedJob |
     query = select(jobs).where(jobs.c.upstream == upstream, jobs.c.job_id == job_id)
     row = (await conn.execute(query)).one_or_none()
     return None if row is None else BookedJob(*row)
+
+
+async def of_request(conn: AsyncConnection, request_id: str) -> BookedJob | None:
+    """The job that a call started, None where it started none."""
+    row = (await conn.execute(select(jobs).where(jobs.c.request_id == request_id).limit(1))).one_or_none()
+    return None if row is None else BookedJob(*row)

@@ -26,9 +26,11 @@ from gateway.edges.api.parts import AccountApiParts, AdminApiParts
 from gateway.edges.api.readiness import Readiness
 from gateway.edges.http_server.config import server_config
 from gateway.edges.http_server.limits import ServerLimits
+from gateway.flows.explain import Explain
 from gateway.flows.relay import Relay
 from gateway.flows.usage_report import UsageReports
 from gateway.ledger.faults import StoreUnavailable
+from gateway.ledger.holds import Holds
 from gateway.observe import Metrics, call_log, process_registry
 from gateway.reload import Reload
 from gateway.settings import Settings
@@ -110,6 +112,9 @@ async def serve_over(
         parts = AccountApiParts(
             directory=gateway.directory,
             reports=UsageReports(books=stores.books, ledger=stores.ledger, terms_of=stores.terms_of),
+            explain=Explain(
+                books=stores.books, holds=Holds(stores.store, shards=stores.ledger.shards), parts_of=stores.parts_of
+            ),
             plans=stores.current.plans,
             readiness=readiness,
             clock=stores.clock,

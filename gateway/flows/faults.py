@@ -12,3 +12,11 @@ class NoSuchThing(CallerFault):
         super().__init__(f"there is no {kind} {name!r}")
         self.kind = kind
         self.name = name
+
+
+class WrongParameter(CallerFault):
+    """One named parameter is missing or wrong: a 422 that names it."""
+
+    def __init__(self, name: str, wrong: str) -> None:
+        super().__init__(wrong)
+        self.name = name

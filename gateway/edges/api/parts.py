@@ -9,15 +9,17 @@ from prometheus_client import CollectorRegistry
 from gateway.domain.plan import Plan
 from gateway.edges.api.readiness import Readiness
 from gateway.flows.authenticate import Directory
+from gateway.flows.explain import Explain
 from gateway.flows.usage_report import UsageReports
 
 
 @dataclass(frozen=True, slots=True)
 class AccountApiParts:
-    """`directory` tells who asks, `reports` what they used, `plans` what is sold now."""
+    """`directory` tells who asks, `reports` what they used, `explain` what each call cost, `plans` what is sold now."""
 
     directory: Directory
     reports: UsageReports
+    explain: Explain
     plans: Callable[[], Mapping[str, Plan]]
     readiness: Readiness
     clock: Callable[[], datetime]

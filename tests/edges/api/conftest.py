@@ -19,12 +19,14 @@ from gateway.edges.api.readiness import Readiness
 from gateway.edges.proxy.asgi import Receive, Scope, Send
 from gateway.flows.accounts import Accounts, OpenedAccount
 from gateway.flows.authenticate import Directory
+from gateway.flows.explain import Explain
 from gateway.flows.keys import Keys
 from gateway.flows.rebuild import rebuild
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
 from gateway.flows.usage_report import UsageReports
 from gateway.ledger.connection import RedisConnection
+from gateway.ledger.holds import Holds
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from tests.made_up import PLANS, Clock
@@ -92,6 +94,7 @@ async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running
     parts = AccountApiParts(
         directory=Directory(books=books, terms_of=terms_of, pepper=PEPPER, clock=clock),
         reports=UsageReports(books=books, ledger=ledger, terms_of=terms_of),
+        explain=Explain(books=books, holds=Holds(store), parts_of=lambda _: None),
         plans=lambda: PLANS,
         readiness=readiness,
         clock=clock,
