@@ -25,6 +25,7 @@ class Keeping:
         self._hold_id = hold_id
         self._send = send
         self._status = 0
+        self._closed = False
         self._headers: Headers = []
         self._body: bytearray | None = bytearray()
 
@@ -32,14 +33,21 @@ class Keeping:
         """Passes the message on; the last one of a reply that cost something after the reply was kept."""
         if message["type"] == "http.response.start":
             self._status, self._headers = message["status"], message["headers"]
-        elif 0 < self._status < FIRST_ERROR_STATUS:
+        elif self._succeeds:
             await self._take(message["body"], ended=not message["more_body"])
+        elif not message["more_body"]:
+            await self.close()  # before the caller can know, who may try again at once
         await self._send(message)
 
+    @property
+    def _succeeds(self) -> bool:
+        return 0 < self._status < FIRST_ERROR_STATUS
+
     async def close(self) -> None:
-        """After the call: one that was refused, or answered with an error, makes room for the next."""
-        if 0 < self._status < FIRST_ERROR_STATUS:
+        """After the call: one that was refused, or answered with an error, makes room for the next. Idempotent."""
+        if self._succeeds or self._closed:
             return
+        self._closed = True
         try:
             await self._first_calls.forget(self._account_id, self._key, hold_id=self._hold_id)
         except StoreUnavailable as away:
