@@ -20,6 +20,7 @@ _ONLY_WITH_PRODUCT: Final = (
     "also",
     "add_ons",
     "starts_job",
+    "job_parameter",
     "charged",
     "on_disconnect",
     "overrun",
@@ -46,6 +47,9 @@ def check_routes(file: RoutesFile, source: YamlSource) -> None:
             if route.job is not None and route.job.parameter not in pattern_parameters(found.group(2)):
                 sentence = f"the path has no parameter '{{{route.job.parameter}}}' for the job's id"
                 source.report((*here, "job"), sentence)
+            if route.job_parameter is not None and route.job_parameter not in pattern_parameters(found.group(2)):
+                sentence = f"the path has no parameter '{{{route.job_parameter}}}' for the job's id"
+                source.report((*here, "job_parameter"), sentence)
         _check_metering(here, route, source)
 
 

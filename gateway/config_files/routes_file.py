@@ -118,6 +118,8 @@ class JobRefShape(Shape):
     kind: Text
     use: JobUse
     parameter: Text = "job_id"
+    unknown: Literal["refuse", "forward"] = "refuse"
+    """A job that the gateway has not seen start: 404, or asked for where the upstream isolates by headers."""
 
 
 class RouteShape(Shape):
@@ -144,6 +146,8 @@ class RouteShape(Shape):
     add_ons: Mapping[Text, ConditionShape] = Field(default_factory=dict)
     """Add-ons of the product, each with the condition under which a call has it."""
     starts_job: OptionalText = None
+    job_parameter: OptionalText = None
+    """The path parameter with the id of the job that is started; left out: the reply says it."""
     charged: tuple[Literal["2xx", "3xx", "4xx", "5xx"], ...] | None = None
     """Replies that are charged (2xx and 3xx where left out); all others are free."""
     on_disconnect: OnDisconnect | None = None
@@ -228,7 +232,7 @@ def _route(key: str, shape: RouteShape) -> Route:
         upstream=shape.upstream,
         limit=None if shape.limit == NO_LIMIT else shape.limit,
         metered=metered,
-        job=None if shape.job is None else JobRef(shape.job.kind, shape.job.use, shape.job.parameter),
+        job=None if shape.job is None else _job_ref(shape.job),
         max_body_bytes=shape.max_body,
         resource=is_resource if shape.resource is None else shape.resource,
     )
@@ -247,11 +251,16 @@ def _metered(shape: RouteShape) -> Metered | None:
         saved=_optional_where(shape.saved_configuration),
         modes=shape.modes,
         default_mode=shape.default_mode,
+        job_parameter=shape.job_parameter,
         charged_classes=frozenset({2, 3} if shape.charged is None else (int(one[0]) for one in shape.charged)),
         starts_job=shape.starts_job,
         on_disconnect=shape.on_disconnect or OnDisconnect.FOLLOW,
         overrun=overrun,
     )
+
+
+def _job_ref(shape: JobRefShape) -> JobRef:
+    return JobRef(shape.kind, shape.use, shape.parameter, unknown_forwarded=shape.unknown == "forward")
 
 
 def _extra_part(part: ExtraPartShape) -> ExtraPart:

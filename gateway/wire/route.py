@@ -114,8 +114,9 @@ class Metered:
 
     `saved` finds the name of a configuration that the upstream keeps: where that is sent and no mode is, the saved
     configuration says the mode, and the dearest is quoted. `modes` are those of the card that this route knows, empty:
-    all. `default_mode` is what no mode means, None: the card's default. `charged_classes` are the hundreds of the reply
-    statuses that are charged; every other outcome is free.
+    all. `default_mode` is what no mode means, None: the card's default. `job_parameter` is the path parameter with the
+    id of the job that is started, None: the reply says it. `charged_classes` are the hundreds of the reply statuses
+    that are charged; every other outcome is free.
     """
 
     product: str
@@ -126,6 +127,7 @@ class Metered:
     saved: Where | None = None
     modes: tuple[str, ...] = ()
     default_mode: str | None = None
+    job_parameter: str | None = None
     charged_classes: frozenset[int] = frozenset({2, 3})
     starts_job: str | None = None
     on_disconnect: OnDisconnect = OnDisconnect.FOLLOW
@@ -142,11 +144,15 @@ class JobUse(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobRef:
-    """A route about an existing job: `parameter` is the path parameter with its id."""
+    """A route about an existing job: `parameter` is the path parameter with its id.
+
+    `unknown_forwarded`: where the upstream keeps accounts apart, it is asked about jobs that were started elsewhere.
+    """
 
     kind: str
     use: JobUse
     parameter: str = "job_id"
+    unknown_forwarded: bool = False
 
 
 @dataclass(frozen=True, slots=True)

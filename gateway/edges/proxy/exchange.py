@@ -19,7 +19,7 @@ from gateway.flows.settle import Held, NotAcknowledged, Settler
 from gateway.upstream.answer import Upstream, UpstreamAnswer
 from gateway.upstream.faults import UpstreamFault
 from gateway.wire.headers import caller_response_headers
-from gateway.wire.job_reply import read_job_id
+from gateway.wire.job_reply import read_job_id, valid_job_id
 from gateway.wire.meter import Meter, NotRead
 from gateway.wire.route import JobKind, Metered, OnDisconnect, Overrun
 
@@ -40,13 +40,17 @@ class PollSeen(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """The metered side of a call: its hold and how its end is priced."""
+    """The metered side of a call: its hold and how its end is priced.
+
+    `job_id` where the path names the job that a 2xx reply starts, else None: the reply does.
+    """
 
     held: Held
     quote: Quote
     metered: Metered
     kind: JobKind | None
     available_millicredits: int
+    job_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +252,8 @@ class Exchange:
             self._call.charged_millicredits = settled.captured_millicredits
 
     def _call_end(self, charge: Charge, end: End) -> CallEnd:
-        job_id = None
-        if charge.kind is not None and self._meter is not None and end is not End.UNREACHED:
+        job_id = charge.job_id if charge.job_id is not None and valid_job_id(charge.job_id) else None
+        if charge.kind is not None and charge.job_id is None and self._meter is not None and end is not End.UNREACHED:
             if end is not End.COMPLETE:
                 self._meter.finish()  # a reply that was cut may still have named its job
             document = self._meter.json()

@@ -5,6 +5,7 @@ are asked in.
 """
 
 import asyncio
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -209,10 +210,12 @@ class Walk:
             job=job,
         )
         allowed = await self._admitted(caller, asked)
+        if isinstance(allowed, Refused) and _left_to_upstream(allowed, route, target):
+            allowed = await self._admitted(caller, replace(asked, job=None))
         if isinstance(allowed, Refused):
             call.code = str(allowed.code)
             return refusal(allowed, request_id=call.request_id, upgrade_url=self._parts.upgrade_url)
-        charge = self._charge(allowed, quote, route)
+        charge = self._charge(allowed, quote, match)
         if charge is not None:
             self._parts.live.add(call.request_id, caller.account_id)
         return await self._forwarded(match, target, readable, allowed, charge)
@@ -246,8 +249,8 @@ class Walk:
             quote_millicredits=quote.expected_millicredits,
         )
 
-    def _charge(self, allowed: Allowed, quote: Quote | None, route: Route) -> Charge | None:
-        metered = route.metered
+    def _charge(self, allowed: Allowed, quote: Quote | None, match: Match) -> Charge | None:
+        metered = match.route.metered
         if quote is None or metered is None or allowed.facts is None:
             return None
         admitted = allowed.admitted
@@ -261,7 +264,8 @@ class Walk:
             facts=allowed.facts,
         )
         kind = None if metered.starts_job is None else self._offer.job_kinds[metered.starts_job]
-        return Charge(held, quote, metered, kind, admitted.available_millicredits)
+        job_id = None if metered.job_parameter is None else match.parameters[metered.job_parameter]
+        return Charge(held, quote, metered, kind, admitted.available_millicredits, job_id)
 
     async def _forwarded(
         self, match: Match, target: Target, readable: Readable, allowed: Allowed, charge: Charge | None
@@ -328,6 +332,12 @@ class Walk:
             return None
         kind, caller, follower = self._offer.job_kinds[route.job.kind], allowed.caller, self._parts.follower
         return lambda document: follower.seen(kind, job, caller.account_id, document)
+
+
+def _left_to_upstream(refused: Refused, route: Route, target: Target) -> bool:
+    """Whether a job that the ledger does not know is one of the upstream's own, such as a batch makes."""
+    job = route.job
+    return job is not None and job.unknown_forwarded and target.isolates and refused.code is RefusalCode.NO_SUCH_JOB
 
 
 def _place_of_mode(route: Route) -> tuple[str, ...]:
