@@ -68,7 +68,7 @@ def event(
 ) -> UsageEvent:
     request_id = f"req_{number:032x}"
     return UsageEvent(
-        id=f"{request_id}.{ending}",
+        id=f"{request_id}.{ending.name_in_id}",
         ending=ending,
         facts=facts(account_id, request_id, **changed),
         settlement=Settlement(units, "reported by the upstream"),

@@ -26,13 +26,20 @@ class HoldEvent(StrEnum):
 
 
 class Ending(StrEnum):
-    """How a hold ended, as the outbox tells the books. One event id per hold and ending."""
+    """How a hold ended, as the outbox tells the books. One event id per hold and `name_in_id`."""
 
     CAPTURED = "captured"
     RELEASED = "released"
     EXPIRED = "expired"
     LATE = "late"  # captured after it had expired: the credits are taken again
     RECOVERED = "recovered"  # captured though Redis had lost the hold: a direct debit
+
+    @property
+    def name_in_id(self) -> str:
+        """What the event is told apart by. A recovery may be of a capture that the books have after all: of two events
+        of one name they take one.
+        """
+        return "captured" if self is Ending.RECOVERED else self.value
 
 
 NEXT: Final[dict[tuple[HoldState, HoldEvent], HoldState]] = {

@@ -37,8 +37,8 @@ class Settlement:
 class UsageEvent:
     """One ending of one hold, as the outbox carries it and the books keep it.
 
-    `id` is `<request id>.<ending>`. `happened_at_ms` and `seq` are Redis's own; `captured_millicredits` is 0 for a
-    release or an expiry. `period_start_ms` is the period the hold was taken in.
+    `id` is `<request id>.<name of the ending>`. `happened_at_ms` and `seq` are Redis's own; `captured_millicredits` is
+    0 for a release or an expiry. `period_start_ms` is the period the hold was taken in.
     """
 
     id: str

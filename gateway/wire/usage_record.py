@@ -45,7 +45,7 @@ def _usage_event(raw: Mapping[bytes, bytes]) -> UsageEvent:
     facts = read_facts(_bytes(raw, b"facts"))
     ending = Ending(_text(raw, b"ending"))
     event_id = _text(raw, b"id")
-    _must_match("id", event_id, f"{facts.request_id}.{ending.value}")
+    _must_match("id", event_id, f"{facts.request_id}.{ending.name_in_id}")
     _must_match("account", _text(raw, b"account"), facts.account_id)
     return UsageEvent(
         id=event_id,

@@ -222,3 +222,12 @@ async def test_usage_is_told_apart_by_what_is_asked_for(books: Books) -> None:
     ]
     assert [(bucket.key, bucket.calls) for bucket in by_key] == [("key_1", 2), ("key_2", 1)]
     assert [(bucket.project, bucket.calls) for bucket in by_project] == [("prj_1", 2), ("prj_2", 1)]
+
+
+async def test_a_recovery_of_a_capture_that_is_booked_after_all_is_not_charged_again(books: Books) -> None:
+    async with books.begin() as conn:
+        assert await usage.book(conn, [event("acc_1", 1)]) == 1
+        assert await usage.book(conn, [event("acc_1", 1, ending=Ending.RECOVERED, seq=9)]) == 0
+        assert await usage.book(conn, [event("acc_1", 2, ending=Ending.RECOVERED, seq=10)]) == 1
+        assert await usage.book(conn, [event("acc_1", 2, seq=2)]) == 0
+        assert sum((await usage.captured_by_period(conn, "acc_1")).values()) == 40 * CREDIT

@@ -225,7 +225,7 @@ class TestRecover:
         assert await self.recover(ledger, 4000) == again
         assert await capture(ledger, 4000) == again
         counters = await ledger.counters(ACCOUNT)
-        assert [(e.id, e.captured_millicredits) for e in counters.unbooked.values()] == [("req_1.recovered", 4000)]
+        assert [(e.id, e.captured_millicredits) for e in counters.unbooked.values()] == [("req_1.captured", 4000)]
         assert counters.periods[PERIOD_START_MS].captured_millicredits == 4000
 
     async def test_a_hold_that_is_there_after_all_is_captured(self, ledger: Ledger) -> None:
@@ -237,7 +237,7 @@ class TestRecover:
         counters = await ledger.counters(ACCOUNT)
         assert list(counters.periods) == [PERIOD_START_MS]
         assert counters.periods[PERIOD_START_MS].captured_millicredits == 0
-        assert counters.unbooked["req_1.recovered"].period_start_ms == 1
+        assert counters.unbooked["req_1.captured"].period_start_ms == 1
 
 
 async def test_a_call_is_settled_in_the_period_it_was_held_in(timed: Ledger, clock: Clock) -> None:

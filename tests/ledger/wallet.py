@@ -121,7 +121,7 @@ class Wallet:
         if self.terms is not None:
             self.captured += captured
         self.seq += 1
-        self.outbox.append((f"{hold_id}.{ending}", captured))
+        self.outbox.append((f"{hold_id}.{ending.name_in_id}", captured))
 
     def _settled(self, before: HoldState | None, hold: WalletHold) -> Settled:
         # A tombstone never was in a period.

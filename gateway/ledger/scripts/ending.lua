@@ -39,7 +39,9 @@ local function end_hold(keys, id, hold, state, ending, captured, settlement, now
       'amount', hold.amount, 'period', hold.period)
   end
   local seq = call('HINCRBY', keys.acct, 'seq', 1)
-  call('XADD', keys.outbox, '*', 'kind', 'usage', 'id', id .. '.' .. ending, 'account', hold.account, 'ending', ending,
+  -- A recovery may be of a capture that the books have after all: under the same id they take one of the two.
+  local name = ending == 'recovered' and 'captured' or ending
+  call('XADD', keys.outbox, '*', 'kind', 'usage', 'id', id .. '.' .. name, 'account', hold.account, 'ending', ending,
     'facts', hold.facts, 'settlement', settlement, 'held', hold.amount, 'captured', captured, 'period', hold.period,
     'admitted', hold.admitted, 'at', now_ms, 'seq', seq, 'job', hold.job or '')
   return available
