@@ -45,6 +45,7 @@ class Fault(StrEnum):
     UPSTREAM_TIMEOUT = "upstream_timeout"
     UPSTREAM_BROKEN = "upstream_broken"
     CREDIT_STORE_UNAVAILABLE = "credit_store_unavailable"
+    CHARGE_UNCONFIRMED = "charge_unconfirmed"
     BOOKS_UNAVAILABLE = "books_unavailable"
     UPGRADE_REFUSED = "upgrade_refused"
     LOOP_DETECTED = "loop_detected"
@@ -167,6 +168,13 @@ PROBLEMS: Final[Mapping[RefusalCode | Fault, Problem]] = {
         "Credits cannot be checked at the moment, so the call was not started. Nothing was charged.",
         retry_after_s=1,
         retryable=True,
+    ),
+    Fault.CHARGE_UNCONFIRMED: Problem(
+        503,
+        "Charge not confirmed",
+        "The product service did the work, but its charge could not be confirmed, so the reply is withheld. "
+        "The call may still be charged; sending it again starts another one.",
+        should_retry=False,
     ),
     Fault.BOOKS_UNAVAILABLE: Problem(
         503,

@@ -47,7 +47,7 @@ REPEATS: Final = {
 # What is raised on the way, as what the caller is told, and whether the connection is fit for another call after it.
 FAULTS: Final[tuple[tuple[type[Exception], Fault, bool], ...]] = (
     (StoreUnavailable, Fault.CREDIT_STORE_UNAVAILABLE, False),
-    (NotAcknowledged, Fault.CREDIT_STORE_UNAVAILABLE, False),
+    (NotAcknowledged, Fault.CHARGE_UNCONFIRMED, False),
     (BooksUnavailable, Fault.BOOKS_UNAVAILABLE, False),
     (KeyRevoked, Fault.INVALID_API_KEY, False),
     (ForeignOwner, Fault.NO_SUCH_PROJECT, True),
@@ -98,6 +98,10 @@ class Walk:
 
     def _fault(self, error: Exception) -> ProblemReply:
         """The problem for what was raised before anything was sent; our own mistakes are logged with their trace."""
+        if isinstance(error, NotAcknowledged):
+            self._keeping = None  # the claim stays: the charge will come, so a repeat must not start a second one
+            if not self._call.held_millicredits:
+                error = StoreUnavailable("timeout")  # a job's poll: free, and safe to send again
         for kind, fault, close in FAULTS:
             if isinstance(error, kind):
                 if isinstance(error, UpstreamFault):
