@@ -66,9 +66,20 @@ class Settled:
     ending: Ending | None
 
 
+class JobMark(StrEnum):
+    """What a look has found out and the next one must know, whoever looks then."""
+
+    ENDED = "ended"  # the job is known to have ended; its cost is not known yet
+    GONE = "gone"  # the upstream does not know it
+    THERE = "there"  # the upstream knows it after all
+
+
 @dataclass(frozen=True, slots=True)
 class JobLease:
-    """A job whose turn it is to be looked at, leased to the one who asked. Times are Redis's."""
+    """A job whose turn it is to be looked at, leased to the one who asked. Times are Redis's.
+
+    `ended_at_ms` and `gone_at_ms` tell since when that is known, None: it is not.
+    """
 
     hold_id: str
     account_id: str
@@ -79,6 +90,9 @@ class JobLease:
     attached_at_ms: int
     deadline_ms: int
     looks: int
+    leased_at_ms: int
+    ended_at_ms: int | None = None
+    gone_at_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

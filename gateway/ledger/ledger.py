@@ -11,11 +11,12 @@ from typing import Final
 from gateway.domain.admission import Admitted, RefusalCode, Refused
 from gateway.domain.plan import RateLimit
 from gateway.domain.terms import PeriodTerms, Terms
-from gateway.domain.usage import Settlement
+from gateway.domain.usage import CallFacts, JobAttached, Settlement
 from gateway.ledger.answers import (
     AdmitCall,
     Counters,
     JobLease,
+    JobMark,
     NotProjected,
     Reproject,
     Settled,
@@ -41,7 +42,7 @@ from gateway.ledger.replies import admitted, job_leases, read_counters, refused,
 from gateway.ledger.scripts import Script, load_scripts
 from gateway.ledger.settings_check import settings_problems
 from gateway.ledger.store import Argument, Still, Store
-from gateway.wire.call_facts import settlement_json
+from gateway.wire.call_facts import facts_json, settlement_json
 
 # Up to this many calls a window keeps the time of each, about 11 bytes; above, of each group of calls / _ENTRIES.
 _EXACT_UP_TO: Final = 4096
@@ -202,14 +203,15 @@ class Ledger:
         reply = await self._redis.evalsha(self._scripts["attach_job"], keys, args)
         return bool(reply == b"attached")
 
-    async def look_now(self, hold_id: str, account_id: str) -> bool:
+    async def look_now(self, hold_id: str, account_id: str, mark: JobMark | None = None) -> bool:
         """The job is to be looked at next. False where it is not followed any more."""
-        return await self.look_later(hold_id, account_id, in_ms=0)
+        return await self.look_later(hold_id, account_id, in_ms=0, mark=mark)
 
-    async def look_later(self, hold_id: str, account_id: str, *, in_ms: int) -> bool:
-        """Sets when a leased job is looked at again. False where it is not followed any more."""
-        key = follow_key(account_prefix(account_id, self.shards))
-        return bool(await self._redis.evalsha(self._scripts["look"], [key], [hold_id, in_ms]))
+    async def look_later(self, hold_id: str, account_id: str, *, in_ms: int, mark: JobMark | None = None) -> bool:
+        """Sets when a job is looked at again, and what is known of it. False where it is not followed any more."""
+        prefix = account_prefix(account_id, self.shards)
+        keys = [follow_key(prefix), hold_key(prefix, hold_id)]
+        return bool(await self._redis.evalsha(self._scripts["look"], keys, [hold_id, in_ms, mark or ""]))
 
     async def lease_jobs(self, shard: int, *, count: int, lease_ms: int) -> list[JobLease]:
         """Takes up to `count` jobs whose turn it is; they come back after `lease_ms` unless told otherwise."""
@@ -289,6 +291,33 @@ class Ledger:
             *settled,
         ]
         return bool(await self._redis.evalsha(self._scripts["load"], keys, args))
+
+    async def restore_job(self, job: JobAttached) -> bool:
+        """Makes the hold of a job that still runs again, where Redis has lost it or that it is a job's; it is followed.
+
+        Before `load`, which counts what is held. False where the hold has ended, or the job's time is over.
+        """
+        args: list[Argument] = [0, job.admitted_at_ms, job.deadline_ms, job.upstream, job.job_kind, job.job_id]
+        args += (job.happened_at_ms, _JOB_KEY_MS_AFTER_LIMIT)
+        prefix = account_prefix(job.account_id, self.shards)
+        key = job_key(prefix, job.upstream, job.job_id)
+        return await self._restore(job.facts, job.held_millicredits, job.period_start_ms, args, key)
+
+    async def restore_hold(
+        self, facts: CallFacts, *, held_millicredits: int, period_start_ms: int, ttl_ms: int
+    ) -> bool:
+        """Makes the hold of a call that still runs again, where Redis has lost it. False where it has ended."""
+        return await self._restore(facts, held_millicredits, period_start_ms, [ttl_ms])
+
+    async def _restore(
+        self, facts: CallFacts, held_millicredits: int, period_start_ms: int, rest: list[Argument], *more_keys: str
+    ) -> bool:
+        hold_id, account_id = facts.request_id, facts.account_id
+        prefix = account_prefix(account_id, self.shards)
+        keys = [hold_key(prefix, hold_id), open_key(prefix, account_id), due_key(prefix), follow_key(prefix)]
+        keys += (period_key(prefix, account_id, period_start_ms), *more_keys)
+        args: list[Argument] = [hold_id, account_id, held_millicredits, period_start_ms, facts_json(facts), *rest]
+        return bool(await self._redis.evalsha(self._scripts["restore"], keys, args))
 
     async def drop_period(self, account_id: str, period_start_ms: int, *, booked_millicredits: int) -> bool:
         """Forgets a period that is over, holds nothing and is booked in full. False where it must stay."""

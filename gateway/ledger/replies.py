@@ -67,8 +67,11 @@ def job_leases(reply: list[Any]) -> list[JobLease]:
             attached_at_ms=attached,
             deadline_ms=deadline,
             looks=looks,
+            leased_at_ms=now,
+            ended_at_ms=ended or None,
+            gone_at_ms=gone or None,
         )
-        for hold_id, account, facts, kind, job_id, upstream, attached, deadline, looks in reply
+        for hold_id, account, facts, kind, job_id, upstream, attached, deadline, looks, now, ended, gone in reply
     ]
 
 

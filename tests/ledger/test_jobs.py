@@ -6,11 +6,11 @@ import redis.asyncio
 from gateway.domain.admission import Admitted
 from gateway.domain.hold import Ending, HoldState
 from gateway.domain.usage import JobAttached
-from gateway.ledger.answers import JobLease
+from gateway.ledger.answers import JobLease, JobMark
 from gateway.ledger.keys import shard_of
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
-from tests.ledger.builders import DELIVERED, GIVEN_BACK, call_of, terms_of
+from tests.ledger.builders import DELIVERED, GIVEN_BACK, PERIOD_START_MS, call_of, facts_of, terms_of
 from tests.ledger.conftest import Clock, everything
 
 ACCOUNT = "acc_1"
@@ -54,12 +54,14 @@ async def test_the_books_are_told_whose_job_it_is(timed: Ledger, outbox: Outbox,
     await attach(timed)
     (record,) = await outbox.read("c", count=10, block_ms=0)
     assert record.event == JobAttached(
-        request_id="req_1",
-        account_id=ACCOUNT,
-        project_id="prj_1",
+        facts=facts_of("req_1", ACCOUNT),
         job_kind="parse_job",
         upstream="parse",
         job_id="job-1",
+        held_millicredits=10_000,
+        period_start_ms=PERIOD_START_MS,
+        admitted_at_ms=clock.now_us // 1000,
+        deadline_ms=clock.now_us // 1000 + 1_800_000,
         happened_at_ms=clock.now_us // 1000,
         seq=1,
     )
@@ -109,6 +111,7 @@ async def test_a_job_is_looked_at_when_its_time_has_come(timed: Ledger, clock: C
             attached_at_ms=attached_ms,
             deadline_ms=attached_ms + 3_600_000,
             looks=1,
+            leased_at_ms=attached_ms + 2000,
         )
     ]
 
@@ -133,6 +136,21 @@ async def test_the_looker_says_when_to_look_again(timed: Ledger, clock: Clock) -
     assert len(await lease(timed)) == 1
     assert await timed.look_now("req_1", ACCOUNT)
     assert len(await lease(timed)) == 1
+
+
+async def test_what_a_look_found_out_is_known_to_the_next(timed: Ledger, clock: Clock) -> None:
+    await attach(timed)
+    attached_ms = clock.now_us // 1000
+    await clock.pass_ms(2000)
+    await timed.look_now("req_1", ACCOUNT, JobMark.GONE)
+    await clock.pass_ms(1000)
+    await timed.look_now("req_1", ACCOUNT, JobMark.GONE)
+    await timed.look_now("req_1", ACCOUNT, JobMark.ENDED)
+    (job,) = await lease(timed)
+    assert (job.leased_at_ms, job.gone_at_ms, job.ended_at_ms) == tuple(attached_ms + ms for ms in (3000, 2000, 3000))
+    await timed.look_now("req_1", ACCOUNT, JobMark.THERE)
+    (job,) = await lease(timed)
+    assert (job.gone_at_ms, job.ended_at_ms) == (None, attached_ms + 3000)
 
 
 async def test_a_settled_job_is_followed_no_more(timed: Ledger, clock: Clock) -> None:
