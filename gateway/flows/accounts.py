@@ -1,12 +1,12 @@
 """Accounts: opening them, changing their plan, correcting their credits, closing them, showing them.
 
 The books first, each change one transaction with its line in the audit log; then Redis is told, as far as it can be
-reached. Upgrades take effect at once, downgrades when the period ends and can be taken back until then. Takes no
-payment.
+reached. Upgrades take effect at once and are invoiced at once, downgrades when the period ends and can be taken back
+until then. Takes no payment.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -31,9 +31,12 @@ from gateway.flows.change_plan import (
     switch_now,
     when_by_default,
 )
+from gateway.flows.charge_change import charge_change, charge_opening, honoured
 from gateway.flows.faults import CallerFault, NoSuchThing
+from gateway.flows.issue_invoice import in_redis_if_there
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import catch_up, current_terms
+from gateway.flows.usage_report import ReadsCounters
 
 _LONGEST_NAME = 200
 _LONGEST_REASON = 500
@@ -83,7 +86,11 @@ class Adjusted:
 
 
 class Accounts:
-    """All accounts. `tell` brings the ledger up to date, as far as it can be reached."""
+    """All accounts. `tell` brings the ledger up to date, as far as it can be reached.
+
+    `ledger` is asked what an account has used up to a change of its plan; without it, or while Redis is away, what the
+    books do not have yet is charged on the next invoice.
+    """
 
     def __init__(
         self,
@@ -92,7 +99,9 @@ class Accounts:
         tell: TellLedger,
         plans: Callable[[], Mapping[str, Plan]],
         clock: Callable[[], datetime],
+        ledger: ReadsCounters | None = None,
     ) -> None:
+        self._ledger = ledger
         self._books = books
         self._tell = tell
         self._plans = plans
@@ -105,6 +114,7 @@ class Accounts:
             raise CallerFault(f"a name has from 1 to {_LONGEST_NAME} printable characters")
         async with self._books.begin() as conn:
             created = await accounts.create(conn, name, plan, at_ms)
+            await charge_opening(conn, self._plans(), created.id, at_ms)
             await _note(
                 conn,
                 at_ms=at_ms,
@@ -124,22 +134,33 @@ class Accounts:
         The plan the account is on takes a pending change back. CallerFault for an unknown plan or a closed account.
         """
         plan, at_ms = self._plan(plan_id), self._now_ms()
+        known = await in_redis_if_there(self._ledger, account_id)
         async with self._books.begin() as conn:
             await self._open_account(conn, account_id, at_ms)
             now = await standing(conn, account_id, at_ms)
-            effective_ms = await self._switch(conn, now, plan, when, at_ms)
+            if told := await honoured(conn, now, plan, at_ms):
+                plan = replace(plan, price_cents=told.price_cents)
+            effective_ms, at_once = await self._switch(conn, now, plan, when, at_ms)
+            invoice = None
+            if at_once:
+                invoice = await charge_change(
+                    conn, self._plans(), now, effective_ms, known=known, told=told, at_ms=at_ms
+                )
             await accounts.raise_terms_version(conn, account_id)
             detail = {"from": now.subscription.plan_id, "to": plan.id, "effective_ms": effective_ms, "reason": reason}
             await _note(conn, at_ms=at_ms, actor=actor, action="account.plan", account_id=account_id, detail=detail)
         await self._tell(account_id)
-        return PlanChange(account_id, now.subscription.plan_id, plan.id, effective_ms)
+        return PlanChange(account_id, now.subscription.plan_id, plan.id, effective_ms, invoice)
 
-    async def _switch(self, conn: AsyncConnection, now: Standing, plan: Plan, when: ChangeAt | None, at_ms: int) -> int:
+    async def _switch(
+        self, conn: AsyncConnection, now: Standing, plan: Plan, when: ChangeAt | None, at_ms: int
+    ) -> tuple[int, bool]:
+        """When the plan takes effect, and whether that is at once."""
         if plan.id == now.subscription.plan_id:
-            return await stay(conn, now, plan, at_ms)
+            return await stay(conn, now, plan, at_ms), False
         if (when or when_by_default(self._plans(), now.subscription.plan_id, plan)) is ChangeAt.NOW:
-            return await switch_now(conn, now, plan, at_ms)
-        return await switch_at_period_end(conn, now, plan, at_ms)
+            return await switch_now(conn, now, plan, at_ms), True
+        return await switch_at_period_end(conn, now, plan, at_ms), False
 
     async def adjust(self, account_id: str, amount_millicredits: int, *, reason: str, actor: str = "cli") -> Adjusted:
         """Give or (below zero) take back credits of the current period. CallerFault without a reason, or for too many.

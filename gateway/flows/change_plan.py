@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import accounts, grants, periods, subscriptions
 from gateway.books.grants import GrantKind
+from gateway.books.invoices import BookedInvoice
 from gateway.books.periods import BookedPeriod
 from gateway.books.subscriptions import Subscription
 from gateway.domain.instant import epoch_ms, from_epoch_ms
@@ -30,12 +31,16 @@ class ChangeAt(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlanChange:
-    """What was agreed. `effective_ms` is the start of the first period on the plan; past where it was on it already."""
+    """What was agreed. `effective_ms` is the start of the first period on the plan; past where it was on it already.
+
+    `invoice` is what a change at once was invoiced; None where nothing was.
+    """
 
     account_id: str
     previous_plan_id: str
     plan_id: str
     effective_ms: int
+    invoice: BookedInvoice | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,3 +20,12 @@ class WrongParameter(CallerFault):
     def __init__(self, name: str, wrong: str) -> None:
         super().__init__(wrong)
         self.name = name
+
+
+class InvoicingStopped(Exception):
+    """An account's numbers disagree: it gets no invoice until a person has looked. Nobody's question, so no fault."""
+
+    def __init__(self, account_id: str, what: str) -> None:
+        super().__init__(f"invoicing of account {account_id} has stopped: {what}")
+        self.account_id = account_id
+        self.what = what

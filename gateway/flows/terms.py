@@ -4,7 +4,7 @@ No job resets anything: whoever asks first in a period books it, and the next on
 that a boundary does not need the books. Deliberately tells nobody: projecting to Redis is for the flow that asked.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -65,7 +65,7 @@ async def catch_up(conn: AsyncConnection, plans: Mapping[str, Plan], account_id:
     agreed = await subscriptions.of_account(conn, account_id)
     booked = False
     for start_ms, end_ms, subscription in _due(last, agreed, at_ms + BOOKED_AHEAD_MS):
-        last = _sold(
+        last = sold(
             plans, BookedPeriod(account_id, start_ms, end_ms, subscription.id, subscription.plan_id, 0, 0), last
         )
         booked |= await accounts.open_period(conn, last, at_ms)
@@ -92,7 +92,20 @@ def _due(last: BookedPeriod | None, agreed: list[Subscription], until_ms: int) -
     return due
 
 
-def _sold(plans: Mapping[str, Plan], due: BookedPeriod, last: BookedPeriod | None) -> BookedPeriod:
+def next_period(
+    plans: Mapping[str, Plan], agreed: Sequence[Subscription], running: BookedPeriod
+) -> BookedPeriod | None:
+    """The period that follows, as it would be booked now; None where the account will be on no plan."""
+    start_ms = running.end_ms
+    subscription = next((one for one in agreed if one.in_force(start_ms)), None)
+    if subscription is None:
+        return None
+    end_ms = epoch_ms(period_at(from_epoch_ms(subscription.anchor_ms), from_epoch_ms(start_ms)).end)
+    due = BookedPeriod(running.account_id, start_ms, end_ms, subscription.id, subscription.plan_id, 0, 0)
+    return sold(plans, due, running)
+
+
+def sold(plans: Mapping[str, Plan], due: BookedPeriod, last: BookedPeriod | None) -> BookedPeriod:
     """A new period with what its plan gives, at the plan's prices.
 
     A plan that is no longer sold goes on as it was for those who are on it.

@@ -9,7 +9,9 @@ branch_labels = None
 depends_on = None
 
 APPEND_ONLY = ("closings", "closed_usage", "closed_events", "invoice_lines", "invoice_sub_lines", "credit_notes")
-FROZEN = "id, account_id, number, period_start_ms, period_end_ms, issued_ms, total_cents, document, content_hash"
+FROZEN = (
+    "id, account_id, closing_id, number, period_start_ms, period_end_ms, issued_ms, total_cents, document, content_hash"
+)
 
 
 def upgrade() -> None:
@@ -57,7 +59,6 @@ def _closings() -> None:
         _text("account_id"),
         _whole("boundary_ms"),
         _whole("at_ms"),
-        _text("invoice_id", nullable=True),
         _account("closings"),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_closings")),
     )
@@ -103,6 +104,7 @@ def _invoices() -> None:
         "invoices",
         _text("id"),
         _text("account_id"),
+        _text("closing_id"),
         _text("number"),
         _text("status"),
         _whole("period_start_ms"),
@@ -115,7 +117,9 @@ def _invoices() -> None:
         _text("document"),
         _text("content_hash"),
         _account("invoices"),
+        sa.ForeignKeyConstraint(["closing_id"], ["closings.id"], name=op.f("fk_invoices_closing_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invoices")),
+        sa.UniqueConstraint("closing_id", name=op.f("uq_invoices_closing_id")),
         sa.UniqueConstraint("number", name=op.f("uq_invoices_number")),
     )
     op.create_index(op.f("ix_invoices_account_id_issued_ms"), "invoices", ["account_id", "issued_ms"])

@@ -1,0 +1,253 @@
+"""Issued invoices and credit notes: frozen documents with gapless numbers, and what became of them.
+
+Draws no lines and computes no amounts: `domain.invoice` does. A document's bytes are kept as they were issued.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.books.dialect import upsert
+from gateway.books.ids import new_id
+from gateway.books.tables import (
+    closed_events,
+    credit_notes,
+    document_numbers,
+    invoice_lines,
+    invoice_sub_lines,
+    invoices,
+    usage_events,
+)
+from gateway.domain.invoice import InvoiceStatus, Line, LineKind
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class BookedInvoice:
+    """One invoice. `document` is its JSON as issued; the amounts below it are in cents."""
+
+    id: str
+    account_id: str
+    closing_id: str
+    number: str
+    status: InvoiceStatus
+    period_start_ms: int
+    period_end_ms: int
+    issued_ms: int
+    total_cents: int
+    paid_cents: int
+    credited_cents: int
+    settled_ms: int | None
+    document: str
+    content_hash: str
+
+    @property
+    def due_cents(self) -> int:
+        """What is still to be paid; below zero where it is to be paid back."""
+        if self.status is InvoiceStatus.VOID:
+            return 0
+        return self.total_cents - self.paid_cents - self.credited_cents
+
+
+@dataclass(frozen=True, slots=True)
+class CreditNote:
+    """Money given back on an issued invoice, with a reason."""
+
+    id: str
+    invoice_id: str
+    number: str
+    amount_cents: int
+    reason: str
+    issued_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class InvoicedEvent:
+    """A usage event behind an invoice, and what became of its credits."""
+
+    event_id: str
+    request_id: str
+    admitted_at_ms: int
+    project_id: str
+    key_id: str
+    product: str
+    mode: str
+    unit: str
+    units: int | None
+    included_millicredits: int
+    pay_as_you_go_millicredits: int
+    written_off_millicredits: int
+    line_id: str | None
+
+
+async def next_number(conn: AsyncConnection, series: str, year: int) -> int:
+    """The next number of a year. Whoever has asked holds the series until their transaction ends: no gaps."""
+    adding = upsert(conn, document_numbers).values(series=series, year=year, last=1)
+    statement = adding.on_conflict_do_update(
+        index_elements=["series", "year"], set_={"last": document_numbers.c.last + 1}
+    ).returning(document_numbers.c.last)
+    number: int = (await conn.execute(statement)).scalar_one()
+    return number
+
+
+def line_id(invoice_id: str, position: int) -> str:
+    """The id of an invoice's line, counted from 1."""
+    return f"{invoice_id}.{position}"
+
+
+async def add(conn: AsyncConnection, invoice: BookedInvoice, lines: Sequence[Line]) -> None:
+    """Book an invoice with its lines and their parts."""
+    await conn.execute(
+        insert(invoices).values(
+            id=invoice.id,
+            account_id=invoice.account_id,
+            closing_id=invoice.closing_id,
+            number=invoice.number,
+            status=invoice.status,
+            period_start_ms=invoice.period_start_ms,
+            period_end_ms=invoice.period_end_ms,
+            issued_ms=invoice.issued_ms,
+            total_cents=invoice.total_cents,
+            paid_cents=invoice.paid_cents,
+            credited_cents=invoice.credited_cents,
+            settled_ms=invoice.settled_ms,
+            document=invoice.document,
+            content_hash=invoice.content_hash,
+        )
+    )
+    await conn.execute(
+        insert(invoice_lines),
+        [
+            {
+                "id": line_id(invoice.id, position),
+                "invoice_id": invoice.id,
+                "position": position,
+                "kind": line.kind,
+                "plan_id": line.period.plan_id,
+                "service_start_ms": line.period.start_ms,
+                "service_end_ms": line.period.end_ms,
+                "millicredits": line.millicredits,
+                "amount_cents": line.amount_cents,
+                "corrects": line.corrects,
+            }
+            for position, line in enumerate(lines, start=1)
+        ],
+    )
+    parts = [
+        {
+            "line_id": line_id(invoice.id, position),
+            "product": part.product,
+            "mode": part.mode,
+            "millicredits": part.millicredits,
+            "amount_cents": part.amount_cents,
+        }
+        for position, line in enumerate(lines, start=1)
+        for part in line.sub_lines
+    ]
+    if parts:
+        await conn.execute(insert(invoice_sub_lines), parts)
+
+
+async def find(conn: AsyncConnection, name: str, *, lock: bool = False) -> BookedInvoice | None:
+    """The invoice of this id or number. With `lock`, nobody else changes it before this transaction ends."""
+    query = select(invoices).where((invoices.c.id == name) | (invoices.c.number == name))
+    row = (await conn.execute(query.with_for_update() if lock else query)).one_or_none()
+    return None if row is None else _invoice(row)
+
+
+async def of_account(conn: AsyncConnection, account_id: str) -> list[BookedInvoice]:
+    """The account's invoices, newest first."""
+    query = select(invoices).where(invoices.c.account_id == account_id)
+    ordered = query.order_by(invoices.c.issued_ms.desc(), invoices.c.number.desc())
+    return [_invoice(row) for row in await conn.execute(ordered)]
+
+
+async def fee_charged(conn: AsyncConnection, account_id: str, service_start_ms: int) -> tuple[int, str, str]:
+    """The fees charged for a period that begins then, less those given back; the last one's plan and invoice number."""
+    table = invoice_lines.c
+    query = (
+        select(table.amount_cents, table.plan_id, invoices.c.number)
+        .join(invoices, invoices.c.id == table.invoice_id)
+        .where(
+            invoices.c.account_id == account_id,
+            table.service_start_ms == service_start_ms,
+            table.kind.in_([LineKind.PLAN_FEE, LineKind.REPLACED_FEE]),
+        )
+        .order_by(invoices.c.number, table.position.desc())
+    )
+    cents, plan_id, number = 0, "", ""
+    for row in await conn.execute(query):
+        cents, plan_id, number = cents + row[0], row[1], row[2]
+    return cents, plan_id, number
+
+
+async def set_status(
+    conn: AsyncConnection, invoice_id: str, status: InvoiceStatus, *, paid_cents: int, settled_ms: int | None
+) -> None:
+    """What became of it."""
+    await conn.execute(
+        update(invoices)
+        .where(invoices.c.id == invoice_id)
+        .values(status=status, paid_cents=paid_cents, settled_ms=settled_ms)
+    )
+
+
+async def add_credit_note(
+    conn: AsyncConnection, invoice: BookedInvoice, *, number: str, amount_cents: int, reason: str, at_ms: int
+) -> CreditNote:
+    """Book a credit note, and count it on its invoice."""
+    note = CreditNote(new_id("crn"), invoice.id, number, amount_cents, reason, at_ms)
+    await conn.execute(
+        insert(credit_notes).values(
+            id=note.id,
+            invoice_id=note.invoice_id,
+            number=note.number,
+            amount_cents=note.amount_cents,
+            reason=note.reason,
+            issued_ms=note.issued_ms,
+        )
+    )
+    raised = invoices.c.credited_cents + amount_cents
+    await conn.execute(update(invoices).where(invoices.c.id == invoice.id).values(credited_cents=raised))
+    return note
+
+
+async def credit_notes_of(conn: AsyncConnection, invoice_id: str) -> list[CreditNote]:
+    """The invoice's credit notes, oldest first."""
+    table = credit_notes.c
+    columns = (table.id, table.invoice_id, table.number, table.amount_cents, table.reason, table.issued_ms)
+    query = select(*columns).where(table.invoice_id == invoice_id).order_by(table.issued_ms, table.number)
+    return [CreditNote(*row) for row in await conn.execute(query)]
+
+
+async def events_of(conn: AsyncConnection, invoice_id: str) -> AsyncIterator[InvoicedEvent]:
+    """Every usage event behind an invoice, those inside the allowance too, in the order of their ids."""
+    event, stamp = usage_events.c, closed_events.c
+    columns = (
+        *(event.id, event.request_id, event.admitted_at_ms, event.project_id, event.key_id),
+        *(event.product, event.mode, event.unit, event.units),
+        *(stamp.included_millicredits, stamp.pay_as_you_go_millicredits, stamp.written_off_millicredits),
+        stamp.line_id,
+    )
+    query = (
+        select(*columns)
+        .join(closed_events, stamp.event_id == event.id)
+        .join(invoices, invoices.c.closing_id == stamp.closing_id)
+        .where(invoices.c.id == invoice_id)
+        .order_by(event.id)
+        .limit(_PAGE)
+    )
+    last = ""
+    while rows := (await conn.execute(query.where(event.id > last))).all():
+        for row in rows:
+            yield InvoicedEvent(*tuple(row))
+        last = rows[-1][0]
+
+
+def _invoice(row: Any) -> BookedInvoice:
+    invoice_id, account_id, closing_id, number, status, *rest = row
+    return BookedInvoice(invoice_id, account_id, closing_id, number, InvoiceStatus(status), *rest)

@@ -1,0 +1,160 @@
+"""Issuing what is due, in any number of processes, period by period: a process that slept catches up.
+
+A period is closed an hour after its end, once none of its holds is open; after the longest hold there can be none, so
+one that still shows as open keeps nobody waiting. Usage that Redis has and the books have not is booked on the way. The
+opening of an account is invoiced at once; so is an upgrade, in the transaction that makes it (`flows.accounts`).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.books import accounts, periods, usage
+from gateway.books.books import Books
+from gateway.books.faults import BooksUnavailable
+from gateway.books.invoices import BookedInvoice
+from gateway.domain.instant import HOUR_MS, epoch_ms
+from gateway.domain.plan import Plan
+from gateway.domain.usage import UsageEvent
+from gateway.flows.close_period import close_boundary
+from gateway.flows.faults import InvoicingStopped
+from gateway.flows.invoice_lines import Assumed, Boundary, boundaries
+from gateway.flows.terms import catch_up
+from gateway.flows.usage_report import ReadsCounters
+from gateway.ledger.answers import Counters
+from gateway.ledger.faults import StoreUnavailable
+
+ISSUED_AFTER_MS: Final = HOUR_MS
+LOOK_EVERY_S: Final = 60.0
+# Fifty years of months for one account in one go.
+MOST_AT_ONCE: Final = 600
+PAGE: Final = 500
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class InRedis:
+    """What Redis knew of an account at one instant: credits held by period, and usage the books may not have."""
+
+    held_millicredits: Mapping[int, int]
+    unbooked: Sequence[UsageEvent]
+    seq: int
+
+
+async def in_redis(ledger: ReadsCounters, account_id: str) -> InRedis:
+    """Ask Redis. StoreUnavailable."""
+    counters: Counters = await ledger.counters(account_id)
+    held: dict[int, int] = {}
+    for hold in counters.open_holds:
+        held[hold.period_start_ms] = held.get(hold.period_start_ms, 0) + hold.amount_millicredits
+    return InRedis(held, tuple(counters.unbooked.values()), counters.seq)
+
+
+async def in_redis_if_there(ledger: ReadsCounters | None, account_id: str) -> InRedis | None:
+    """None where Redis is away, or there is none: what it knows is then charged late."""
+    if ledger is None:
+        return None
+    try:
+        return await in_redis(ledger, account_id)
+    except StoreUnavailable:
+        return None
+
+
+class Closer:
+    """Closes what is due. `longest_hold_ms` is how long a hold can live at most."""
+
+    def __init__(
+        self,
+        *,
+        books: Books,
+        ledger: ReadsCounters,
+        plans: Callable[[], Mapping[str, Plan]],
+        longest_hold_ms: Callable[[], int],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._books = books
+        self._ledger = ledger
+        self._plans = plans
+        self._longest_hold_ms = longest_hold_ms
+        self._clock = clock
+
+    async def run(self) -> None:
+        """Closes what is due every minute, until cancelled."""
+        while True:
+            try:
+                for invoice in await self.close_due():
+                    log.info("invoice issued", number=invoice.number, account_id=invoice.account_id)
+            except (BooksUnavailable, StoreUnavailable) as away:
+                log.warning("periods wait to be closed", reason=str(away))
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    async def close_due(self) -> list[BookedInvoice]:
+        """Every account's due boundaries; what was issued. An account whose numbers disagree is left out, loudly."""
+        issued: list[BookedInvoice] = []
+        last = ""
+        while chosen := await self._accounts_to_close(last):
+            for account_id in chosen:
+                try:
+                    issued += await self.close_account(account_id)
+                except InvoicingStopped as stopped:
+                    log.error("invoicing stopped", account_id=account_id, what=stopped.what)  # noqa: TRY400
+            last = chosen[-1]
+        return issued
+
+    async def close_account(self, account_id: str) -> list[BookedInvoice]:
+        """One account's due boundaries, oldest first. InvoicingStopped, BooksUnavailable, StoreUnavailable."""
+        issued = []
+        for _ in range(MOST_AT_ONCE):
+            async with self._books.read() as conn:
+                first = await _first_due(conn, account_id, self._now_ms())
+            if first is None:
+                break
+            known = await in_redis(self._ledger, account_id)
+            if self._must_wait(first, known):
+                break
+            invoice = await self._close_first(account_id, known)
+            if invoice is not None:
+                issued.append(invoice)
+        return issued
+
+    def _must_wait(self, boundary: Boundary, known: InRedis) -> bool:
+        """Whether calls of the ending period are still running."""
+        if boundary.ending is None or boundary.ending.start_ms not in known.held_millicredits:
+            return False
+        return self._now_ms() < boundary.at_ms + ISSUED_AFTER_MS + self._longest_hold_ms()
+
+    async def _close_first(self, account_id: str, known: InRedis) -> BookedInvoice | None:
+        """Close the first due boundary; another process may have, then the one after it, if any."""
+        now_ms = self._now_ms()
+        async with self._books.begin() as conn:
+            await accounts.get(conn, account_id, lock=True)
+            await catch_up(conn, self._plans(), account_id, now_ms)
+            boundary = await _first_due(conn, account_id, now_ms)
+            if boundary is None or self._must_wait(boundary, known):
+                return None
+            await usage.book(conn, known.unbooked)
+            return await close_boundary(conn, self._plans(), boundary, now_ms, Assumed(known.held_millicredits))
+
+    async def _accounts_to_close(self, after: str) -> list[str]:
+        now_ms = self._now_ms()
+        async with self._books.read() as conn:
+            return await periods.accounts_to_close(
+                conn, begun_ms=now_ms, ended_ms=now_ms - ISSUED_AFTER_MS, after=after, limit=PAGE
+            )
+
+    def _now_ms(self) -> int:
+        return epoch_ms(self._clock())
+
+
+async def _first_due(conn: AsyncConnection, account_id: str, now_ms: int) -> Boundary | None:
+    """The first boundary at which something is still to be charged, if its time has come."""
+    for boundary in boundaries(await periods.of_account(conn, account_id)):
+        wait_ms = 0 if boundary.ending is None else ISSUED_AFTER_MS
+        return boundary if boundary.at_ms + wait_ms <= now_ms else None
+    return None
