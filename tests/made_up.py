@@ -84,12 +84,14 @@ def event(
 
 def job(account_id: str, number: int, job_id: str) -> JobAttached:
     return JobAttached(
-        request_id=f"req_{number:032x}",
-        account_id=account_id,
-        project_id="prj_1",
+        facts=facts(account_id, f"req_{number:032x}"),
         job_kind="parse",
         upstream="parse",
         job_id=job_id,
+        held_millicredits=100 * CREDIT,
+        period_start_ms=NOON_MS,
+        admitted_at_ms=NOON_MS,
+        deadline_ms=NOON_MS + 1_800_000,
         happened_at_ms=NOON_MS,
         seq=number,
     )

@@ -274,6 +274,26 @@ refusals: Final = Table(
     sqlite_with_rowid=False,
 )
 
+# Deleted when the job's end is booked.
+running_jobs: Final = Table(
+    "running_jobs",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    _text("account_id"),
+    _text("facts"),  # a JSON object
+    _text("kind"),
+    _text("upstream"),
+    _text("job_id"),
+    _whole("held_millicredits"),
+    _whole("period_start_ms"),
+    _whole("admitted_at_ms"),
+    _whole("deadline_ms"),
+    _whole("attached_at_ms"),
+    _whole("seq"),
+    Index(None, "account_id"),
+    sqlite_with_rowid=False,
+)
+
 poison_records: Final = Table(
     "poison_records",
     metadata,
@@ -297,7 +317,7 @@ audit_log: Final = Table(
     Index(None, "account_id", "at_ms"),
 )
 
-# What was charged at one boundary of an account's periods, once. Without an invoice where there was nothing to charge.
+# What was charged at one boundary of an account's periods, once. `invoice_id` null: there was nothing to invoice.
 closings: Final = Table(
     "closings",
     metadata,
@@ -305,6 +325,7 @@ closings: Final = Table(
     _account(),
     _whole("boundary_ms"),
     _whole("at_ms"),
+    _text("invoice_id", nullable=True),
     Index(None, "account_id", "boundary_ms"),
 )
 
@@ -346,7 +367,6 @@ invoices: Final = Table(
     metadata,
     Column("id", Text, primary_key=True),
     _account(),
-    Column("closing_id", Text, ForeignKey("closings.id"), nullable=False, unique=True),
     Column("number", Text, nullable=False, unique=True),
     _text("status"),
     _whole("period_start_ms"),

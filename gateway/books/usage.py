@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import BigInteger, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import jobs, ledger_entries
+from gateway.books import jobs, ledger_entries, running_jobs
 from gateway.books.dialect import now_ms, upsert
 from gateway.books.ledger_entries import LedgerAccount, Transfer
 from gateway.books.tables import account_seq, usage_events, usage_hourly
@@ -39,6 +39,8 @@ async def book(conn: AsyncConnection, events: Sequence[UsageEvent | JobAttached]
         fresh += new
     await _roll_up(conn, fresh)
     new_jobs = await jobs.book(conn, attached)
+    await running_jobs.begin(conn, attached)
+    await running_jobs.end(conn, ordered)
     await _keep_seq(conn, events)
     return len(fresh) + new_jobs
 

@@ -27,10 +27,14 @@ class CallFacts:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What the settler knows of the end: units delivered (None: not told) and the evidence for the cost, in words."""
+    """What the settler knows of the end: units delivered (None: not told) and the evidence for the cost, in words.
+
+    `billed_mode` is the mode that the upstream says it ran in, None where it does not say.
+    """
 
     units: int | None
     evidence: str
+    billed_mode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,13 +60,33 @@ class UsageEvent:
 
 @dataclass(frozen=True, slots=True)
 class JobAttached:
-    """A call's hold became a job's: the books remember whose job it is for good."""
+    """A call's hold became a job's: whose job it is, for good, and what its hold is made of again if Redis loses it.
 
-    request_id: str
-    account_id: str
-    project_id: str
+    `deadline_ms` is when the hold ends whatever became of the job; times are Redis's own.
+    """
+
+    facts: CallFacts
     job_kind: str
     upstream: str
     job_id: str
+    held_millicredits: int
+    period_start_ms: int
+    admitted_at_ms: int
+    deadline_ms: int
     happened_at_ms: int
     seq: int
+
+    @property
+    def request_id(self) -> str:
+        """The call's."""
+        return self.facts.request_id
+
+    @property
+    def account_id(self) -> str:
+        """Whose job it is."""
+        return self.facts.account_id
+
+    @property
+    def project_id(self) -> str:
+        """Under which project."""
+        return self.facts.project_id

@@ -2,14 +2,15 @@
 
 Captured is what the books have plus what still waits in the outbox, each event once by its id. The outbox is read
 first: what leaves it meanwhile is found in the books. Asks nobody whether it is needed: the ledger does nothing where
-it is not.
+it is not. The holds of jobs that still run are made again first: someone has seen them begin, and their cost is owed.
 """
 
+import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final, Protocol
 
-from gateway.books import usage
+from gateway.books import running_jobs, usage
 from gateway.books.books import Books
 from gateway.domain.terms import Terms
 from gateway.domain.usage import UsageEvent
@@ -52,13 +53,16 @@ async def _load(books: Books, ledger: Ledger, terms: Terms, counters: Counters, 
     async with books.read() as conn:
         captured = dict(await usage.rolled_up_by_period(conn, terms.account_id))
         booked = await usage.booked_ids(conn, [event.id for event in events])
-        settled = await usage.settled_holds(conn, open_holds)
+        running = await running_jobs.of_account(conn, terms.account_id)
+        settled = await usage.settled_holds(conn, [*open_holds, *(job.request_id for job in running)])
     seq = max(terms.booked_seq, counters.seq)
     for event in events:
         seq = max(seq, event.seq)
         if event.id not in booked:
             captured[event.period_start_ms] = captured.get(event.period_start_ms, 0) + event.captured_millicredits
-    return await ledger.load(terms, captured, seq, observed_seq=counters.seq, settled=settled)
+    ending = settled | {event.facts.request_id for event in events}
+    await asyncio.gather(*(ledger.restore_job(job) for job in running if job.request_id not in ending))
+    return await ledger.load(terms, captured, seq, observed_seq=counters.seq, settled=settled.intersection(open_holds))
 
 
 class Rebuilder:

@@ -14,10 +14,11 @@ from typing import Final, TypeVar
 import structlog
 
 from gateway.books.books import Books
+from gateway.books.faults import BooksUnavailable
 from gateway.books.usage import has_settled
 from gateway.domain.outcome import Attach, Capture, Outcome, Release
 from gateway.domain.usage import CallFacts, Settlement
-from gateway.flows.live_holds import LiveHolds
+from gateway.flows.live_holds import HOLD_TTL_MS, LiveHolds
 from gateway.ledger.answers import Settled
 from gateway.ledger.faults import StoreUnavailable
 from gateway.ledger.ledger import Ledger
@@ -102,9 +103,8 @@ class Settler:
         )
         if settled.state_before is not None:
             return settled
-        async with self._books.begin() as connection:
-            if await has_settled(connection, held.hold_id):
-                return settled
+        if await self._has_settled(held.hold_id):
+            return settled
         cost = held.held_millicredits if capture.cost_millicredits is None else capture.cost_millicredits
         await self._rebuild(held.account_id)
         return await self._ledger.recover(
@@ -123,8 +123,27 @@ class Settler:
         )
 
     async def _attach(self, held: Held, attach: Attach, kind: JobKind) -> None:
-        """Makes the hold the job's. Where the hold is gone the job runs all the same: its quote is taken instead."""
-        attached = await self._ledger.attach_job(
+        """Makes the hold the job's: a hold that Redis has lost is made again, since the job runs all the same.
+
+        Where the hold was settled in between, the quote is taken, as far as a settled one lets it be.
+        """
+        if await self._attached(held, attach, kind) or await self._has_settled(held.hold_id):
+            return
+        await self._rebuild(held.account_id)
+        await self._ledger.restore_hold(
+            held.facts,
+            held_millicredits=held.held_millicredits,
+            period_start_ms=held.period_start_ms,
+            ttl_ms=HOLD_TTL_MS,
+        )
+        if not await self._attached(held, attach, kind):
+            log.warning("a job's hold was gone before the job was known", request_id=held.hold_id, job=attach.job_id)
+            await self.capture(
+                held, Capture(None, None, "the hold was gone before its job was known: the quote"), cap=False
+            )
+
+    async def _attached(self, held: Held, attach: Attach, kind: JobKind) -> bool:
+        return await self._ledger.attach_job(
             held.hold_id,
             held.account_id,
             upstream=kind.upstream,
@@ -133,21 +152,20 @@ class Settler:
             limit_ms=kind.limit_ms,
             first_look_ms=FIRST_LOOK_MS,
         )
-        if not attached:
-            log.warning("a job's hold was gone before the job was known", request_id=held.hold_id, job=attach.job_id)
-            await self.capture(
-                held, Capture(None, None, "the hold was gone before its job was known: the quote"), cap=False
-            )
+
+    async def _has_settled(self, hold_id: str) -> bool:
+        async with self._books.read() as conn:
+            return await has_settled(conn, hold_id)
 
     async def _carried_through(self, attempt: Callable[[], Awaitable[T]], hold_id: str) -> T:
         """One attempt on the caller's time; whatever hinders it, the rest in the background."""
         try:
             done = await attempt()
-        except StoreUnavailable:
+        except (StoreUnavailable, BooksUnavailable):
             task = self._insist(attempt, hold_id)
             try:
                 return await asyncio.wait_for(asyncio.shield(task), ACKNOWLEDGE_WITHIN_S)
-            except (TimeoutError, StoreUnavailable) as error:
+            except (TimeoutError, StoreUnavailable, BooksUnavailable) as error:
                 raise NotAcknowledged from error
         except asyncio.CancelledError:
             self._insist(attempt, hold_id)
@@ -172,7 +190,7 @@ class Settler:
             for pause_s in pauses:
                 try:
                     return await attempt()
-                except StoreUnavailable:
+                except (StoreUnavailable, BooksUnavailable):
                     await asyncio.sleep(pause_s)
             return await attempt()
         finally:

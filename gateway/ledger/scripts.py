@@ -22,6 +22,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "renew": ("clock", "times"),
     "project": ("clock", "times", "periods"),
     "load": ("clock", "times", "periods"),
+    "restore": ("clock", "times"),
     "drop_period": ("clock", "times"),
     "counters": ("clock",),
     "outbox_page": ("clock",),

@@ -67,12 +67,14 @@ def _job_attached(raw: Mapping[bytes, bytes]) -> JobAttached:
     _must_match("id", _text(raw, b"id"), facts.request_id + _JOB_SUFFIX)
     _must_match("account", _text(raw, b"account"), facts.account_id)
     return JobAttached(
-        request_id=facts.request_id,
-        account_id=facts.account_id,
-        project_id=facts.project_id,
+        facts=facts,
         job_kind=_text(raw, b"job_kind"),
         upstream=_text(raw, b"upstream"),
         job_id=_text(raw, b"job"),
+        held_millicredits=_amount(raw, b"held"),
+        period_start_ms=_amount(raw, b"period"),
+        admitted_at_ms=_amount(raw, b"admitted"),
+        deadline_ms=_amount(raw, b"deadline"),
         happened_at_ms=_amount(raw, b"at"),
         seq=_amount(raw, b"seq"),
     )

@@ -235,3 +235,43 @@ async def test_a_crowd_rebuilds_once(
     assert loads == [opened.id]
     with pytest.raises(NoSuchThing):
         await rebuilder("acc_none")
+
+
+async def _attach(ledger: Ledger, terms: Terms, hold_id: str, job_id: str) -> None:
+    assert await ledger.attach_job(
+        hold_id,
+        terms.account_id,
+        upstream="parse",
+        job_kind="parse",
+        job_id=job_id,
+        limit_ms=1_800_000,
+        first_look_ms=1000,
+    )
+
+
+async def test_jobs_that_run_while_redis_is_emptied_are_charged_all_the_same(
+    books: Books,
+    ledger: Ledger,
+    outbox: Outbox,
+    terms: Terms,
+    relay: Relay,
+    redis: RedisConnection,
+    terms_of: TermsOf,
+    clock: Clock,
+) -> None:
+    running, ended = [await hold(ledger, terms, number) for number in (1, 2)]
+    await _attach(ledger, terms, running, "pjb-1")
+    await _attach(ledger, terms, ended, "pjb-2")
+    await capture(ledger, terms, ended)
+    await relay.drain_once()
+    before = await ledger.counters(terms.account_id)
+    await redis.on_every_node("FLUSHALL")
+    assert await rebuild(books, ledger, outbox, await _fresh(terms_of, terms, clock))
+    assert await ledger.counters(terms.account_id) == before
+    await capture(ledger, terms, running)
+    await relay.drain_once()
+    assert await _captured(ledger, terms.account_id) == 40 * CREDIT
+    assert (await reconcile(books, ledger)).ok
+    await redis.on_every_node("FLUSHALL")
+    assert await rebuild(books, ledger, outbox, await _fresh(terms_of, terms, clock))
+    assert (await ledger.counters(terms.account_id)).open_holds == ()

@@ -61,7 +61,7 @@ async def test_the_books_are_told_whose_job_it_is(timed: Ledger, outbox: Outbox,
         held_millicredits=10_000,
         period_start_ms=PERIOD_START_MS,
         admitted_at_ms=clock.now_us // 1000,
-        deadline_ms=clock.now_us // 1000 + 1_800_000,
+        deadline_ms=clock.now_us // 1000 + 3_600_000,
         happened_at_ms=clock.now_us // 1000,
         seq=1,
     )

@@ -52,6 +52,10 @@ JOB = {
     b"job_kind": b"parse_job",
     b"upstream": b"parse",
     b"job": b"job-1",
+    b"held": b"100000",
+    b"period": b"1700000000000",
+    b"admitted": b"1800000000000",
+    b"deadline": b"1800001800999",
     b"at": b"1800000000999",
     b"seq": b"8",
 }
@@ -75,12 +79,14 @@ def test_a_usage_record() -> None:
 
 def test_a_job_record() -> None:
     assert read_record(JOB) == JobAttached(
-        request_id="req_1",
-        account_id="acc_1",
-        project_id="prj_1",
+        facts=FACTS,
         job_kind="parse_job",
         upstream="parse",
         job_id="job-1",
+        held_millicredits=100_000,
+        period_start_ms=1_700_000_000_000,
+        admitted_at_ms=1_800_000_000_000,
+        deadline_ms=1_800_001_800_999,
         happened_at_ms=1_800_000_000_999,
         seq=8,
     )

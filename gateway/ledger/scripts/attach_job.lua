@@ -7,7 +7,7 @@
 -- A hold that expired in the meantime stays expired; its job is followed all the same and captured late.
 
 -- read
-local hold = call('HMGET', KEYS[1], 'state', 'account', 'facts', 'job', 'upstream')
+local hold = call('HMGET', KEYS[1], 'state', 'account', 'facts', 'job', 'upstream', 'amount', 'period', 'admitted')
 -- check
 if not hold[1] then return 'unknown' end
 if hold[4] then
@@ -26,5 +26,6 @@ call('ZADD', KEYS[5], now_ms + ARGV[6], ARGV[1])
 call('SET', KEYS[6], hold[2] .. '\n' .. ARGV[1] .. '\n' .. ARGV[3], 'PX', ARGV[7])
 local seq = call('HINCRBY', KEYS[2], 'seq', 1)
 call('XADD', KEYS[7], '*', 'kind', 'job', 'id', ARGV[1] .. '.job', 'account', hold[2], 'facts', hold[3],
-  'job_kind', ARGV[3], 'upstream', ARGV[2], 'job', ARGV[4], 'at', now_ms, 'seq', seq)
+  'job_kind', ARGV[3], 'upstream', ARGV[2], 'job', ARGV[4], 'held', hold[6], 'period', hold[7], 'admitted', hold[8],
+  'deadline', deadline, 'at', now_ms, 'seq', seq)
 return 'attached'
