@@ -317,7 +317,7 @@ audit_log: Final = Table(
     Index(None, "account_id", "at_ms"),
 )
 
-# What was charged at one boundary of an account's periods, once. `invoice_id` null: there was nothing to invoice.
+# What was charged at one boundary of an account's periods, once. Without an invoice where there was nothing to charge.
 closings: Final = Table(
     "closings",
     metadata,
@@ -325,7 +325,6 @@ closings: Final = Table(
     _account(),
     _whole("boundary_ms"),
     _whole("at_ms"),
-    _text("invoice_id", nullable=True),
     Index(None, "account_id", "boundary_ms"),
 )
 
@@ -367,6 +366,7 @@ invoices: Final = Table(
     metadata,
     Column("id", Text, primary_key=True),
     _account(),
+    Column("closing_id", Text, ForeignKey("closings.id"), nullable=False, unique=True),
     Column("number", Text, nullable=False, unique=True),
     _text("status"),
     _whole("period_start_ms"),
