@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gateway.domain.credits import MILLICREDITS_PER_CREDIT, credits_text
 from gateway.edges.proxy.call import Call
+from gateway.flows.follow_job import JobAlert
 from gateway.settings import LogFormat, LogLevel, LogSettings
 
 FLUSH_EVERY_S: Final = 0.25
@@ -78,6 +79,24 @@ class Metrics:
         self.in_flight = Gauge("gateway_holds_in_flight", "Calls of this process with an open hold.", registry=registry)
         self.lag_records = Gauge("gateway_outbox_records", "Records that are not booked yet.", registry=registry)
         self.lag_seconds = Gauge("gateway_outbox_lag_seconds", "Age of the oldest such record.", registry=registry)
+
+        self.job_alerts = Counter(
+            "gateway_job_alerts", "Jobs that an operator should look at.", ["kind", "alert"], registry=registry
+        )
+        self.mode_mismatches = Counter(
+            "gateway_mode_mismatches",
+            "Jobs that ran in another mode than was asked for.",
+            ["product", "requested"],
+            registry=registry,
+        )
+
+    def job_alert(self, kind: str, alert: JobAlert) -> None:
+        """One job of this kind did not go as it should."""
+        self.job_alerts.labels(kind, alert.value).inc()
+
+    def mode_mismatch(self, product: str, requested: str) -> None:
+        """One job ran in another mode than was asked for."""
+        self.mode_mismatches.labels(product, requested).inc()
 
     def count(self, calls: list[Call]) -> None:
         """Adds calls that have ended."""

@@ -34,7 +34,7 @@ from gateway.flows.admit import Admission
 from gateway.flows.authenticate import Directory
 from gateway.flows.expire_holds import Sweeper
 from gateway.flows.first_call import FirstCalls
-from gateway.flows.follow_job import Followed, Follower
+from gateway.flows.follow_job import Followed, Follower, TellsOperators
 from gateway.flows.live_holds import LiveHolds
 from gateway.flows.rebuild import Rebuilder
 from gateway.flows.relay import Relay
@@ -52,6 +52,7 @@ from gateway.ledger.server import EmbeddedValkey
 from gateway.upstream.connection import UpstreamTimeouts
 from gateway.upstream.pool import PoolLimits, UpstreamPool
 from gateway.wire.price_parts import parts_of
+from gateway.wire.route import Overrun
 
 SETTLE_WITHIN_S: Final = 5.0
 
@@ -71,6 +72,9 @@ class Current:
         """From the next call on, this."""
         self.catalog = catalog
         self.offer = Offer(catalog.routes, catalog.rate_card, catalog.job_kinds)
+        self.capped_routes = frozenset(
+            route.name for route in catalog.routes.routes if route.metered and route.metered.overrun is Overrun.CAP
+        )
 
     def plans(self) -> Mapping[str, Plan]:
         """The plans in force."""
@@ -153,7 +157,9 @@ class Gateway:
 
 
 @asynccontextmanager
-async def open_gateway(settings: config.Settings, stores: Stores, *, record: Record) -> AsyncIterator[Gateway]:
+async def open_gateway(
+    settings: config.Settings, stores: Stores, *, record: Record, tell: TellsOperators
+) -> AsyncIterator[Gateway]:
     """The proxy and the background work over open stores. On leaving, settlements under way are finished."""
     async with AsyncExitStack() as stack:
         directory = Directory(books=stores.books, terms_of=stores.terms_of, pepper=stores.pepper, clock=stores.clock)
@@ -169,6 +175,8 @@ async def open_gateway(settings: config.Settings, stores: Stores, *, record: Rec
             settler,
             job_kinds=lambda: stores.current.catalog.job_kinds,
             upstreams={name: Followed(target.upstream, target.credential) for name, target in targets.items()},
+            tell=tell,
+            capped=lambda route: route in stores.current.capped_routes,
             shards=stores.ledger.shards,
         )
         proxy = Proxy(

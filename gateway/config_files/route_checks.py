@@ -106,9 +106,11 @@ def _check_place(path: ValuePath, where: WhereShape, source: YamlSource) -> None
 
 
 def _check_job_kind(here: ValuePath, kind: JobKindShape, source: YamlSource) -> None:
-    both = {status.upper() for status in kind.charged} & {status.upper() for status in kind.free}
-    for status in sorted(both):
+    charged, stopped, free = ({status.upper() for status in those} for those in (kind.charged, kind.stopped, kind.free))
+    for status in sorted(charged & free):
         source.report((*here, "free"), f"'{status}' is charged too")
+    for status in sorted(stopped & (charged | free)):
+        source.report((*here, "stopped"), f"'{status}' is charged or free too")
     _check_path((*here, "poll"), kind.poll, source)
     for at, cost in enumerate(kind.cost):
         place = (*here, "cost", at)

@@ -185,12 +185,16 @@ class JobKindShape(Shape):
     """Final statuses that cost what the job delivered."""
     free: tuple[Text, ...] = ()
     """Final statuses that cost nothing."""
+    stopped: tuple[Text, ...] = ()
+    """Final statuses of jobs that were stopped midway: they cost what the service tells, nothing where it does not."""
     cost: tuple[CostShape, ...] = ()
     """Tried in order; nothing found: the quote is charged."""
     limit: Annotated[DurationMs, Field(ge=1_000, le=7 * 86_400_000)] = 30 * 60_000
     """How long a job may take."""
 
 
+    billed_mode: JsonPointer | None = None
+    """In the poll's reply: the mode that the job ran in."""
 class RoutesFile(Shape):
     """Job kinds, and routes by method and path."""
 
@@ -210,9 +214,11 @@ def job_kinds(file: RoutesFile) -> dict[str, JobKind]:
             statuses={status.upper(): Delivery.CHARGED for status in kind.charged}
             | {status.upper(): Delivery.FREE for status in kind.free},
             costs=tuple(_cost(cost) for cost in kind.cost),
+            | {status.upper(): Delivery.STOPPED for status in kind.stopped}
             limit_ms=kind.limit,
         )
         for name, kind in file.job_kinds.items()
+            billed_mode=kind.billed_mode,
     }
 
 

@@ -1,4 +1,4 @@
-"""Jobs: what a look at a running job tells, and what the job costs once that is known.
+"""Jobs: what a look at a running job tells, what the job costs once that is known, and how long that is waited for.
 
 Knows no replies and no pointers: `wire.job_reply` reads those. Credits that are reported count before units; 0 is an
 amount (free), and "not yet" is not 0.
@@ -7,14 +7,78 @@ amount (free), and "not yet" is not 0.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+FIRST_PAUSE_MS: Final = 1_000
+LONGEST_PAUSE_MS: Final = 15_000
+_PATIENCE_MS: Final = 600_000
+_DELETED_PATIENCE_MS: Final = 60_000
+_GONE_FOR_SURE_MS: Final = 10_000
+_LAST_LOOKS_MS: Final = 2 * LONGEST_PAUSE_MS
 
 
 class JobStatus(StrEnum):
-    """Where a job stands: RUNNING, or over and paid for by what it delivered, or over and free."""
+    """Where a job stands: RUNNING, or over: paid for by what it delivered, stopped midway, or free."""
 
     RUNNING = "running"
     CHARGED = "charged"
+    STOPPED = "stopped"  # paid for like CHARGED, but nothing where nobody tells what it delivered
     FREE = "free"
+
+
+def patience_ms(limit_ms: int) -> int:
+    """How long the cost of a job is waited for after its end, for jobs that may run for `limit_ms`."""
+    return min(_PATIENCE_MS, limit_ms // 2)
+
+
+def hold_ms(limit_ms: int) -> int:
+    """How long a job's hold lives: while the job may run, and then while its cost may still become known."""
+    return limit_ms + patience_ms(limit_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class JobAge:
+    """What the clock says of a job at a look. All of it from one clock, so that it does not matter who looks.
+
+    Since it was attached; since it is known to have ended, and to be gone from its upstream (None: it is not); until
+    its hold ends.
+    """
+
+    limit_ms: int
+    attached_ms: int
+    ended_ms: int | None
+    gone_ms: int | None
+    left_ms: int
+
+    @property
+    def over_limit(self) -> bool:
+        """It has been running for longer than its kind may."""
+        return self.attached_ms >= self.limit_ms
+
+    @property
+    def patience_over(self) -> bool:
+        """Its cost has been waited for long enough, or there is no time for more waiting."""
+        patience = patience_ms(self.limit_ms)
+        if self.left_ms <= min(_LAST_LOOKS_MS, patience // 2):
+            return True
+        return self.ended_ms is not None and self.ended_ms >= patience
+
+    @property
+    def gone_for_sure(self) -> bool:
+        """Gone for so long that it is neither too new for its upstream nor hidden by a restart of it."""
+        return self.gone_ms is not None and self.gone_ms >= min(_GONE_FOR_SURE_MS, self.limit_ms // 4)
+
+    @property
+    def deleted_patience_over(self) -> bool:
+        """Whether a deleted job was billed after all has been asked for long enough."""
+        until = min(_DELETED_PATIENCE_MS, patience_ms(self.limit_ms))
+        return self.patience_over or (self.gone_ms is not None and self.gone_ms >= until)
+
+    @property
+    def pause_ms(self) -> int:
+        """Until the next look: a quarter of the time since the job began, or ended, within bounds."""
+        since = self.attached_ms if self.ended_ms is None else self.ended_ms
+        return max(FIRST_PAUSE_MS, min(since // 4, LONGEST_PAUSE_MS))
 
 
 class NoCost(StrEnum):
@@ -49,10 +113,14 @@ def together(costs: Sequence[JobCost], *, per_unit: int, evidence: str) -> JobCo
 
 @dataclass(frozen=True, slots=True)
 class JobReport:
-    """One look at a job. `cost` is what the looked-at reply itself tells; meaningful once the status is CHARGED."""
+    """One look at a job. `cost` is what the looked-at reply itself tells; meaningful once the job is over.
+
+    `billed_mode` is the mode it ran in, where the reply says so.
+    """
 
     status: JobStatus
     cost: JobCost | NoCost = NoCost.NOT_THERE
+    billed_mode: str | None = None
 
 
 def first_known(readings: Sequence[JobCost | NoCost], *, patience_over: bool) -> JobCost | NoCost:

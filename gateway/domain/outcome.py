@@ -18,11 +18,15 @@ class End(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Capture:
-    """Take the cost; `units` None where nobody told them. `cost_millicredits` None: what is held."""
+    """Take the cost; `units` None where nobody told them. `cost_millicredits` None: what is held.
+
+    `billed_mode` is the mode that a job ran in, where the upstream says so.
+    """
 
     cost_millicredits: int | None
     units: int | None
     evidence: str
+    billed_mode: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ async def serve_over(
     settings = configuration.settings
     metrics = Metrics(process_registry())
     calls = call_log(metrics, settings.log)
-    async with open_gateway(settings, stores, record=calls.record) as gateway:
+    async with open_gateway(settings, stores, record=calls.record, tell=metrics) as gateway:
         servers: list[Server] = []
         readiness = Readiness(ledger=stores.ledger, books=stores.books)
         serving = Serving(servers, readiness)
@@ -148,7 +148,7 @@ async def run_background(configuration: Configuration) -> None:
     async with open_stores(configuration.settings, configuration.catalog) as stores:
         metrics = Metrics(process_registry())
         calls = call_log(metrics, configuration.settings.log)
-        async with open_gateway(configuration.settings, stores, record=calls.record) as gateway:
+        async with open_gateway(configuration.settings, stores, record=calls.record, tell=metrics) as gateway:
             serving = Serving([], Readiness(ledger=stores.ledger, books=stores.books))
             reload = Reload(configuration, lambda new: stores.current.replace(new.catalog))
             async with _running([*always(gateway, background=True), reload.run], serving):

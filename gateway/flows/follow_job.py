@@ -2,30 +2,39 @@
 
 Two ways in: `seen` is shown the document of a poll that passes through the gateway, `run` looks by itself at every
 job whose turn it is, in this process or another (a lease in Redis), until the job has ended and its cost is known.
-A job that never ends is left to its hold's deadline, which releases it; one that is gone from the upstream costs what
-can still be learnt of it, else its quote.
+What a look finds out (the job has ended, the job is gone) is kept with the hold, so that nothing depends on who looks
+next, or on whether this process lives. A job that does not end within its limit is given up loudly and costs nothing.
 """
 
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from enum import StrEnum
+from typing import Final, Protocol
 
 import orjson
 import structlog
 
 from gateway.domain.hold import JobHold
-from gateway.domain.job import JobCost, JobStatus, NoCost, first_known, together
+from gateway.domain.job import JobAge, JobCost, JobStatus, NoCost, first_known, together
 from gateway.domain.outcome import Capture, Release
 from gateway.domain.usage import CallFacts
 from gateway.flows.settle import NotAcknowledged, Settler
-from gateway.ledger.answers import JobLease
+from gateway.ledger.answers import JobLease, JobMark
 from gateway.ledger.faults import StoreUnavailable
 from gateway.ledger.ledger import Ledger
 from gateway.upstream.answer import HeaderLines, Upstream
 from gateway.upstream.faults import UpstreamFault
 from gateway.wire.call_facts import read_facts
-from gateway.wire.job_reply import cost_sources, fill, job_ids, read_cost, read_each, read_job_report
+from gateway.wire.job_reply import (
+    cost_sources,
+    fill,
+    job_ids,
+    read_billed_mode,
+    read_cost,
+    read_each,
+    read_job_report,
+)
 from gateway.wire.route import CostSource, JobKind
 
 LOOK_EVERY_S: Final = 0.5
@@ -34,19 +43,32 @@ LEASES_PER_SHARD: Final = 16
 LOOKS_AT_ONCE: Final = 32
 LOOK_WITHIN_S: Final = 20.0
 REPLY_BYTES: Final = 4_194_304
-LONGEST_PAUSE_MS: Final = 15_000
-# An ended job whose cost stays unknown so long is charged by the next best evidence.
-PATIENCE_MS: Final = 600_000
-# So long before a job's limit its cost is not waited for any more: at the limit its hold is given back.
-LAST_LOOKS_MS: Final = 60_000
-REMEMBERED_ENDS: Final = 10_000
-# A job that was deleted has run all the same. Right after its start an upstream may not know it yet.
-GONE_AFTER_LOOKS: Final = 3
+UNKNOWN_KIND_PAUSE_MS: Final = 15_000
 _GONE: Final = frozenset({404, 410})
 # Jobs of a job of jobs are asked about so many at a time.
 ASKED_AT_ONCE: Final = 8
 
 log = structlog.get_logger()
+
+
+class JobAlert(StrEnum):
+    """What an operator should know of, each with an error in the log."""
+
+    NEVER_ENDED = "never_ended"  # given up at its limit: free
+    COST_NEVER_TOLD = "cost_never_told"  # it ended, and its quote was charged
+    NEVER_ANSWERED = "never_answered"  # the upstream gave no usable answer until the hold ended
+
+
+class TellsOperators(Protocol):
+    """Where jobs that did not go as they should are counted."""
+
+    def job_alert(self, kind: str, alert: JobAlert) -> None:
+        """One job of this kind."""
+        ...
+
+    def mode_mismatch(self, product: str, requested: str) -> None:
+        """One job ran in another mode than was asked for."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +79,34 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
+class NotYet:
+    """The job is to be looked at again. `mark` is what the next look must know."""
+
+    mark: JobMark | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Look:
     """What one look is about."""
 
     lease: JobLease
     facts: CallFacts
     kind: JobKind
+    age: JobAge
 
     @property
     def names(self) -> dict[str, str]:
         """What the log calls it."""
-        return {"request_id": self.lease.hold_id, "job": self.lease.job_id}
+        return {"request_id": self.lease.hold_id, "job": self.lease.job_id, "kind": self.kind.name}
+
+
+@dataclass(frozen=True, slots=True)
+class _Over:
+    """One job of a hold that is over. `document` is its poll's, None where the upstream does not have it any more."""
+
+    job_id: str
+    status: JobStatus
+    document: object
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,35 +127,47 @@ class Follower:
         *,
         job_kinds: Callable[[], Mapping[str, JobKind]],
         upstreams: Mapping[str, Followed],
+        tell: TellsOperators,
+        capped: Callable[[str], bool],
         shards: int,
     ) -> None:
+        """`capped`: whether a route, by its name, charges at most what is held."""
         self._ledger = ledger
         self._settler = settler
         self._job_kinds = job_kinds
         self._upstreams = upstreams
+        self._tell = tell
+        self._capped = capped
         self._shards = shards
         self._looking = asyncio.Semaphore(LOOKS_AT_ONCE)
         self._looks: set[asyncio.Task[None]] = set()
-        self._ended: dict[str, int] = {}
 
     async def seen(self, kind: JobKind, job: JobHold, account_id: str, document: object) -> None:
-        """A caller's poll has passed: settles the job where its document tells the end and the cost.
+        """A caller's poll has passed: settles the job where its document tells the end and the credits.
 
-        Where it tells only the end, the follower looks at once. NotAcknowledged where Redis stays silent.
+        Where it tells only the end, that is remembered and the follower looks at once; so too where the job shares its
+        hold with others, and where units would have to be counted in a reply that the caller may have asked a part of.
+        NotAcknowledged where Redis stays silent.
         """
         report = read_job_report(document, kind)
-        match report.status, report.cost:
-            case JobStatus.RUNNING, _:
-                return
-            case JobStatus.FREE, _:
-                await self._settler.settle_job(job.hold_id, account_id, Release("the job failed: free"))
-            case _, JobCost() as cost:
-                await self._settler.settle_job(job.hold_id, account_id, _capture(cost, read_facts(job.facts), "poll"))
-            case _:
-                try:
-                    await self._ledger.look_now(job.hold_id, account_id)
-                except StoreUnavailable:
-                    return  # its turn comes anyhow
+        if report.status is JobStatus.RUNNING:
+            return
+        cost = report.cost
+        if job.job_kind != kind.name:
+            await self._look_now(job, account_id, None)
+        elif report.status is JobStatus.FREE:
+            await self._settler.settle_job(job.hold_id, account_id, Release("the job failed: free"))
+        elif isinstance(cost, JobCost) and cost.credits_millicredits is not None:
+            facts = read_facts(job.facts)
+            await self._settle(job.hold_id, facts, self._capture(cost, facts, "poll", report.billed_mode))
+        else:
+            await self._look_now(job, account_id, JobMark.ENDED)
+
+    async def _look_now(self, job: JobHold, account_id: str, mark: JobMark | None) -> None:
+        try:
+            await self._ledger.look_now(job.hold_id, account_id, mark)
+        except StoreUnavailable:
+            return  # its turn comes anyhow
 
     async def run(self) -> None:
         """Looks at jobs until cancelled; what is under way then is looked at again when its lease ends."""
@@ -142,98 +193,119 @@ class Follower:
             )
         )
         for lease in (lease for of_shard in leases for lease in of_shard):
-            look = asyncio.create_task(self._look_safely(lease))
+            look = asyncio.create_task(self.look(lease))
             self._looks.add(look)
             look.add_done_callback(self._looks.discard)
 
-    async def _look_safely(self, lease: JobLease) -> None:
+    async def look(self, lease: JobLease) -> None:
+        """One look at one hold's job or jobs: settles it, or says when to look again. Faults are logged."""
         async with self._looking:
+            kind = self._job_kinds().get(lease.job_kind)
+            if kind is None:
+                log.error("no such job kind in routes.yaml", kind=lease.job_kind, request_id=lease.hold_id)
+                await self._later(lease, UNKNOWN_KIND_PAUSE_MS)
+                return
+            age = _age(lease, kind)
             try:
                 async with asyncio.timeout(LOOK_WITHIN_S):
-                    await self.look(lease)
+                    await self._look(_Look(lease, read_facts(lease.facts), kind, age))
             except (UpstreamFault, TimeoutError, StoreUnavailable, NotAcknowledged) as error:
                 log.warning("a job could not be looked at", request_id=lease.hold_id, job=lease.job_id, why=repr(error))
-                await self._later(lease)
+                await self._missed(lease, kind, age)
             except Exception:
                 log.exception("following a job failed", request_id=lease.hold_id, job=lease.job_id)
-                await self._later(lease)
+                await self._missed(lease, kind, age)
 
-    async def look(self, lease: JobLease) -> None:
-        """One look at the job or jobs of a hold: settles it, or says when to look again.
+    async def _missed(self, lease: JobLease, kind: JobKind, age: JobAge) -> None:
+        """A look that came to nothing; loud where it was the last one before the hold ends."""
+        if age.left_ms <= age.pause_ms:
+            log.error("a job's hold ends and nobody could be asked about it", request_id=lease.hold_id)
+            self._tell.job_alert(kind.name, JobAlert.NEVER_ANSWERED)
+        await self._later(lease, age.pause_ms)
 
-        UpstreamFault, StoreUnavailable.
-        """
-        kind = self._job_kinds().get(lease.job_kind)
-        if kind is None:
-            log.error("no such job kind in routes.yaml", kind=lease.job_kind, request_id=lease.hold_id)
-            await self._later(lease)
-            return
-        decided = await self._decide(_Look(lease, read_facts(lease.facts), kind))
-        if decided is None:
-            await self._later(lease)
+    async def _look(self, look: _Look) -> None:
+        lease = look.lease
+        decided = await self._decide(look)
+        if isinstance(decided, NotYet):
+            await self._later(lease, look.age.pause_ms, decided.mark)
         else:
-            self._ended.pop(lease.hold_id, None)
-            await self._settler.settle_job(lease.hold_id, lease.account_id, decided)
+            await self._settle(lease.hold_id, look.facts, decided)
 
-    async def _decide(self, look: "_Look") -> Capture | Release | None:
-        """What the hold's jobs cost together, once all of them have ended; None: not yet."""
-        costs: list[JobCost] = []
-        untold = False
-        ids = job_ids(look.lease.job_id)
-        for job_id in ids:
+    async def _settle(self, hold_id: str, facts: CallFacts, decided: Capture | Release) -> None:
+        await self._settler.settle_job(hold_id, facts.account_id, decided, cap=self._capped(facts.route))
+
+    async def _decide(self, look: _Look) -> Capture | Release | NotYet:
+        """What the hold's jobs cost together, once all of them are over."""
+        over: list[_Over] = []
+        deleted: list[str] = []
+        for job_id in job_ids(look.lease.job_id):
             document = await self._document(look, look.kind.poll_path, job_id)
-            if isinstance(document, Gone) and look.lease.looks < GONE_AFTER_LOOKS:
-                return None
-            status = JobStatus.CHARGED if isinstance(document, Gone) else read_job_report(document, look.kind).status
-            if status is JobStatus.RUNNING:
-                return None
-            if status is JobStatus.FREE:
+            if isinstance(document, Gone):
+                deleted.append(job_id)
                 continue
-            cost = await self._cost(look, job_id, None if isinstance(document, Gone) else document)
+            status = read_job_report(document, look.kind).status
+            if status is JobStatus.RUNNING:
+                return self._running(look)
+            over.append(_Over(job_id, status, document))
+        if deleted and look.lease.ended_at_ms is None:
+            if not look.age.gone_for_sure:
+                return NotYet(JobMark.GONE)
+            over += [_Over(job_id, JobStatus.STOPPED, None) for job_id in deleted]
+        else:
+            # It ended, and was deleted before it was known what it costs: that is owed all the same.
+            over += [_Over(job_id, JobStatus.CHARGED, None) for job_id in deleted]
+        return await self._priced(look, over)
+
+    def _running(self, look: _Look) -> Release | NotYet:
+        if look.age.over_limit:
+            log.error("a job did not end within its limit: its hold is given back", **look.names)
+            self._tell.job_alert(look.kind.name, JobAlert.NEVER_ENDED)
+            return Release("the job did not end within its limit")
+        return NotYet(None if look.lease.gone_at_ms is None else JobMark.THERE)
+
+    async def _priced(self, look: _Look, over: list[_Over]) -> Capture | Release | NotYet:
+        """The cost of jobs that are all over."""
+        costs: list[JobCost] = []
+        for job in over:
+            if job.status is JobStatus.FREE:
+                continue
+            cost = await self._cost(look, job)
             if cost is NoCost.NOT_YET:
-                return None
+                known_to_end = job.document is not None or look.lease.ended_at_ms is not None
+                return NotYet(JobMark.ENDED if known_to_end else JobMark.GONE)
             if isinstance(cost, JobCost):
                 costs.append(cost)
-            else:
-                untold = True
-        if untold:
-            log.error("a job's cost was never told: its quote is charged", **look.names)
-            return Capture(None, None, "the upstream never told the cost: the quote")
+            elif job.status is JobStatus.CHARGED:
+                log.error("a job's cost was never told: its quote is charged", **look.names)
+                self._tell.job_alert(look.kind.name, JobAlert.COST_NEVER_TOLD)
+                return Capture(None, None, "the upstream never told the cost: the quote")
         if not costs:
-            return Release("the job failed: free")
-        evidence = costs[0].evidence if len(ids) == 1 else f"{len(costs)} of {len(ids)} jobs, {costs[0].evidence}"
-        per_unit = look.facts.millicredits_per_unit
-        return _capture(together(costs, per_unit=per_unit, evidence=evidence), look.facts, "follower")
+            return Release(_nothing_owed(over))
+        evidence = costs[0].evidence if len(over) == 1 else f"{len(costs)} of {len(over)} jobs, {costs[0].evidence}"
+        cost = together(costs, per_unit=look.facts.millicredits_per_unit, evidence=evidence)
+        modes = {mode for job in over if (mode := read_billed_mode(job.document, look.kind)) is not None}
+        return self._capture(cost, look.facts, "follower", ",".join(sorted(modes)) or None)
 
-    async def _cost(self, look: "_Look", job_id: str, document: object) -> JobCost | NoCost:
+    async def _cost(self, look: _Look, job: _Over) -> JobCost | NoCost:
         """What an ended job costs, from its kind's sources in order of trust.
 
         NOT_THERE: nothing tells it, or nothing has for long.
         """
-        kind, patience_over = look.kind, self._patience_over(look)
+        deleted_midway = job.document is None and job.status is JobStatus.STOPPED
+        over = look.age.deleted_patience_over if deleted_midway else look.age.patience_over
         readings: list[JobCost | NoCost] = []
-        for source in cost_sources(document, kind):
-            readings.append(await self._read(look, source, job_id, document))
-            cost = first_known(readings, patience_over=patience_over)
+        sources = cost_sources(job.document, look.kind)
+        for source in sources:
+            readings.append(await self._read(look, source, job.job_id, job.document))
+            cost = first_known(readings, patience_over=over)
             if isinstance(cost, JobCost):
                 return cost
-        return NoCost.NOT_THERE if patience_over or not kind.costs else NoCost.NOT_YET
+        asks = any(source.path is not None for source in sources)
+        if over or not sources or (job.document is None and not asks):
+            return NoCost.NOT_THERE
+        return NoCost.NOT_YET
 
-    def _patience_over(self, look: "_Look") -> bool:
-        """Whether an ended job's cost has been waited for long enough, or its time is nearly up.
-
-        Counted in looks, from the first that found it ended; a process that takes over counts anew.
-        """
-        looks, limit_ms = look.lease.looks, look.kind.limit_ms
-        if len(self._ended) >= REMEMBERED_ENDS and look.lease.hold_id not in self._ended:
-            self._ended.pop(next(iter(self._ended)))
-        first = self._ended.setdefault(look.lease.hold_id, looks)
-        short = min(looks, LONGEST_PAUSE_MS // 1_000)
-        passed_ms = 500 * short * (short + 1) + (looks - short) * LONGEST_PAUSE_MS
-        waited_ms = (looks - first) * LONGEST_PAUSE_MS
-        return waited_ms > min(PATIENCE_MS, limit_ms // 2) or passed_ms > limit_ms - min(LAST_LOOKS_MS, limit_ms // 2)
-
-    async def _read(self, look: "_Look", source: CostSource, job_id: str, document: object) -> JobCost | NoCost:
+    async def _read(self, look: _Look, source: CostSource, job_id: str, document: object) -> JobCost | NoCost:
         if source.path is None:
             return read_cost(document, source)
         if source.each is None:
@@ -255,11 +327,11 @@ class Follower:
         evidence = f"{len(ids)} jobs, {costs[0].evidence}" if costs else "the job names no further jobs: free"
         return together(costs, per_unit=look.facts.millicredits_per_unit, evidence=evidence)
 
-    async def _ask(self, look: "_Look", source: CostSource, job_id: str) -> JobCost | NoCost:
+    async def _ask(self, look: _Look, source: CostSource, job_id: str) -> JobCost | NoCost:
         found = await self._document(look, source.path or "", job_id)
         return NoCost.NOT_THERE if isinstance(found, Gone) else read_cost(found, source)
 
-    async def _document(self, look: "_Look", path: str, job_id: str) -> "object | Gone":
+    async def _document(self, look: _Look, path: str, job_id: str) -> "object | Gone":
         """A GET as the account that owns the job; None where the reply is no JSON of a reasonable size."""
         facts, followed = look.facts, self._upstreams[look.lease.upstream]
         headers: HeaderLines = [
@@ -290,14 +362,43 @@ class Follower:
             return None
         return document
 
-    async def _later(self, lease: JobLease) -> None:
-        pause_ms = min(1_000 * (1 + lease.looks), LONGEST_PAUSE_MS)
+    def _capture(self, cost: JobCost, facts: CallFacts, who: str, billed_mode: str | None) -> Capture:
+        amount = cost.millicredits(per_unit=facts.millicredits_per_unit)
+        evidence = f"{who}: {cost.evidence}"
+        if billed_mode is not None and billed_mode.lower() != facts.mode.lower():
+            evidence += f"; asked for {facts.mode}, billed as {billed_mode}"
+            log.warning(
+                "a job ran in another mode than was asked for",
+                request_id=facts.request_id,
+                product=facts.product,
+                requested=facts.mode,
+                billed=billed_mode,
+            )
+            self._tell.mode_mismatch(facts.product, facts.mode)
+        return Capture(amount, cost.units, evidence, billed_mode)
+
+    async def _later(self, lease: JobLease, in_ms: int, mark: JobMark | None = None) -> None:
         try:
-            await self._ledger.look_later(lease.hold_id, lease.account_id, in_ms=pause_ms)
+            await self._ledger.look_later(lease.hold_id, lease.account_id, in_ms=in_ms, mark=mark)
         except StoreUnavailable:
             return  # the lease runs out by itself
 
 
-def _capture(cost: JobCost, facts: CallFacts, who: str) -> Capture:
-    amount = cost.millicredits(per_unit=facts.millicredits_per_unit)
-    return Capture(amount, cost.units, f"{who}: {cost.evidence}")
+def _age(lease: JobLease, kind: JobKind) -> JobAge:
+    now_ms = lease.leased_at_ms
+    return JobAge(
+        limit_ms=kind.limit_ms,
+        attached_ms=now_ms - lease.attached_at_ms,
+        ended_ms=None if lease.ended_at_ms is None else now_ms - lease.ended_at_ms,
+        gone_ms=None if lease.gone_at_ms is None else now_ms - lease.gone_at_ms,
+        left_ms=lease.deadline_ms - now_ms,
+    )
+
+
+def _nothing_owed(over: list[_Over]) -> str:
+    """Why jobs that are over cost nothing, in words."""
+    if all(job.status is JobStatus.FREE for job in over):
+        return "the job failed: free"
+    if any(job.document is None for job in over):
+        return "deleted before it ended"
+    return "stopped, and the upstream tells of nothing delivered"

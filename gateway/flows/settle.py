@@ -16,6 +16,7 @@ import structlog
 from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
 from gateway.books.usage import has_settled
+from gateway.domain.job import hold_ms
 from gateway.domain.outcome import Attach, Capture, Outcome, Release
 from gateway.domain.usage import CallFacts, Settlement
 from gateway.flows.live_holds import HOLD_TTL_MS, LiveHolds
@@ -83,7 +84,7 @@ class Settler:
                 lambda: self._ledger.release(hold_id, account_id, settlement=settlement), hold_id
             )
             return
-        settlement = settlement_json(Settlement(outcome.units, outcome.evidence))
+        settlement = settlement_json(Settlement(outcome.units, outcome.evidence, outcome.billed_mode))
         await self._carried_through(
             lambda: self._ledger.capture(
                 hold_id, account_id, cost_millicredits=outcome.cost_millicredits, cap=cap, settlement=settlement
@@ -149,7 +150,7 @@ class Settler:
             upstream=kind.upstream,
             job_kind=kind.name,
             job_id=attach.job_id,
-            limit_ms=kind.limit_ms,
+            limit_ms=hold_ms(kind.limit_ms),
             first_look_ms=FIRST_LOOK_MS,
         )
 

@@ -31,7 +31,9 @@ def read_facts(text: bytes) -> CallFacts:
 
 
 def settlement_json(settlement: Settlement) -> bytes:
-    """The settlement as JSON."""
+    """The settlement as JSON. A billed mode that nobody told is left out: older releases know no such field."""
+    if settlement.billed_mode is None:
+        return orjson.dumps({"units": settlement.units, "evidence": settlement.evidence})
     return orjson.dumps(settlement)
 
 
@@ -39,10 +41,13 @@ def read_settlement(text: bytes) -> Settlement:
     """What `settlement_json` wrote; ValueError on anything else."""
     found = _object(text, "settlement")
     match found:
-        case {"units": None | int() as units, "evidence": str() as evidence} if len(found) == 2 and units is not True:  # noqa: PLR2004 - the two just named
-            return Settlement(units, evidence)
-        case _:
-            raise ValueError(f"settlement: not units and evidence: {text[:200]!r}")
+        case {"units": None | int() as units, "evidence": str() as evidence, **more} if not isinstance(units, bool):
+            match more:
+                case {"billed_mode": str() as billed_mode} if len(more) == 1:
+                    return Settlement(units, evidence, billed_mode)
+                case _ if not more:
+                    return Settlement(units, evidence)
+    raise ValueError(f"settlement: not units, evidence and billed mode: {text[:200]!r}")
 
 
 def _object(text: bytes, what: str) -> dict[str, Any]:

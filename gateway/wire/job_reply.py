@@ -13,7 +13,12 @@ from gateway.wire.route import CostSource, Delivery, JobKind, Pointer, ReplyCond
 
 # Dots alone would be dot segments in the poll's path.
 _JOB_ID: Final = re.compile(r"(?!\.+\Z)[A-Za-z0-9._-]{1,200}")
-_STATUS: Final = {Delivery.CHARGED: JobStatus.CHARGED, Delivery.FREE: JobStatus.FREE}
+_STATUS: Final = {
+    Delivery.CHARGED: JobStatus.CHARGED,
+    Delivery.STOPPED: JobStatus.STOPPED,
+    Delivery.FREE: JobStatus.FREE,
+}
+_LONGEST_MODE: Final = 100
 # Jobs that one reply opens are kept as one text, which also becomes a key of the books: long lists are not followed.
 _BETWEEN_IDS: Final = ","
 _MAX_IDS_TEXT: Final = 2_000
@@ -65,19 +70,28 @@ def read_each(document: object, pointer: Pointer) -> tuple[str, ...] | NoCost:
 def read_job_report(document: object, kind: JobKind) -> JobReport:
     """What a poll's reply tells. A status that is not on the list of final ones means that the job still runs.
 
-    The cost is read from the sources that look at the poll's own reply, in order.
+    The cost is read only where the most trusted source is the poll's own reply. The caller may have asked for a part
+    of the reply, so that counting in it may find too little.
     """
     status = _status(document, kind)
-    if status is not JobStatus.CHARGED:
+    if status in {JobStatus.RUNNING, JobStatus.FREE}:
         return JobReport(status)
     cost: JobCost | NoCost = NoCost.NOT_THERE
-    for source in cost_sources(document, kind):
-        if source.path is not None:
-            break
-        cost = read_cost(document, source)
-        if cost is not NoCost.NOT_THERE:
-            break
-    return JobReport(status, cost)
+    sources = cost_sources(document, kind)
+    if sources and sources[0].path is None:
+        cost = read_cost(document, sources[0])
+    return JobReport(status, cost, read_billed_mode(document, kind))
+
+
+def read_billed_mode(document: object, kind: JobKind) -> str | None:
+    """The mode that a job ran in, where its kind says where that stands and the reply has it."""
+    if kind.billed_mode is None:
+        return None
+    found = json_pointer.find(document, kind.billed_mode, most=1)
+    if isinstance(found, json_pointer.Misfit) or len(found) != 1:
+        return None
+    mode = found[0]
+    return mode if isinstance(mode, str) and 0 < len(mode) <= _LONGEST_MODE and mode.isprintable() else None
 
 
 def cost_sources(poll: object, kind: JobKind) -> tuple[CostSource, ...]:

@@ -179,6 +179,7 @@ class Delivery(StrEnum):
 
     CHARGED = "charged"
     FREE = "free"
+    STOPPED = "stopped"  # charged by what the upstream tells; nothing where it tells nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +218,7 @@ class JobKind:
     """How a kind of job is followed: where its id, status and cost are found, and how long it may take.
 
     `id` with a `*` finds the ids of several jobs that one reply opens: they share the hold. `statuses` maps final
-    statuses, upper-cased; any other status is "still running".
+    statuses, upper-cased; any other status is "still running". `billed_mode` leads to the mode that the job ran in.
     """
 
     name: str
@@ -229,6 +230,7 @@ class JobKind:
     costs: tuple[CostSource, ...]
     limit_ms: int
 
+    billed_mode: Pointer | None = None
 
 @dataclass(frozen=True, slots=True)
 class Match:
