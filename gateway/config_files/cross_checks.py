@@ -119,7 +119,7 @@ def _extra_part(
         if extra.mode(part.mode.fixed) is None:
             _no_mode((*here, "mode", "fixed"), part.mode.fixed, extra, source)
         return
-    if part.default_mode is not None:
+    if part.default_mode is not None or part.mode.hidden is not None:
         return
     # A call that sends no mode here is priced by its own.
     for mode in route.modes or own.rates_millicredits:

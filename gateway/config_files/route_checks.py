@@ -95,12 +95,12 @@ def _check_place(path: ValuePath, where: WhereShape, source: YamlSource) -> None
     if len(given) != 1 and given not in ({"json_", "form"}, {"json_", "reader"}):
         sentence = "must name one place: json, form, header, query or fixed (or form and json: JSON in a form field)"
         source.report(path, sentence, at_key=True)
-    if where.reader is not None:
-        if path[-1] != "mode":
-            source.report((*path, "reader"), "a reader reads modes, nothing else", at_key=True)
-        elif where.reader not in READERS:
-            sentence = f"there is no reader '{where.reader}'{did_you_mean(where.reader, READERS)}"
-            source.report((*path, "reader"), sentence)
+    for setting in ("reader", "hidden"):
+        if getattr(where, setting) is not None and path[-1] != "mode":
+            source.report((*path, setting), "is for a mode, nothing else", at_key=True)
+    if where.reader is not None and where.reader not in READERS:
+        sentence = f"there is no reader '{where.reader}'{did_you_mean(where.reader, READERS)}"
+        source.report((*path, "reader"), sentence)
     if isinstance(where, ConditionShape) and (where.starts_with is None) == (where.switched_on is None):
         source.report(path, "must say either starts_with or switched_on: true", at_key=True)
 

@@ -57,6 +57,8 @@ class WhereShape(Shape):
     query: OptionalText = None
     fixed: OptionalText = None
     """The same for every call."""
+    hidden: Literal[True] | None = None
+    """A mode that no call tells: the dearest is held."""
     reader: OptionalText = None
     """A mode that stands in no single place: the name of a reader of `gateway.wire.readers`."""
 
@@ -183,18 +185,18 @@ class JobKindShape(Shape):
     status: JsonPointer
     charged: Annotated[tuple[Text, ...], Field(min_length=1)]
     """Final statuses that cost what the job delivered."""
-    free: tuple[Text, ...] = ()
-    """Final statuses that cost nothing."""
     stopped: tuple[Text, ...] = ()
     """Final statuses of jobs that were stopped midway: they cost what the service tells, nothing where it does not."""
+    free: tuple[Text, ...] = ()
+    """Final statuses that cost nothing."""
     cost: tuple[CostShape, ...] = ()
     """Tried in order; nothing found: the quote is charged."""
     limit: Annotated[DurationMs, Field(ge=1_000, le=7 * 86_400_000)] = 30 * 60_000
     """How long a job may take."""
-
-
     billed_mode: JsonPointer | None = None
     """In the poll's reply: the mode that the job ran in."""
+
+
 class RoutesFile(Shape):
     """Job kinds, and routes by method and path."""
 
@@ -212,13 +214,13 @@ def job_kinds(file: RoutesFile) -> dict[str, JobKind]:
             poll_path=kind.poll,
             status=kind.status,
             statuses={status.upper(): Delivery.CHARGED for status in kind.charged}
+            | {status.upper(): Delivery.STOPPED for status in kind.stopped}
             | {status.upper(): Delivery.FREE for status in kind.free},
             costs=tuple(_cost(cost) for cost in kind.cost),
-            | {status.upper(): Delivery.STOPPED for status in kind.stopped}
             limit_ms=kind.limit,
+            billed_mode=kind.billed_mode,
         )
         for name, kind in file.job_kinds.items()
-            billed_mode=kind.billed_mode,
     }
 
 
@@ -308,6 +310,8 @@ def _optional_where(shape: WhereShape | None) -> Where | None:
 def _where(shape: WhereShape) -> Where:
     if shape.reader is not None:
         return Where(Source.READER, shape.reader, shape.json_ or ())
+    if shape.hidden is not None:
+        return Where(Source.HIDDEN)
     if shape.json_ is not None:
         if shape.form is not None:
             return Where(Source.FORM_JSON, shape.form, shape.json_)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gateway.domain.quote import Quote, UnknownMode, quote
 from gateway.domain.rate_card import ProductRates, RateCard
-from gateway.wire.route import ExtraPart, Metered
+from gateway.wire.route import ExtraPart, Metered, Source
 from gateway.wire.units import count_units
 from gateway.wire.unreadable import Unreadable
 from gateway.wire.values import RequestValues
@@ -84,9 +84,11 @@ class PriceList:
     ) -> _Chosen | UnknownMode | Unreadable:
         """The mode a request names, `unsent` or the card's default where it names none.
 
-        The dearest where it names several, and where a saved configuration that we cannot see names it.
+        The dearest where it names several, and where only the service knows it.
         """
         rates = self.card.products[product]
+        if asked.mode.source is Source.HIDDEN:
+            return _hidden(rates, asked.modes or tuple(rates.rates_millicredits))
         sent = values.modes(asked.mode)
         if isinstance(sent, Unreadable):
             return sent

@@ -24,6 +24,7 @@ class Source(StrEnum):
     HEADER = "header"
     QUERY = "query"
     FIXED = "fixed"  # the route itself says it
+    HIDDEN = "hidden"  # nothing in the request tells it
     READER = "reader"  # the named reader of `wire.readers` says it, from form fields or from the object at the pointer
 
 
@@ -178,8 +179,8 @@ class Delivery(StrEnum):
     """What a job's final status means for its cost."""
 
     CHARGED = "charged"
-    FREE = "free"
     STOPPED = "stopped"  # charged by what the upstream tells; nothing where it tells nothing
+    FREE = "free"
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,8 +230,8 @@ class JobKind:
     statuses: Mapping[str, Delivery]
     costs: tuple[CostSource, ...]
     limit_ms: int
-
     billed_mode: Pointer | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Match:

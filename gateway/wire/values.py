@@ -137,7 +137,7 @@ class RequestValues:
     def text(self, where: Where) -> str | Unreadable | None:
         """The text at a place; None where none was sent (a JSON null included)."""
         match where.source:
-            case Source.FIXED:
+            case Source.FIXED | Source.HIDDEN:
                 return where.value
             case Source.JSON | Source.FORM_JSON:
                 return self._from_json(where)
@@ -245,7 +245,10 @@ class RequestValues:
         document = self._documents.get(name)
         if isinstance(document, Unreadable):
             return document
-        if not isinstance(document, dict) and not (isinstance(document, list) and where.pointer[:1] == _EACH):
+        if where.pointer[:1] == _EACH:
+            if not isinstance(document, list):
+                return Unreadable(loc, "must be a list", "type_error.list")
+        elif not isinstance(document, dict):
             return Unreadable(loc, "must be a JSON object", "type_error.dict")
         found = json_pointer.find(document, where.pointer)
         if isinstance(found, json_pointer.Misfit):
