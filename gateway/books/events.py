@@ -14,6 +14,7 @@ from gateway.books.tables import jobs, ledger_entries, usage_events
 from gateway.books.usage import CAPTURES
 from gateway.domain.hold import Ending
 from gateway.domain.usage import CallFacts, Settlement, UsageEvent
+from gateway.domain.usage_metric import OF_A_JOB, OF_A_REQUEST
 
 _FACTS: Final = tuple(field.name for field in fields(CallFacts))
 
@@ -40,13 +41,14 @@ class Chosen:
     """Which captures are wanted; None: whatever they say there.
 
     `times` are half-open ranges of the admission, `request_ids` calls by id, `names` what an event must be called by
-    the list of names handed in with it.
+    the list of names handed in with it, `aggregation` `request` or the product's `…_job`.
     """
 
     project_id: str | None = None
     times: tuple[tuple[int, int], ...] | None = None
     request_ids: tuple[str, ...] | None = None
     names: frozenset[str] | None = None
+    aggregation: str | None = None
 
 
 # (product, unit) → name; the product's name for all its other units under (product, "").
@@ -113,6 +115,10 @@ def _captures(query: Select[Any], account_id: str, chosen: Chosen, names: Names)
             first_ms, last_ms = min(start for start, _ in chosen.times), max(end for _, end in chosen.times)
             query = query.where(table.admitted_at_ms >= first_ms, table.admitted_at_ms < last_ms)
         query = query.where(or_(false(), *ranges))
+    if chosen.aggregation is not None:
+        query = query.where(
+            case((table.job_id.is_(None), OF_A_REQUEST), else_=table.product + OF_A_JOB) == chosen.aggregation
+        )
     if chosen.names is not None:
         query = query.where(_name(names).in_(sorted(chosen.names)))
     return query

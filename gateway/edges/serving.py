@@ -28,7 +28,9 @@ from gateway.edges.http_server.config import server_config
 from gateway.edges.http_server.limits import ServerLimits
 from gateway.flows.explain import Explain
 from gateway.flows.relay import Relay
+from gateway.flows.usage_metrics import UsageMetrics
 from gateway.flows.usage_report import UsageReports
+from gateway.flows.usage_series import UsageSeries
 from gateway.ledger.faults import StoreUnavailable
 from gateway.ledger.holds import Holds
 from gateway.observe import Metrics, call_log, process_registry
@@ -115,6 +117,8 @@ async def serve_over(
             explain=Explain(
                 books=stores.books, holds=Holds(stores.store, shards=stores.ledger.shards), parts_of=stores.parts_of
             ),
+            metrics=UsageMetrics(books=stores.books, ledger=stores.ledger),
+            series=UsageSeries(books=stores.books, ledger=stores.ledger),
             plans=stores.current.plans,
             readiness=readiness,
             clock=stores.clock,

@@ -10,16 +10,20 @@ from gateway.domain.plan import Plan
 from gateway.edges.api.readiness import Readiness
 from gateway.flows.authenticate import Directory
 from gateway.flows.explain import Explain
+from gateway.flows.usage_metrics import UsageMetrics
 from gateway.flows.usage_report import UsageReports
+from gateway.flows.usage_series import UsageSeries
 
 
 @dataclass(frozen=True, slots=True)
 class AccountApiParts:
-    """`directory` tells who asks, `reports` what they used, `explain` what each call cost, `plans` what is sold now."""
+    """`directory` tells who asks, `reports` what they used, `explain` what each call cost, `metrics` and `series` the calls one by one and over time, `plans` what is sold now."""
 
     directory: Directory
     reports: UsageReports
     explain: Explain
+    metrics: UsageMetrics
+    series: UsageSeries
     plans: Callable[[], Mapping[str, Plan]]
     readiness: Readiness
     clock: Callable[[], datetime]

@@ -12,6 +12,7 @@ from gateway.books.reports import By
 from gateway.domain.plan import Plan
 from gateway.edges.api.caller import for_callers
 from gateway.edges.api.json_reply import json_reply
+from gateway.edges.api.query import only_own_organization
 from gateway.edges.api.usage_document import amount, usage_and_plan
 from gateway.flows.authenticate import Caller, Directory
 from gateway.flows.faults import NoSuchThing
@@ -30,14 +31,14 @@ def usage_routes(
     async def of_organization(request: Request, caller: Caller) -> Response:
         if request.path_params["organization_id"] != caller.account_id:
             raise NoSuchThing("organization", request.path_params["organization_id"])
-        _only_own(request, caller)
+        only_own_organization(request, caller)
         report = await reports.of_account(caller.account_id, clock(), by=_by(request))
         return json_reply(usage_and_plan(report, plans().get(report.plan_id)))
 
     async def of_project(request: Request, caller: Caller) -> Response:
         """Credits are the account's, which all its projects share; buckets are the project's."""
         project_id: str = request.path_params["project_id"]
-        _only_own(request, caller)
+        only_own_organization(request, caller)
         await reports.must_own(caller.account_id, project_id)
         by = [name for name in _by(request) if name != By.PROJECT]
         whole = await reports.of_account(caller.account_id, clock(), by=[By.PROJECT, *by])
@@ -54,13 +55,6 @@ def usage_routes(
         ),
         Route("/api/v1/projects/{project_id}/usage", for_callers(directory, of_project), methods=["GET"]),
     ]
-
-
-def _only_own(request: Request, caller: Caller) -> None:
-    """LlamaCloud's clients send an organization along; another's is not there."""
-    for named in request.query_params.getlist("organization_id"):
-        if named != caller.account_id:
-            raise NoSuchThing("organization", named)
 
 
 def _by(request: Request) -> list[str]:

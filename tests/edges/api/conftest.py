@@ -24,7 +24,9 @@ from gateway.flows.keys import Keys
 from gateway.flows.rebuild import rebuild
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
+from gateway.flows.usage_metrics import UsageMetrics
 from gateway.flows.usage_report import UsageReports
+from gateway.flows.usage_series import UsageSeries
 from gateway.ledger.connection import RedisConnection
 from gateway.ledger.holds import Holds
 from gateway.ledger.ledger import Ledger
@@ -95,6 +97,8 @@ async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running
         directory=Directory(books=books, terms_of=terms_of, pepper=PEPPER, clock=clock),
         reports=UsageReports(books=books, ledger=ledger, terms_of=terms_of),
         explain=Explain(books=books, holds=Holds(store), parts_of=lambda _: None),
+        metrics=UsageMetrics(books=books, ledger=ledger),
+        series=UsageSeries(books=books, ledger=ledger),
         plans=lambda: PLANS,
         readiness=readiness,
         clock=clock,

@@ -1,0 +1,160 @@
+"""An account's usage over time, window by window, exact at the moment of asking: what is booked and what waits to be.
+
+Redis is read first, then the books, and each event counts once by its id, so the windows of any range add up to what
+the ledger has captured of the calls admitted in it. With Redis away it is what the books have, and says so.
+"""
+
+import asyncio
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from itertools import pairwise
+from typing import Final
+
+from gateway.books import accounts, series, usage
+from gateway.books.books import Books
+from gateway.books.reports import Bucket, By
+from gateway.books.series import WindowBucket
+from gateway.domain.usage import UsageEvent
+from gateway.domain.windows import Window, edges
+from gateway.flows.faults import NoSuchThing, WrongParameter
+from gateway.flows.usage_report import LONGEST_RANGE_MS, Range, ReadsCounters
+from gateway.ledger.faults import StoreUnavailable
+
+# Series share the books' connections with the calls that look up a key.
+AT_ONCE: Final = 4
+MOST_WINDOWS: Final = 2_000
+MOST_BUCKETS: Final = 10_000
+BY: Final = tuple(series.BY)
+BY_DEFAULT: Final = (By.PRODUCT, By.MODE)
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesWindow:
+    """The calls that were admitted in `[start_ms, end_ms)`; no buckets where there were none."""
+
+    start_ms: int
+    end_ms: int
+    buckets: tuple[Bucket, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Every window of a range, in order. `live` False: Redis was away, so what is not booked yet is not counted."""
+
+    account_id: str
+    by: tuple[By, ...]
+    windows: tuple[SeriesWindow, ...]
+    live: bool
+
+    @property
+    def total(self) -> Bucket:
+        """All windows together."""
+        return summed(bucket for window in self.windows for bucket in window.buckets)
+
+
+def summed(buckets: Iterable[Bucket]) -> Bucket:
+    """Several buckets as one that tells nothing apart."""
+    calls = units = captured = 0
+    for bucket in buckets:
+        calls += bucket.calls
+        units += bucket.units
+        captured += bucket.captured_millicredits
+    return Bucket(calls, units, captured)
+
+
+class UsageSeries:
+    """Series of all accounts."""
+
+    def __init__(self, *, books: Books, ledger: ReadsCounters) -> None:
+        self._books = books
+        self._ledger = ledger
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def of_account(
+        self,
+        account_id: str,
+        within: Range,
+        window: Window,
+        zone: tzinfo,
+        *,
+        by: Sequence[str] = BY_DEFAULT,
+        project_id: str | None = None,
+    ) -> Series:
+        """Usage over a range. WrongParameter, NoSuchThing for a project of others, BooksUnavailable."""
+        told = _dimensions(by)
+        cut = _edges(within, window, zone)
+        async with self._turns:
+            waiting = await self._waiting(account_id)
+            async with self._books.read() as conn:
+                if project_id is not None:
+                    owned = await accounts.projects_of(conn, account_id)
+                    if all(project.id != project_id for project in owned):
+                        raise NoSuchThing("project", project_id)
+                booked = await usage.booked_ids(conn, [event.id for event in waiting or ()])
+                found = await series.usage(conn, account_id, cut, told, project_id=project_id, limit=MOST_BUCKETS + 1)
+        if len(found) > MOST_BUCKETS:
+            raise WrongParameter("window", f"this is more than {MOST_BUCKETS} buckets; choose wider windows")
+        unbooked = [
+            event
+            for event in waiting or ()
+            if event.id not in booked
+            and cut[0] <= event.admitted_at_ms < cut[-1]
+            and project_id in {None, event.facts.project_id}
+        ]
+        buckets = _with(found, unbooked, cut, told)
+        return Series(
+            account_id,
+            told,
+            tuple(SeriesWindow(start, end, buckets.get(n, ())) for n, (start, end) in enumerate(pairwise(cut))),
+            live=waiting is not None,
+        )
+
+    async def _waiting(self, account_id: str) -> list[UsageEvent] | None:
+        """Captures in the outbox; None where Redis is away."""
+        try:
+            counters = await self._ledger.counters(account_id)
+        except StoreUnavailable:
+            return None
+        return [event for event in counters.unbooked.values() if event.ending in usage.CAPTURES]
+
+
+def _edges(within: Range, window: Window, zone: tzinfo) -> tuple[int, ...]:
+    if not 0 < within.to_ms - within.from_ms <= LONGEST_RANGE_MS:
+        raise WrongParameter("to", "the range must end after it starts, at most five years later")
+    found = edges(within.from_ms, within.to_ms, window, zone, most=MOST_WINDOWS)
+    if found is None:
+        raise WrongParameter("window", f"this is more than {MOST_WINDOWS} windows; choose wider ones")
+    return found
+
+
+def _dimensions(by: Sequence[str]) -> tuple[By, ...]:
+    for name in by:
+        if name not in BY:
+            raise WrongParameter(
+                "by", f"usage over time can be told apart by {', '.join(BY)}; {name!r} is none of them"
+            )
+    return tuple(dict.fromkeys(map(By, by)))
+
+
+def _with(
+    found: Iterable[WindowBucket], unbooked: Iterable[UsageEvent], cut: Sequence[int], by: Sequence[By]
+) -> dict[int, tuple[Bucket, ...]]:
+    """The buckets of each window, what is not booked yet added to them."""
+    names = [name.value for name in by]
+    buckets: dict[int, dict[tuple[str, ...], Bucket]] = defaultdict(dict)
+    for row in found:
+        buckets[row.window][tuple(getattr(row.bucket, name) for name in names)] = row.bucket
+    for event in unbooked:
+        facts = event.facts
+        values = {By.PRODUCT: facts.product, By.MODE: facts.mode, By.PROJECT: facts.project_id, By.KEY: facts.key_id}
+        key = tuple(values[name] for name in by)
+        of_window = buckets[bisect_right(cut, event.admitted_at_ms) - 1]
+        one = Bucket(1, event.settlement.units or 0, event.captured_millicredits)
+        known = summed([one, of_window[key]] if key in of_window else [one])
+        of_window[key] = Bucket(
+            known.calls, known.units, known.captured_millicredits, **dict(zip(names, key, strict=True))
+        )
+    return {number: tuple(of_window[key] for key in sorted(of_window)) for number, of_window in buckets.items()}
