@@ -26,6 +26,7 @@ from gateway.edges.api.parts import AccountApiParts, AdminApiParts
 from gateway.edges.api.readiness import Readiness
 from gateway.edges.http_server.config import server_config
 from gateway.edges.http_server.limits import ServerLimits
+from gateway.edges.listeners import bound
 from gateway.flows.explain import Explain
 from gateway.flows.relay import Relay
 from gateway.flows.usage_metrics import UsageMetrics
@@ -47,7 +48,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a process of several does. `socket` None: it binds for itself."""
+    """What a process of several does. `listener` None: it takes the main port for itself."""
 
     background: bool = True
     admin: bool = True
@@ -90,20 +91,24 @@ async def serve(
     ready: Callable[[Stores], Coroutine[Any, Any, None]] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> None:
-    """Serves until a signal. `ready` runs over the open stores before the first call is taken.
+    """Serves until a signal. `ready` runs over the open stores before the first call is taken. CannotListen.
 
     `environ` is what the configuration was loaded with, for its reloads; None: the process's own.
     """
+    sockets = _sockets(configuration.settings, role)
     async with open_stores(configuration.settings, configuration.catalog) as stores:
         if ready is not None:
             await ready(stores)
-        await serve_over(configuration, stores, role, environ)
+        await _serve_over(configuration, stores, role, sockets, environ)
 
 
-async def serve_over(
-    configuration: Configuration, stores: Stores, role: Role, environ: Mapping[str, str] | None = None
+async def _serve_over(
+    configuration: Configuration,
+    stores: Stores,
+    role: Role,
+    sockets: list[socket.socket],
+    environ: Mapping[str, str] | None,
 ) -> None:
-    """Serves over stores that are open already."""
     settings = configuration.settings
     metrics = Metrics(process_registry())
     calls = call_log(metrics, settings.log)
@@ -141,9 +146,8 @@ async def serve_over(
             loop = asyncio.get_running_loop()
             for number in SIGNALS:
                 loop.add_signal_handler(number, serving.stop)
-            sockets = [[role.listener] if role.listener else None, *([None] * (len(servers) - 1))]
             await asyncio.gather(
-                *(server.serve(sockets=chosen) for server, chosen in zip(servers, sockets, strict=True))
+                *(server.serve(sockets=[taken]) for server, taken in zip(servers, sockets, strict=True))
             )
 
 
@@ -225,10 +229,18 @@ def _limits(settings: Settings) -> ServerLimits:
 
 
 def bind(settings: Settings) -> socket.socket:
-    """The main listener, bound here so that worker processes can share it."""
-    return socket.create_server(
-        (settings.listen.host, settings.listen.port), backlog=ServerLimits().backlog, reuse_port=False
-    )
+    """The main listener, bound here so that worker processes can share it. CannotListen, for either port."""
+    listener, admin = _sockets(settings, Role())
+    admin.close()  # one of the workers takes it
+    return listener
+
+
+def _sockets(settings: Settings, role: Role) -> list[socket.socket]:
+    """The main listener's, and behind it the admin listener's where the role has one. CannotListen."""
+    taken = [role.listener or bound(settings.listen, "listen.port", "GATEWAY_PORT")]
+    if role.admin:
+        taken.append(bound(settings.admin.listen, "admin.listen.port", "GATEWAY_ADMIN_PORT"))
+    return taken
 
 
 def metrics_folder(data: Path) -> Path:

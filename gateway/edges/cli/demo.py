@@ -14,14 +14,17 @@ import uvicorn
 from gateway.configuration import Configuration, load
 from gateway.edges.cli.options import DEFAULT_CONFIG
 from gateway.edges.cli.serve import run
-from gateway.edges.demo.accounts import DemoAccount, open_accounts
+from gateway.edges.demo.accounts import DemoAccount, known_accounts, open_accounts
 from gateway.edges.demo.services import sample_pdf, services_app
+from gateway.edges.listeners import free_port
 from gateway.edges.serving import Role, Server, serve
 from gateway.observe import configure_logging
+from gateway.settings import AdminListen
 from gateway.wiring import Stores
 
 SAMPLE_PAGES: Final = 3
 DEFAULT_DATA: Final = Path(".gateway/demo")
+LOOPBACK: Final = "127.0.0.1"
 UPSTREAMS: Final = ("PARSE", "EXTRACT", "CLASSIFY", "SPLIT", "INDEX")
 
 
@@ -42,7 +45,8 @@ async def _demo(config: Path, data: Path, own_port: int | None) -> None:
         async def ready(stores: Stores) -> None:
             sample = data / "sample.pdf"
             await asyncio.to_thread(sample.write_bytes, sample_pdf(SAMPLE_PAGES))
-            print("Making four accounts with ninety days of history …", file=sys.stderr)
+            if not known_accounts(data):
+                print("Making four accounts with ninety days of history …", file=sys.stderr)
             accounts = await open_accounts(stores, data)
             print(greeting(configuration, accounts, sample), flush=True)
 
@@ -53,10 +57,17 @@ def _environment(data: Path, credential: str, port: int, own_port: int | None) -
     """What the shipped configuration reads, pointed at the stand-ins; the caller's own choices win where they may."""
     fixed = {"GATEWAY_DATA": str(data), "REDIS_URL": "", "DATABASE_URL": ""}
     for name in UPSTREAMS:
-        fixed |= {f"{name}_URL": f"http://127.0.0.1:{port}", f"{name}_CREDENTIAL": credential}
-    if own_port is not None:
-        fixed["GATEWAY_PORT"] = str(own_port)
-    defaults = {"GATEWAY_LOG_LEVEL": "warning", "GATEWAY_ADMIN_TOKEN": secrets.token_urlsafe(24)}
+        fixed |= {f"{name}_URL": f"http://{LOOPBACK}:{port}", f"{name}_CREDENTIAL": credential}
+    chosen = os.environ.get("GATEWAY_PORT", "") if own_port is None else str(own_port)
+    if chosen:
+        # Zero is any port, and must be known before it is printed.
+        fixed["GATEWAY_PORT"] = str(free_port(LOOPBACK)) if chosen == "0" else chosen
+    defaults = {
+        "GATEWAY_LOG_LEVEL": "warning",
+        "GATEWAY_ADMIN_TOKEN": secrets.token_urlsafe(24),
+        # Nobody asked for this one, so that another demo beside this one is no reason to fail.
+        "GATEWAY_ADMIN_PORT": str(free_port(LOOPBACK, wished=AdminListen().port)),
+    }
     return {**defaults, **os.environ, **fixed}
 
 
@@ -66,7 +77,7 @@ async def _services(credential: str) -> AsyncIterator[int]:
     server = Server(
         uvicorn.Config(
             services_app(credential=credential),
-            host="127.0.0.1",
+            host=LOOPBACK,
             port=0,
             log_config=None,
             access_log=False,

@@ -21,6 +21,7 @@ def exit_for_faults() -> Iterator[None]:
     # Late: these bring drivers along that `--help` has no use for.
     from gateway.books.faults import BooksUnavailable
     from gateway.config_files.problem import ConfigurationInvalid
+    from gateway.edges.listeners import CannotListen
     from gateway.flows.faults import CallerFault
     from gateway.ledger.faults import StoreUnavailable
     from gateway.ledger.server_process import EmbeddedServerError
@@ -41,7 +42,7 @@ def exit_for_faults() -> Iterator[None]:
             f"gateway: Redis is not available ({away.reason}). Check redis.url, or that the embedded server may run; "
             "`gateway doctor` looks at each part."
         )
-    except EmbeddedServerError as broken:
+    except (EmbeddedServerError, CannotListen) as broken:
         complain(f"gateway: {broken}")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

@@ -23,6 +23,7 @@ from gateway.flows.terms import current_terms
 from gateway.wiring import Stores
 
 BATCH: Final = 500
+KEYS: Final = "demo-keys.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +93,20 @@ STORIES: Final = (
 )
 
 
+def known_accounts(data: Path) -> list[DemoAccount]:
+    """Those made by an earlier start; none at the first."""
+    try:
+        return [DemoAccount(**one) for one in json.loads((data / KEYS).read_bytes())]
+    except FileNotFoundError:
+        return []
+
+
 async def open_accounts(stores: Stores, data: Path) -> list[DemoAccount]:
     """The accounts of this data folder, made where they are not there yet."""
-    file = data / "demo-keys.json"
-    if file.exists():
-        return [DemoAccount(**one) for one in json.loads(file.read_bytes())]
+    if known := known_accounts(data):
+        return known
     made = [await _open(stores, story, seed) for seed, story in enumerate(STORIES)]
-    descriptor = os.open(file, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
+    descriptor = os.open(data / KEYS, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as kept:
         kept.write(orjson.dumps([asdict(one) for one in made], option=orjson.OPT_INDENT_2))
     return made
