@@ -68,7 +68,8 @@ def _environment(data: Path, credential: str, port: int, own_port: int | None) -
         # Nobody asked for this one, so that another demo beside this one is no reason to fail.
         "GATEWAY_ADMIN_PORT": str(free_port(LOOPBACK, wished=AdminListen().port)),
     }
-    return {**defaults, **os.environ, **fixed}
+    own = {name: value for name, value in os.environ.items() if value}
+    return {**defaults, **own, **fixed}
 
 
 @asynccontextmanager
