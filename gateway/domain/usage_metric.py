@@ -9,6 +9,7 @@ from gateway.domain.usage import UsageEvent
 EVENT_TYPES: Final[Mapping[tuple[str, str], str]] = {
     ("parse", ""): "pages_parsed",
     ("parse", "second"): "audio_seconds_parsed",
+    ("parse", "minute"): "audio_seconds_parsed",
     ("extract", ""): "extraction_num_pages",
     ("classify", ""): "pages_classified",
     ("split", ""): "pages_split",
@@ -24,6 +25,12 @@ OF_A_JOB: Final = "_job"
 def event_type(product: str, unit: str) -> str:
     """The event type; product and unit themselves for what LlamaCloud has no name for."""
     return EVENT_TYPES.get((product, unit)) or EVENT_TYPES.get((product, "")) or f"{product}_{unit}"
+
+
+def value(event: UsageEvent) -> int:
+    """How many of them; 0 where nobody told."""
+    units = event.settlement.units or 0
+    return units * 60 if (event.facts.product, event.facts.unit) == ("parse", "minute") else units
 
 
 def aggregation_key(event: UsageEvent) -> str:

@@ -17,7 +17,10 @@ from gateway.flows.usage_series import UsageSeries
 
 @dataclass(frozen=True, slots=True)
 class AccountApiParts:
-    """`directory` tells who asks, `reports` what they used, `explain` what each call cost, `metrics` and `series` the calls one by one and over time, `plans` what is sold now."""
+    """`directory` tells who asks, `reports` what they used, `plans` what is sold now.
+
+    `explain` tells what one call cost and why, `metrics` lists the calls, `series` shows them over time.
+    """
 
     directory: Directory
     reports: UsageReports

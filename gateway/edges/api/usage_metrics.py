@@ -11,7 +11,7 @@ from starlette.routing import Route
 from gateway.books.events import Position
 from gateway.domain.instant import epoch_ms, from_epoch_ms
 from gateway.domain.usage import UsageEvent
-from gateway.domain.usage_metric import aggregation_key, aggregation_type, event_type
+from gateway.domain.usage_metric import aggregation_key, aggregation_type, event_type, value
 from gateway.edges.api.caller import for_callers
 from gateway.edges.api.json_reply import json_reply
 from gateway.edges.api.query import flag, list_of, only_own_organization, text, whole
@@ -139,7 +139,7 @@ def _item(event: UsageEvent) -> dict[str, object]:
         "organization_id": facts.account_id,
         "project_id": facts.project_id,
         "event_type": event_type(facts.product, facts.unit),
-        "value": event.settlement.units or 0,
+        "value": value(event),
         "day": from_epoch_ms(event.admitted_at_ms).date().isoformat(),
         "event_aggregation_key": aggregation_key(event),
         "event_aggregation_type": aggregation_type(event),
