@@ -12,15 +12,22 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from gateway.edges.demo.services import (
+    batches,
     chat,
     classify,
+    classify_v1,
     configurations,
     controls,
+    directories,
     extract,
+    extraction_v1,
     files,
+    indexes,
     parse,
     parse_v1,
+    pipelines,
     retrieval,
+    sheets,
     split,
     usage_metrics,
 )
@@ -32,11 +39,18 @@ from gateway.edges.demo.services.vendor import Vendor
 DEMO_CREDENTIAL: Final = "demo-upstream-credential"  # opens nothing but these stand-ins
 _ROUTES: Final[list[BaseRoute]] = [
     *files.ROUTES,
+    *directories.ROUTES,
     *parse.ROUTES,
     *parse_v1.ROUTES,
+    *sheets.ROUTES,
     *extract.ROUTES,
+    *extraction_v1.ROUTES,
+    *batches.ROUTES,
     *classify.ROUTES,
+    *classify_v1.ROUTES,
     *split.ROUTES,
+    *indexes.ROUTES,
+    *pipelines.ROUTES,
     *retrieval.ROUTES,
     *chat.ROUTES,
     *configurations.ROUTES,

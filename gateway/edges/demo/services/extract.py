@@ -4,7 +4,7 @@ On a file the job parses too and bills both parts; on a parse job it bills the e
 job's cost in its total all the same, as upstream does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,15 +16,16 @@ from starlette.routing import Route
 from gateway.edges.demo.services.desk import Desk
 from gateway.edges.demo.services.inputs import pages_of, resolve
 from gateway.edges.demo.services.jobs import Job, State, wire_credits
+from gateway.edges.demo.services.made_up import value_of
 from gateway.edges.demo.services.prices import EXTRACT, parse_pages, per_page
 from gateway.edges.demo.services.replies import body_of, invalid, reply
-from gateway.edges.demo.services.vendor import new_id, owner_of, vendor_of
-
-_MAX_DEPTH = 8
-_SCALARS: Mapping[str, object] = {"integer": 42, "number": 42.5, "boolean": True, "null": None}
+from gateway.edges.demo.services.shelf import Owner
+from gateway.edges.demo.services.vendor import Vendor, new_id, owner_of, vendor_of
 
 
-class _Configuration(BaseModel):
+class Configuration(BaseModel):
+    """What a saved configuration may hold as well."""
+
     model_config = ConfigDict(extra="allow")  # `expand=configuration` gives all of it back
 
     data_schema: dict[str, Any]
@@ -37,7 +38,7 @@ class _Configuration(BaseModel):
 
 class _Create(BaseModel):
     file_input: str
-    configuration: _Configuration | None = None
+    configuration: Configuration | None = None
     configuration_id: str | None = None
 
 
@@ -52,22 +53,33 @@ async def _create(request: Request) -> Response:
         raise invalid(("body", "configuration"), "Provide either configuration or configuration_id")
     configuration = wanted.configuration
     if wanted.configuration_id is not None:
-        try:
-            configuration = _Configuration.model_validate(
-                vendor.configuration(owner, wanted.configuration_id, "extract_v2")
-            )
-        except ValidationError as fault:
-            raise invalid(("body", "configuration_id"), "The saved configuration has no schema") from fault
+        configuration = saved_configuration(vendor, owner, wanted.configuration_id)
     if configuration is None:
         raise invalid(("body", "configuration"), "Field required", "missing")
-    found = resolve(vendor, owner, wanted.file_input)
+    job = start(vendor, owner, wanted.file_input, configuration, wanted.configuration_id)
+    return reply(_flat(job, job.created_at, frozenset()) | {"status": State.PENDING, "extract_result": None})
+
+
+def saved_configuration(vendor: Vendor, owner: Owner, configuration_id: str) -> Configuration:
+    """The configuration saved under an id."""
+    try:
+        return Configuration.model_validate(vendor.configuration(owner, configuration_id, "extract_v2"))
+    except ValidationError as fault:
+        raise invalid(("body", "configuration_id"), "The saved configuration has no schema") from fault
+
+
+def start(
+    vendor: Vendor, owner: Owner, file_input: str, configuration: Configuration, configuration_id: str | None
+) -> Job:
+    """Start an extract job on a file or on a parse job."""
+    found = resolve(vendor, owner, file_input)
     where = ("body", "configuration", "target_pages")
     pages = pages_of(found, configuration.target_pages, configuration.max_pages, where)
     charges: dict[str, Sequence[int]] = {"extract": per_page(EXTRACT[configuration.tier], pages)}
     parse_tier = None if configuration.tier == "turbo" else configuration.parse_tier or configuration.tier
     if parse_tier is not None and found.parse_job is None:
         charges["parse"] = parse_pages(parse_tier, pages, optimized=False, high_confidence=False)
-    job = vendor.open_job(
+    return vendor.open_job(
         "extract",
         new_id("exj"),
         found.document,
@@ -76,14 +88,13 @@ async def _create(request: Request) -> Response:
         charges=charges,
         mode=configuration.tier,
         request={
-            "file_input": wanted.file_input,
+            "file_input": file_input,
             "configuration": configuration.model_dump(),
-            "configuration_id": wanted.configuration_id,
+            "configuration_id": configuration_id,
             "parse_tier": parse_tier,
             "parse_job": found.parse_job,
         },
     )
-    return reply(_flat(job, job.created_at, frozenset()) | {"status": State.PENDING, "extract_result": None})
 
 
 def _usage(job: Job, now: datetime) -> dict[str, Any]:
@@ -132,24 +143,8 @@ def _flat(job: Job, now: datetime, expand: frozenset[str]) -> dict[str, Any]:
 def _result(job: Job, configuration: dict[str, Any], pages: Sequence[int]) -> Any:
     schema = configuration["data_schema"]
     if configuration["extraction_target"] == "per_doc":
-        return _value(schema, f"found in {job.document.name}", 0)
-    return [_value(schema, f"found on page {page}", 0) for page in pages]
-
-
-def _value(schema: Any, hint: str, depth: int) -> Any:
-    """A made-up value of a JSON schema. `$ref` and combinations are not followed: they give the hint."""
-    if not isinstance(schema, dict) or depth > _MAX_DEPTH:
-        return hint
-    if "enum" in schema and isinstance(schema["enum"], list) and schema["enum"]:
-        return schema["enum"][0]
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    if kind == "object":
-        properties = schema.get("properties")
-        known = properties if isinstance(properties, dict) else {}
-        return {name: _value(inner, f"{name} {hint}", depth + 1) for name, inner in known.items()}
-    if kind == "array":
-        return [_value(schema.get("items"), hint, depth + 1)]
-    return _SCALARS.get(kind, hint) if isinstance(kind, str) else hint
+        return value_of(schema, f"found in {job.document.name}")
+    return [value_of(schema, f"found on page {page}") for page in pages]
 
 
 async def _validate(request: Request) -> Response:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from gateway.edges.demo.services.documents import Document
 from gateway.edges.demo.services.shelf import Owner
@@ -24,6 +24,16 @@ class State(StrEnum):
     COMPLETED = "COMPLETED"
     FAILED = "FAILED"
     CANCELLED = "CANCELLED"
+
+
+# The words of the v1 products.
+V1_WORDS: Final = {
+    State.PENDING: "PENDING",
+    State.RUNNING: "PENDING",
+    State.COMPLETED: "SUCCESS",
+    State.FAILED: "ERROR",
+    State.CANCELLED: "CANCELLED",
+}
 
 
 @dataclass(slots=True)

@@ -42,7 +42,7 @@ class _ProcessingOptions(BaseModel):
     confidence_score_effort: Literal["high"] | None = None
 
 
-class _Parameters(BaseModel):
+class Parameters(BaseModel):
     """What a saved configuration may hold as well."""
 
     tier: Tier
@@ -52,7 +52,7 @@ class _Parameters(BaseModel):
     disable_cache: bool | None = None
 
 
-class _Wanted(BaseModel):
+class Wanted(BaseModel):
     """The fields of a call that are not the configuration's."""
 
     configuration_id: str | None = None
@@ -64,7 +64,7 @@ class _Wanted(BaseModel):
 async def _create(request: Request) -> Response:
     vendor, owner = vendor_of(request), owner_of(request)
     body = await json_body(request)
-    wanted = parse_as(_Wanted, body)
+    wanted = parse_as(Wanted, body)
     parameters = _parameters(vendor, owner, wanted, body, ("body",))
     if (wanted.file_id is None) == (wanted.source_url is None):
         raise invalid(("body", "file_id"), "Provide either file_id or source_url")
@@ -72,7 +72,7 @@ async def _create(request: Request) -> Response:
         document = vendor.document(owner, wanted.file_id)
     else:
         document = vendor.linked_document(owner, wanted.source_url or "")
-    return _open(vendor, owner, document, wanted, parameters)
+    return _opened(start(vendor, owner, document, wanted, parameters))
 
 
 async def _upload(request: Request) -> Response:
@@ -82,24 +82,34 @@ async def _upload(request: Request) -> Response:
     if configuration is None:
         raise invalid(("body", "configuration"), "Field required", "missing")
     loc = ("body", "configuration")
-    wanted = parse_as(_Wanted, configuration, loc=loc)
+    wanted = parse_as(Wanted, configuration, loc=loc)
     parameters = _parameters(vendor, owner, wanted, configuration, loc)
     vendor.documents.put(document)
-    return _open(vendor, owner, document, wanted, parameters)
+    return _opened(start(vendor, owner, document, wanted, parameters))
 
 
-def _parameters(vendor: Vendor, owner: Owner, wanted: _Wanted, body: bytes | str, loc: Sequence[str]) -> _Parameters:
+def _opened(job: Job) -> Response:
+    return reply(_flat(job, job.created_at, frozenset()) | {"status": State.PENDING})
+
+
+def _parameters(vendor: Vendor, owner: Owner, wanted: Wanted, body: bytes | str, loc: Sequence[str]) -> Parameters:
     """The call's own parameters, or those saved under its configuration id."""
     if wanted.configuration_id is None:
-        return parse_as(_Parameters, body, loc=loc)
-    saved = vendor.configuration(owner, wanted.configuration_id, "parse_v2")
+        return parse_as(Parameters, body, loc=loc)
+    return saved_parameters(vendor, owner, wanted.configuration_id, (*loc, "configuration_id"))
+
+
+def saved_parameters(vendor: Vendor, owner: Owner, configuration_id: str, loc: Sequence[str]) -> Parameters:
+    """The parameters saved under an id."""
+    saved = vendor.configuration(owner, configuration_id, "parse_v2")
     try:
-        return _Parameters.model_validate(saved)
+        return Parameters.model_validate(saved)
     except ValidationError as fault:
-        raise invalid((*loc, "configuration_id"), "The saved configuration has no tier") from fault
+        raise invalid(loc, "The saved configuration has no tier") from fault
 
 
-def _open(vendor: Vendor, owner: Owner, document: Document, wanted: _Wanted, parameters: _Parameters) -> Response:
+def start(vendor: Vendor, owner: Owner, document: Document, wanted: Wanted, parameters: Parameters) -> Job:
+    """Start a parse job on a document."""
     options = parameters.processing_options
     ranges = parameters.page_ranges
     pages = pages_of(Input(document), ranges.target_pages, ranges.max_pages, ("body", "page_ranges", "target_pages"))
@@ -112,7 +122,7 @@ def _open(vendor: Vendor, owner: Owner, document: Document, wanted: _Wanted, par
     fingerprint = f"{document.fingerprint} {parameters.model_dump_json(exclude={'disable_cache'})}"
     if vendor.behaviour.parse_cache and not parameters.disable_cache and _cached(vendor, owner, fingerprint):
         prices = (0,) * len(prices)
-    job = vendor.open_job(
+    return vendor.open_job(
         "parse",
         new_id("pjb"),
         document,
@@ -122,7 +132,6 @@ def _open(vendor: Vendor, owner: Owner, document: Document, wanted: _Wanted, par
         mode=parameters.tier,
         request={"user_metadata": wanted.user_metadata, "fingerprint": fingerprint},
     )
-    return reply(_flat(job, job.created_at, frozenset()) | {"status": State.PENDING})
 
 
 def _cached(vendor: Vendor, owner: Owner, fingerprint: str) -> bool:

@@ -12,47 +12,52 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.edges.demo.services.jobs import Job, State
+from gateway.edges.demo.services.jobs import V1_WORDS, Job, State
 from gateway.edges.demo.services.pages import BadRange, selected
 from gateway.edges.demo.services.prices import (
+    AUTO_MODE_PAGE,
     LAYOUT,
     PARSE,
     PARSE_V1,
     PARSE_V1_DEFAULT,
-    PARSE_V1_PRESET,
-    per_page,
+    PARSE_V1_MODELS,
+    PARSE_V1_PRESETS,
+    STRUCTURED,
 )
 from gateway.edges.demo.services.replies import Refused, invalid, reply
 from gateway.edges.demo.services.uploads import read_form
 from gateway.edges.demo.services.vendor import owner_of, vendor_of
 
 _PRODUCT: Final = "parse_v1"
-_WORDS: Final = {
-    State.PENDING: "PENDING",
-    State.RUNNING: "PENDING",
-    State.COMPLETED: "SUCCESS",
-    State.FAILED: "ERROR",
-    State.CANCELLED: "CANCELLED",
-}
+_ADD_ONS: Final = {"extract_layout": LAYOUT, "structured_output": STRUCTURED}
 
 
 def _is_on(fields: Mapping[str, str], name: str) -> bool:
     return fields.get(name, "").lower() in {"true", "1", "yes", "on"}
 
 
-def _mode(fields: Mapping[str, str]) -> tuple[str, int]:
-    """Name and credits per page of the mode that a form asks for; 422 for one that does not exist."""
-    for field, known in (("tier", PARSE), ("parse_mode", PARSE_V1)):
+def mode_of(fields: Mapping[str, str]) -> tuple[str, int]:
+    """Name and credits per page of the mode that a form asks for; 422 for one that does not exist.
+
+    A preset overrides everything else. Auto mode is priced page by page: see `_upload`.
+    """
+    for field, known in (("preset", PARSE_V1_PRESETS), ("tier", PARSE), ("parse_mode", PARSE_V1)):
         if value := fields.get(field):
             if value not in known:
                 raise invalid(("body", field), f"Unknown {field}: {value}", "enum")
-            return value, known[value]
-    if preset := fields.get("preset"):
-        return preset, PARSE_V1_PRESET
+            return value, _by_model(value, fields.get("model"), known[value])
     for flag in ("premium_mode", "fast_mode"):
         if _is_on(fields, flag):
             return flag, PARSE_V1[flag]
     return "default", PARSE_V1_DEFAULT
+
+
+def _by_model(mode: str, model: str | None, price: int) -> int:
+    if not model or mode not in PARSE_V1_MODELS:
+        return price
+    if model not in PARSE_V1_MODELS[mode]:
+        raise invalid(("body", "model"), f"Unknown model: {model}", "enum")
+    return PARSE_V1_MODELS[mode][model]
 
 
 def _pages(fields: Mapping[str, str], total: int) -> Sequence[int]:
@@ -77,17 +82,20 @@ async def _upload(request: Request) -> Response:
         document = vendor.linked_document(owner, url)
     else:
         raise invalid(("body", "file"), "Field required", "missing")
-    mode, price = _mode(form.fields)
+    mode, price = mode_of(form.fields)
     pages = _pages(form.fields, document.pages)
-    if _is_on(form.fields, "extract_layout"):
-        price += LAYOUT
+    extra = sum(more for flag, more in _ADD_ONS.items() if _is_on(form.fields, flag))
+    prices = [price + extra for _ in pages]
+    if _is_on(form.fields, "auto_mode"):
+        # The rules pick the first page: nobody can know that beforehand.
+        mode, prices[:1] = "auto_mode", [AUTO_MODE_PAGE + extra][: len(prices)]
     job = vendor.open_job(
         _PRODUCT,
         str(uuid.uuid4()),
         document,
         owner=owner,
         pages=pages,
-        charges={"parse": per_page(price, pages)},
+        charges={"parse": prices},
         mode=mode,
         request={},
     )
@@ -102,7 +110,7 @@ def _find(request: Request) -> tuple[Job, datetime]:
 async def _get(request: Request) -> Response:
     job, now = _find(request)
     state = job.state(now)
-    answer: dict[str, Any] = {"id": job.id, "status": _WORDS[state]}
+    answer: dict[str, Any] = {"id": job.id, "status": V1_WORDS[state]}
     if state is State.FAILED:
         answer |= {"error_code": "PARSE_FAILED", "error_message": "The document could not be parsed"}
     return reply(answer)
@@ -113,12 +121,21 @@ async def _cancel(request: Request) -> Response:
     if job.ended_at(now) is not None:
         raise Refused(400, f"Job {job.id} has ended and cannot be cancelled")
     job.cancelled_at = now
-    return reply({"id": job.id, "status": _WORDS[State.CANCELLED]})
+    return reply({"id": job.id, "status": V1_WORDS[State.CANCELLED]})
+
+
+async def _parameters(request: Request) -> Response:
+    job, _ = _find(request)
+    return reply({"mode": job.mode})
+
+
+async def _extensions(_request: Request) -> Response:
+    return reply([".pdf", ".docx", ".pptx", ".xlsx", ".txt", ".md", ".html", ".png", ".jpg", ".mp3"])
 
 
 async def _details(request: Request) -> Response:
     job, now = _find(request)
-    return reply({"id": job.id, "status": _WORDS[job.state(now)], "parameters": {"mode": job.mode}, "error": []})
+    return reply({"id": job.id, "status": V1_WORDS[job.state(now)], "parameters": {"mode": job.mode}, "error": []})
 
 
 def _page(job: Job, page: int) -> dict[str, Any]:
@@ -175,6 +192,8 @@ ROUTES = [
         Route(f"{path}/job/{{job_id}}", _get, methods=["GET"]),
         Route(f"{path}/job/{{job_id}}/cancel", _cancel, methods=["POST"]),
         Route(f"{path}/job/{{job_id}}/details", _details, methods=["GET"]),
+        Route(f"{path}/job/{{job_id}}/parameters", _parameters, methods=["GET"]),
+        Route(f"{path}/supported_file_extensions", _extensions, methods=["GET"]),
         Route(f"{path}/job/{{job_id}}/result/{{kind}}", _result, methods=["GET"]),
     )
 ]

@@ -26,11 +26,34 @@ PARSE_V1: Final = {
     "parse_page_with_llm": 3,
     "parse_page_with_layout_agent": 45,
     "parse_document_with_llm": 30,
-    "parse_page_with_lvm": 6,
-    "parse_page_with_agent": 10,
+    "parse_page_with_lvm": 30,
+    "parse_page_with_agent": 45,
     "premium_mode": 45,
 }
-PARSE_V1_PRESET: Final = 90
+PARSE_V1_MODELS: Final = {
+    "parse_page_with_lvm": {
+        "gemini-2.0-flash": 6,
+        "gemini-2.5-flash": 25,
+        "gemini-2.5-pro": 60,
+        "openai-gpt-4o-mini": 15,
+        "openai-gpt-4-1": 30,
+        "openai-gpt-5": 150,
+        "anthropic-sonnet-4.0": 60,
+    },
+    "parse_page_with_agent": {
+        "gemini-2.5-flash": 10,
+        "openai-gpt-4-1-mini": 10,
+        "openai-gpt-4-1": 45,
+        "openai-gpt-5": 90,
+        "anthropic-sonnet-4.0": 90,
+    },
+}
+PARSE_V1_PRESETS: Final = {"invoice": 90, "scientific": 90, "technical": 90, "forms": 90}
+STRUCTURED: Final = 3
+AUTO_MODE_PAGE: Final = 45  # a page that auto mode's rules pick
+
+INDEX_V1: Final = 1
+SHEET: Final = 1
 
 
 def per_page(credits_per_page: int, pages: Sequence[int]) -> tuple[int, ...]:

@@ -1,10 +1,11 @@
-"""Reads a multipart form as it streams in: fields are kept, within bounds, and the file goes to an Intake.
+"""Reads a form, multipart as it streams in: fields are kept, within bounds, and the file goes to an Intake.
 
 Memory stays flat however long the upload. Does not know what the fields mean; their order does not matter.
 """
 
 from dataclasses import dataclass, field
 from typing import Final
+from urllib.parse import parse_qsl
 
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -94,6 +95,8 @@ class _Reader:
 async def read_form(request: Request) -> Form:
     """The form of a request. Raises Refused where it is no readable multipart form."""
     content_type, options = parse_options_header(request.headers.get("content-type", ""))
+    if content_type == b"application/x-www-form-urlencoded":  # a form without a file
+        return Form(dict(parse_qsl((await request.body())[:_MAX_FIELD_BYTES].decode(errors="replace"))))
     if content_type != b"multipart/form-data" or b"boundary" not in options:
         raise invalid(("header", "content-type"), "Expected multipart/form-data with a boundary", "value_error")
     reader = _Reader()

@@ -16,11 +16,13 @@ from gateway.edges.demo.services.vendor import Metric, owner_of, vendor_of
 
 _EVENT_TYPES: Final = {
     "parse": "pages_parsed",
-    "parse_v1": "pages_parsed",
+    "sheet": "sheets_parsed",
     "extract": "extraction_num_pages",
-    "classify": "pages_classified",
     "split": "pages_split",
+    "index": "pages_indexed",
+    "export": "pages_exported",
 }
+_CLASSIFY: Final = frozenset({"classify", "classify_v1"})  # whose only part is the parse it runs
 
 
 async def _list(request: Request) -> Response:
@@ -49,7 +51,7 @@ def _of_job(job: Job, now: datetime) -> Iterator[dict[str, Any]]:
     for part, amount in bill.items():
         yield _whose(job.owner, job.created_at) | {
             "id": f"{job.id}.{part}",
-            "event_type": _EVENT_TYPES[part if job.product == "extract" else job.product],
+            "event_type": "pages_classified" if job.product in _CLASSIFY else _EVENT_TYPES[part],
             "event_aggregation_key": job.id,
             "event_aggregation_type": f"{job.product}_job",
             "properties": {"mode": job.mode, "tier": job.mode},

@@ -80,6 +80,10 @@ class Vendor:
         self.configurations: Shelf[Record] = Shelf("Configuration", _THINGS)
         self.sessions: Shelf[Record] = Shelf("Session", _THINGS)
         self.indexes: Shelf[Record] = Shelf("Index", _THINGS)
+        self.agents: Shelf[Record] = Shelf("Extraction agent", _THINGS)
+        self.directories: Shelf[Record] = Shelf("Directory", _THINGS)
+        self.batches: Shelf[Record] = Shelf("Batch", _THINGS)
+        self.pipelines: Shelf[Record] = Shelf("Pipeline", _THINGS)
         self.metrics: deque[Metric] = deque(maxlen=_METRICS)
         self.seen: deque[Seen] = deque(maxlen=_SEEN)
         self.seen_count = 0
