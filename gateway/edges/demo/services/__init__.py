@@ -1,8 +1,8 @@
 """Stand-in product services: they answer like LlamaCloud's, so that the public client works against them unchanged.
 
 Owns: made-up parse, extract, classify, split, index and chat services, older and newer, one file per product; their own
-price list and bills; their knobs for tests. Plays an independent vendor: it imports nothing of the gateway, and knows accounts only
-by the identity headers of a call.
+price list and bills; their knobs for tests. Plays an independent vendor: it imports nothing of the gateway, and knows
+accounts only by the identity headers of a call.
 Does not own: anything a real deployment runs. It reads no document beyond counting its pages and quoting a few lines,
 keeps everything in bounded memory, and forgets it at exit.
 """
