@@ -76,6 +76,9 @@ class Metrics:
             registry=registry,
         )
         self.dropped = Counter("gateway_log_lines_dropped", "Lines that a blocked log did not take.", registry=registry)
+        self.refusals_dropped = Counter(
+            "gateway_refusals_not_kept", "Refused calls that `explain` cannot tell of.", registry=registry
+        )
         self.in_flight = Gauge("gateway_holds_in_flight", "Calls of this process with an open hold.", registry=registry)
         self.lag_records = Gauge("gateway_outbox_records", "Records that are not booked yet.", registry=registry)
         self.lag_seconds = Gauge("gateway_outbox_lag_seconds", "Age of the oldest such record.", registry=registry)
@@ -110,8 +113,18 @@ class Metrics:
 class CallLog:
     """Takes calls as they end. `run` writes them; nothing here ever waits for a slow disk on the event loop."""
 
-    def __init__(self, metrics: Metrics, *, write: Callable[[bytes], object] | None) -> None:
-        """`write` None: no lines, numbers only (a log level above info)."""
+    def __init__(
+        self,
+        metrics: Metrics,
+        *,
+        write: Callable[[bytes], object] | None,
+        refused: Callable[[list[Call]], None] | None = None,
+    ) -> None:
+        """`write` None: no lines, numbers only (a log level above info). `refused` is shown refused calls, in batches.
+
+        It is called on the event loop and must not wait.
+        """
+        self._refused = refused
         self._metrics = metrics
         self._write = write
         self._waiting: list[Call] = []
@@ -130,11 +143,14 @@ class CallLog:
             while True:
                 await asyncio.sleep(FLUSH_EVERY_S)
                 if self._waiting:
-                    await asyncio.to_thread(self._flush)
+                    refused = await asyncio.to_thread(self._flush)
+                    if refused and self._refused is not None:
+                        self._refused(refused)
         finally:
             self._flush()
 
-    def _flush(self) -> None:
+    def _flush(self) -> list[Call]:
+        """Writes and counts what waits; returns the refused ones."""
         calls, self._waiting = self._waiting, []
         self._metrics.count(calls)
         if self._dropped:
@@ -142,6 +158,7 @@ class CallLog:
             self._dropped = 0
         if self._write is not None and calls:
             self._write(b"".join(map(_line, calls)))
+        return [] if self._refused is None else [call for call in calls if call.is_refused]
 
 
 def _line(call: Call) -> bytes:
@@ -165,10 +182,12 @@ def _line(call: Call) -> bytes:
     return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def call_log(metrics: Metrics, settings: LogSettings) -> CallLog:
+def call_log(
+    metrics: Metrics, settings: LogSettings, *, refused: Callable[[list[Call]], None] | None = None
+) -> CallLog:
     """The call log that the settings ask for."""
     wanted = settings.level in {LogLevel.DEBUG, LogLevel.INFO}
-    return CallLog(metrics, write=_to_stderr if wanted else None)
+    return CallLog(metrics, write=_to_stderr if wanted else None, refused=refused)
 
 
 def _to_stderr(lines: bytes) -> None:

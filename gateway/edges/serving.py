@@ -28,6 +28,7 @@ from gateway.edges.http_server.config import server_config
 from gateway.edges.http_server.limits import ServerLimits
 from gateway.edges.listeners import bound
 from gateway.flows.explain import Explain
+from gateway.flows.keep_refusals import RefusalKeeper
 from gateway.flows.relay import Relay
 from gateway.flows.usage_metrics import UsageMetrics
 from gateway.flows.usage_report import UsageReports
@@ -111,7 +112,8 @@ async def _serve_over(
 ) -> None:
     settings = configuration.settings
     metrics = Metrics(process_registry())
-    calls = call_log(metrics, settings.log)
+    keeper = RefusalKeeper(books=stores.books, clock=stores.clock, dropped=metrics.refusals_dropped.inc)
+    calls = call_log(metrics, settings.log, refused=keeper.offer)
     async with open_gateway(settings, stores, record=calls.record, tell=metrics) as gateway:
         servers: list[Server] = []
         readiness = Readiness(ledger=stores.ledger, books=stores.books)
@@ -138,7 +140,7 @@ async def _serve_over(
                 Server(server_config(admin_api(AdminApiParts(readiness, metrics.registry)), listen.host, listen.port))
             )
         reload = Reload(configuration, lambda new: stores.current.replace(new.catalog), environ)
-        loops = [*always(gateway, background=role.background), calls.run, reload.run]
+        loops = [*always(gateway, background=role.background), calls.run, keeper.run, reload.run]
         loops.append(lambda: _watch_lag(gateway.background.relay, gateway, metrics))
         if role.listener is not None:
             loops.append(lambda: _watch_parent(os.getppid(), serving))

@@ -1,7 +1,7 @@
 """A receipt or a refusal in sentences, one for each step of the call. Adds nothing that the JSON does not have."""
 
 from collections.abc import Iterator
-from typing import assert_never
+from typing import Final, assert_never
 
 from gateway.books.refusals import Refusal
 from gateway.domain.credits import credits_text
@@ -9,6 +9,8 @@ from gateway.domain.hold import Ending
 from gateway.edges.api.usage_document import instant
 from gateway.flows.explain import Receipt, ReceiptEnding
 from gateway.wire.problems import PROBLEMS
+
+_OUR_SIDE: Final = 500
 
 
 def sentences(found: Receipt | Refusal) -> Iterator[str]:
@@ -118,7 +120,9 @@ def _refusal(refusal: Refusal) -> Iterator[str]:
             f"{refusal.mode} at {_credits(refusal.millicredits_per_unit)} each: "
             f"{_credits(refusal.expected_units * refusal.millicredits_per_unit)}."
         )
-    yield f"Refused with {refusal.status} {refusal.code}: {title}. See docs/problems/{refusal.code}.md."
+    failed = refusal.status >= _OUR_SIDE
+    answered = "Answered" if failed else "Refused"
+    yield f"{answered} with {refusal.status} {refusal.code}: {title}. See docs/problems/{refusal.code}.md."
     if refusal.required_millicredits:
         resets = f" The period ends at {instant(refusal.resets_at_ms)}." if refusal.resets_at_ms else ""
         yield (
@@ -128,7 +132,7 @@ def _refusal(refusal: Refusal) -> Iterator[str]:
     if refusal.limit_name:
         wait = "" if refusal.retry_in_ms is None else f"; it opened {refusal.retry_in_ms / 1000:g} s later"
         yield f"The limit {refusal.limit_name!r} was reached{wait}."
-    yield "Nothing was held, counted or charged."
+    yield "Nothing was held or charged." if failed else "Nothing was held, counted or charged."
 
 
 def _credits(millicredits: int) -> str:

@@ -217,7 +217,8 @@ class Walk:
         if isinstance(allowed, Refused) and _left_to_upstream(allowed, route, target):
             allowed = await self._admitted(caller, replace(asked, job=None))
         if isinstance(allowed, Refused):
-            call.code = str(allowed.code)
+            call.code, call.refused = str(allowed.code), (allowed, quote)
+            call.plan_id = caller.terms.periods[0].plan_id if caller.terms.periods else ""
             return refusal(allowed, request_id=call.request_id, upgrade_url=self._parts.upgrade_url)
         charge = self._charge(allowed, quote, match)
         if charge is not None:

@@ -1,0 +1,57 @@
+"""What the call log hands on."""
+
+import asyncio
+
+from prometheus_client import CollectorRegistry
+
+from gateway.domain.admission import RefusalCode, Refused
+from gateway.domain.quote import PricePart, Quote
+from gateway.edges.proxy.call import Call
+from gateway.observe import CallLog, Metrics
+
+REQUEST_ID = "req_019ab0e4b2c07000800000000000abcd"
+
+
+def refused_call() -> Call:
+    call = Call(REQUEST_ID, "POST", 0.0)
+    call.account_id, call.project_id, call.key_id, call.plan_id = "acc_1", "prj_1", "key_1", "free"
+    call.route, call.status, call.code = "parse.upload", 402, "credits_exhausted"
+    call.product, call.mode = "parse", "agentic"
+    quote = Quote("parse", "agentic", "page", 10, 1, (PricePart("parse", "agentic", 10_000),), "2026-11")
+    call.refused = (Refused(RefusalCode.CREDITS_EXHAUSTED, required_millicredits=10_000, resets_at_ms=7), quote)
+    return call
+
+
+async def test_refused_calls_of_known_accounts_are_handed_on_after_they_are_logged() -> None:
+    lines: list[bytes] = []
+    told: asyncio.Queue[list[Call]] = asyncio.Queue()
+    log = CallLog(Metrics(CollectorRegistry()), write=lines.append, refused=told.put_nowait)
+    refused, unknown, charged, held = refused_call(), refused_call(), refused_call(), refused_call()
+    unknown.account_id = ""
+    charged.code = ""
+    held.held_millicredits = 1
+    for call in (unknown, refused, charged, held):
+        log.record(call)
+    running = asyncio.create_task(log.run())
+    assert await told.get() == [refused]
+    assert len(lines) == 1
+    running.cancel()
+
+
+def test_a_refusal_is_kept_with_the_numbers_it_was_decided_by() -> None:
+    kept = refused_call().refusal()
+    assert (kept.request_id, kept.at_ms) == (REQUEST_ID, 0x019AB0E4B2C0)
+    assert (kept.plan_id, kept.rate_card_version, kept.expected_units, kept.millicredits_per_unit) == (
+        "free",
+        "2026-11",
+        10,
+        10_000,
+    )
+    assert (kept.required_millicredits, kept.available_millicredits, kept.resets_at_ms) == (10_000, 0, 7)
+
+
+def test_a_call_that_was_refused_before_it_was_priced_is_kept_without_numbers() -> None:
+    call = refused_call()
+    call.refused = None
+    kept = call.refusal()
+    assert (kept.expected_units, kept.required_millicredits, kept.limit_name) == (None, None, "")
