@@ -35,6 +35,7 @@ from gateway.flows.authenticate import Directory
 from gateway.flows.expire_holds import Sweeper
 from gateway.flows.first_call import FirstCalls
 from gateway.flows.follow_job import Followed, Follower, TellsOperators
+from gateway.flows.issue_invoice import Closer
 from gateway.flows.live_holds import LiveHolds
 from gateway.flows.rebuild import Rebuilder
 from gateway.flows.relay import Relay
@@ -204,8 +205,24 @@ async def open_gateway(
             relay=Relay(outbox=stores.outbox, books=stores.books, consumer=f"relay-{secrets.token_hex(6)}"),
             sweeper=Sweeper(stores.ledger, stores.ledger.shards),
             follower=follower,
+            closer=closer(stores),
         )
         yield Gateway(stores, proxy, directory, live, background)
+
+
+def closer(stores: Stores) -> Closer:
+    """What closes billing periods; no hold outlives the longest job."""
+
+    def longest_hold_ms() -> int:
+        return max((kind.limit_ms for kind in stores.current.catalog.job_kinds.values()), default=0)
+
+    return Closer(
+        books=stores.books,
+        ledger=stores.ledger,
+        plans=stores.current.plans,
+        longest_hold_ms=longest_hold_ms,
+        clock=stores.clock,
+    )
 
 
 def always(gateway: Gateway, *, background: bool) -> list[Callable[[], Coroutine[Any, Any, None]]]:

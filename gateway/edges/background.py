@@ -1,19 +1,24 @@
-"""The work that no caller waits for: booking, expiring, following. Any number of processes may do it at a time."""
+"""The work that no caller waits for: booking, expiring, following, closing periods.
+
+Any number of processes may do it at a time.
+"""
 
 import asyncio
 
 from gateway.flows.expire_holds import Sweeper
 from gateway.flows.follow_job import Follower
+from gateway.flows.issue_invoice import Closer
 from gateway.flows.relay import Relay
 
 
 class Background:
     """The loops of one process."""
 
-    def __init__(self, *, relay: Relay, sweeper: Sweeper, follower: Follower) -> None:
+    def __init__(self, *, relay: Relay, sweeper: Sweeper, follower: Follower, closer: Closer) -> None:
         self.relay = relay
         self._sweeper = sweeper
         self._follower = follower
+        self._closer = closer
 
     async def run(self) -> None:
         """Runs until cancelled. A loop that fails takes the others down, so that the process ends loudly."""
@@ -21,3 +26,4 @@ class Background:
             loops.create_task(self.relay.run(), name="relay")
             loops.create_task(self._sweeper.run(), name="sweeper")
             loops.create_task(self._follower.run(), name="follower")
+            loops.create_task(self._closer.run(), name="closer")

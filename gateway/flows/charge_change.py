@@ -92,7 +92,8 @@ async def tell_price(
     if known is not None:
         await usage.book(conn, known.unbooked)
     boundary = _foreseen(now, plan, at_ms)
-    assumed = _assumed(boundary, known, None)
+    up_to_seq = await accounts.booked_seq(conn, account_id)
+    assumed = replace(_assumed(boundary, known, None), up_to_seq=up_to_seq)
     drawn = await draw_up(conn, plans, boundary, assumed, Charges(account_id))
     account = await accounts.get(conn, account_id)
     named = await parties(conn, account_id, account.name if account is not None else account_id)
@@ -103,7 +104,7 @@ async def tell_price(
             account_id=account_id,
             plan_id=plan.id,
             period_start_ms=now.running.start_ms,
-            up_to_seq=await accounts.booked_seq(conn, account_id) if known is None else known.seq,
+            up_to_seq=up_to_seq,
             held_millicredits=assumed.held_millicredits.get(now.running.start_ms, 0),
             price_cents=plan.price_cents,
             total_cents=sums.total_cents,

@@ -44,7 +44,6 @@ class InRedis:
 
     held_millicredits: Mapping[int, int]
     unbooked: Sequence[UsageEvent]
-    seq: int
 
 
 async def in_redis(ledger: ReadsCounters, account_id: str) -> InRedis:
@@ -53,7 +52,7 @@ async def in_redis(ledger: ReadsCounters, account_id: str) -> InRedis:
     held: dict[int, int] = {}
     for hold in counters.open_holds:
         held[hold.period_start_ms] = held.get(hold.period_start_ms, 0) + hold.amount_millicredits
-    return InRedis(held, tuple(counters.unbooked.values()), counters.seq)
+    return InRedis(held, tuple(counters.unbooked.values()))
 
 
 async def in_redis_if_there(ledger: ReadsCounters | None, account_id: str) -> InRedis | None:
@@ -104,6 +103,11 @@ class Closer:
                     issued += await self.close_account(account_id)
                 except InvoicingStopped as stopped:
                     log.error("invoicing stopped", account_id=account_id, what=stopped.what)  # noqa: TRY400
+                except (BooksUnavailable, StoreUnavailable):
+                    raise
+                except Exception:
+                    # Of one account's making: the others get their invoices, and serving goes on.
+                    log.exception("invoicing failed", account_id=account_id)
             last = chosen[-1]
         return issued
 

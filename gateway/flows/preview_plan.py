@@ -1,10 +1,11 @@
-"""What another plan would mean for an account, before anyone agrees to it. Changes nothing.
+"""What another plan would mean for an account, before anyone agrees to it: when, with what, and for how much.
 
-Says when it takes effect and what is included then. The money is for whoever writes the invoice.
+Changes nothing of the account. A price for a change at once is exact to the cent and kept, so that it is honoured for
+ten minutes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -12,11 +13,15 @@ from gateway.books import accounts
 from gateway.books.books import Books
 from gateway.domain.credits import credits_text
 from gateway.domain.instant import epoch_ms, from_epoch_ms
+from gateway.domain.money import dollars_text
 from gateway.domain.plan import Plan
 from gateway.domain.terms import AccountStatus
-from gateway.flows.change_plan import ChangeAt, standing, when_by_default
+from gateway.flows.change_plan import ChangeAt, Standing, standing, when_by_default
+from gateway.flows.charge_change import ToldPrice, tell_price
 from gateway.flows.faults import CallerFault, NoSuchThing
+from gateway.flows.issue_invoice import in_redis_if_there
 from gateway.flows.terms import current_terms
+from gateway.flows.usage_report import ReadsCounters
 
 
 class TakesEffect(StrEnum):
@@ -29,7 +34,10 @@ class TakesEffect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PlanPreview:
-    """`replaced_plan_id` is a pending plan that would be taken back. `included_millicredits` is of a whole period."""
+    """`replaced_plan_id` is a pending plan that would be taken back. `included_millicredits` is of a whole period.
+
+    `price` is what a change at once is invoiced; None where nothing is invoiced now.
+    """
 
     account_id: str
     previous_plan_id: str
@@ -38,6 +46,7 @@ class PlanPreview:
     takes_effect: TakesEffect
     effective_ms: int
     included_millicredits: int
+    price: ToldPrice | None = None
 
     def sentence(self, *, preview: bool) -> str:
         """For a person, before (`preview`) or after the change."""
@@ -54,29 +63,67 @@ class PlanPreview:
             case _:
                 verb = "would stay" if preview else "stays"
                 said = f"{self.account_id} {verb} on {self.plan_id}, with {included}."
+        if preview and self.price is not None:
+            until = from_epoch_ms(self.price.honoured_until_ms)
+            said += (
+                f" It would cost {dollars_text(self.price.sums.total_cents)} now; this holds until {until:%H:%M} UTC."
+            )
         return said + (back if self.replaced_plan_id else "")
 
 
 async def preview_plan(
+    books: Books,
+    plans: Mapping[str, Plan],
+    account_id: str,
+    plan_id: str,
+    *,
+    when: ChangeAt | None,
+    at: datetime,
+    ledger: ReadsCounters | None = None,
+) -> PlanPreview:
+    """What `Accounts.change_plan` would do now. CallerFault as there.
+
+    Without `ledger`, or while Redis is away, the price is by what the books have.
+    """
+    foreseen, now = await _foresee(books, plans, account_id, plan_id, when=when, at=at)
+    if foreseen.takes_effect is not TakesEffect.NOW:
+        return foreseen
+    known = await in_redis_if_there(ledger, account_id)
+    async with books.begin() as conn:
+        price = await tell_price(conn, plans, now, plans[plan_id], known=known, at_ms=epoch_ms(at))
+    return replace(foreseen, price=price)
+
+
+async def foresee_plan(
     books: Books, plans: Mapping[str, Plan], account_id: str, plan_id: str, *, when: ChangeAt | None, at: datetime
 ) -> PlanPreview:
-    """What `Accounts.change_plan` would do now. CallerFault as there."""
+    """The same without a price. CallerFault."""
+    return (await _foresee(books, plans, account_id, plan_id, when=when, at=at))[0]
+
+
+async def _foresee(
+    books: Books, plans: Mapping[str, Plan], account_id: str, plan_id: str, *, when: ChangeAt | None, at: datetime
+) -> tuple[PlanPreview, Standing]:
     if plan_id not in plans:
         raise CallerFault(f"there is no plan {plan_id!r}; there are {', '.join(sorted(plans))}")
-    plan, at_ms = plans[plan_id], epoch_ms(at)
     if await current_terms(books, plans, account_id, at) is None:
         raise NoSuchThing("account", account_id)
     async with books.read() as conn:
         account = await accounts.get(conn, account_id)
         if account is not None and account.status is AccountStatus.CLOSED:
             raise CallerFault(f"account {account_id} is closed")
-        now = await standing(conn, account_id, at_ms)
+        now = await standing(conn, account_id, epoch_ms(at))
+    return _foreseen(plans, now, plans[plan_id], when, epoch_ms(at)), now
+
+
+def _foreseen(plans: Mapping[str, Plan], now: Standing, plan: Plan, when: ChangeAt | None, at_ms: int) -> PlanPreview:
     previous, pending = now.subscription.plan_id, now.pending.plan_id if now.pending is not None else None
     if plan.id == previous:
         takes_effect, effective_ms = TakesEffect.STAYS, now.subscription.started_ms
     elif (when or when_by_default(plans, previous, plan)) is ChangeAt.NOW:
-        takes_effect, effective_ms = TakesEffect.NOW, max(at_ms, now.running.start_ms + 1)
+        takes_effect, effective_ms = TakesEffect.NOW, max(at_ms, now.running.start_ms)
     else:
         takes_effect, effective_ms = TakesEffect.PERIOD_END, now.running.end_ms
     replaced = pending if pending != plan.id or takes_effect is TakesEffect.NOW else None
-    return PlanPreview(account_id, previous, plan.id, replaced, takes_effect, effective_ms, plan.granted_millicredits)
+    included = plan.granted_millicredits
+    return PlanPreview(now.running.account_id, previous, plan.id, replaced, takes_effect, effective_ms, included)

@@ -130,12 +130,13 @@ def plan(
 
     async def work(stores: "Stores") -> "tuple[PlanPreview, PlanChange | None]":
         from gateway.flows.change_plan import ChangeAt
-        from gateway.flows.preview_plan import preview_plan
+        from gateway.flows.preview_plan import foresee_plan, preview_plan
 
-        when = None if at is None else ChangeAt(at)
-        foreseen = await preview_plan(stores.books, stores.current.plans(), account, plan, when=when, at=stores.clock())
+        when, plans, now = None if at is None else ChangeAt(at), stores.current.plans(), stores.clock()
         if preview:
-            return foreseen, None
+            told = await preview_plan(stores.books, plans, account, plan, when=when, at=now, ledger=stores.ledger)
+            return told, None
+        foreseen = await foresee_plan(stores.books, plans, account, plan, when=when, at=now)
         return foreseen, await accounts(stores).change_plan(account, plan, when=when, reason=reason)
 
     foreseen, changed = on_stores(config, work)
@@ -150,11 +151,38 @@ def plan(
         "included": amount(foreseen.included_millicredits),
         "replaced_plan": foreseen.replaced_plan_id,
         "preview": preview,
+        **_invoiced(foreseen, changed),
     }
     if as_json:
         print_json(document)
-    else:
-        print(foreseen.sentence(preview=preview))
+        return
+    print(foreseen.sentence(preview=preview))
+    if changed is not None and changed.invoice is not None:
+        from gateway.domain.money import dollars_text
+
+        print(f"Invoice {changed.invoice.number} over {dollars_text(changed.invoice.total_cents)} is issued.")
+
+
+def _invoiced(foreseen: "PlanPreview", changed: "PlanChange | None") -> dict[str, object]:
+    """The price in cents: as told, or as invoiced. 0 where nothing is invoiced now."""
+    from gateway.edges.api.usage_document import instant
+    from gateway.edges.documents.invoice_json import line_json
+    from gateway.flows.invoice_document import line_document
+
+    if changed is not None:
+        invoice = changed.invoice
+        return {
+            "total_cents": 0 if invoice is None else invoice.total_cents,
+            "invoice": None if invoice is None else invoice.number,
+        }
+    price = foreseen.price
+    if price is None:
+        return {"total_cents": 0, "lines": [], "honoured_until": None}
+    return {
+        "total_cents": price.sums.total_cents,
+        "lines": [line_json(line_document(line)) for line in price.lines],
+        "honoured_until": instant(price.honoured_until_ms),
+    }
 
 
 @app.command("adjust")

@@ -12,6 +12,8 @@ from gateway.edges.cli.faults import exit_for_faults
 
 if TYPE_CHECKING:
     from gateway.flows.accounts import Accounts
+    from gateway.flows.invoices import Invoices
+    from gateway.flows.issue_invoice import Closer
     from gateway.flows.keys import Keys
     from gateway.flows.usage_report import UsageReports
     from gateway.wiring import Stores
@@ -45,7 +47,9 @@ def accounts(stores: "Stores") -> "Accounts":
     """The flow for accounts."""
     from gateway.flows.accounts import Accounts
 
-    return Accounts(books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stores.clock)
+    return Accounts(
+        books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stores.clock, ledger=stores.ledger
+    )
 
 
 def keys(stores: "Stores") -> "Keys":
@@ -60,3 +64,17 @@ def usage_reports(stores: "Stores") -> "UsageReports":
     from gateway.flows.usage_report import UsageReports
 
     return UsageReports(books=stores.books, ledger=stores.ledger, terms_of=stores.terms_of)
+
+
+def invoices(stores: "Stores") -> "Invoices":
+    """The flow for invoices."""
+    from gateway.flows.invoices import Invoices
+
+    return Invoices(books=stores.books, plans=stores.current.plans, clock=stores.clock, ledger=stores.ledger)
+
+
+def closer(stores: "Stores") -> "Closer":
+    """What issues invoices that are due."""
+    from gateway.wiring import closer as wired
+
+    return wired(stores)

@@ -1,0 +1,62 @@
+"""An invoice as JSON: what programs read of it as it stands, and the export that can be verified later.
+
+`lines` are the frozen document's, their credits as numbers; the export holds the document's very bytes.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from gateway.books.invoices import CreditNote
+from gateway.flows.invoice_document import instant_text
+from gateway.flows.invoices import InvoiceView
+
+
+def invoice_json(view: InvoiceView) -> dict[str, Any]:
+    """Document and standing in one."""
+    said = view.document
+    return {
+        "id": view.id,
+        "number": said["number"],
+        "account_id": said["account_id"],
+        "status": view.status.value,
+        "period": said["period"],
+        "issued_at": said["issued_at"],
+        "settled_at": None if view.settled_ms is None else instant_text(view.settled_ms),
+        "currency": said["currency"],
+        "subtotal_cents": said["subtotal_cents"],
+        "tax": said["tax"],
+        "tax_cents": said["tax_cents"],
+        "total_cents": said["total_cents"],
+        "credited_cents": view.credited_cents,
+        "paid_cents": view.paid_cents,
+        "due_cents": view.due_cents,
+        "seller": said["seller"],
+        "buyer": said["buyer"],
+        "lines": [line_json(line) for line in said["lines"]],
+        "credit_notes": [_credit_note(note) for note in view.credit_notes],
+        "content_hash": view.content_hash,
+    }
+
+
+def export(view: InvoiceView) -> bytes:
+    """An issued invoice as a file: the document's bytes as a string, and their hash."""
+    told = {"content_hash": view.content_hash, "document": view.frozen}
+    return orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+
+
+def line_json(line: Mapping[str, Any]) -> dict[str, Any]:
+    """A document's line with its credits as numbers."""
+    parts = [{**part, "credits": orjson.Fragment(part["credits"])} for part in line["sub_lines"]]
+    return {**line, "credits": orjson.Fragment(line["credits"]), "sub_lines": parts}
+
+
+def _credit_note(note: CreditNote) -> dict[str, Any]:
+    return {
+        "id": note.id,
+        "number": note.number,
+        "amount_cents": note.amount_cents,
+        "reason": note.reason,
+        "issued_at": instant_text(note.issued_ms),
+    }

@@ -1,0 +1,262 @@
+"""An account's invoices: drafts computed as somebody looks, issued ones as they were frozen, and what becomes of them.
+
+Takes no payment: `pay` notes one that came another way. A draft is what would be issued if its period ended now; what
+Redis knows and the books do not have yet is booked first, so that a draft misses nothing.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.books import accounts, audit, billing_details, invoices, periods, subscriptions, usage
+from gateway.books.audit import AuditEntry
+from gateway.books.billing_details import SELLER, BillingDetails
+from gateway.books.books import Books
+from gateway.books.invoices import BookedInvoice, CreditNote, InvoicedEvent
+from gateway.domain.instant import epoch_ms, from_epoch_ms
+from gateway.domain.invoice import MILLION, InvoiceEvent, InvoiceStatus, next_status, totals
+from gateway.domain.plan import Plan
+from gateway.flows.close_period import parties
+from gateway.flows.faults import CallerFault, NoSuchThing
+from gateway.flows.invoice_document import document
+from gateway.flows.invoice_lines import Assumed, Boundary, Charges, boundaries, draw_up
+from gateway.flows.issue_invoice import InRedis, in_redis_if_there
+from gateway.flows.terms import current_terms, next_period
+from gateway.flows.usage_report import ReadsCounters
+
+CREDIT_NOTE_SERIES: Final = "credit_note"
+_DRAFT: Final = "draft_"
+_LONGEST_REASON: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceView:
+    """An invoice as it stands. `document` is what it says; a draft's changes until it is issued, and has no hash."""
+
+    document: Mapping[str, Any]
+    status: InvoiceStatus
+    due_cents: int
+    paid_cents: int = 0
+    credited_cents: int = 0
+    settled_ms: int | None = None
+    frozen: str | None = None
+    content_hash: str | None = None
+    credit_notes: tuple[CreditNote, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The invoice's id."""
+        return str(self.document["id"])
+
+
+class Invoices:
+    """All invoices. Without `ledger`, or while Redis is away, a draft is what the books have."""
+
+    def __init__(
+        self,
+        *,
+        books: Books,
+        plans: Callable[[], Mapping[str, Plan]],
+        clock: Callable[[], datetime],
+        ledger: ReadsCounters | None = None,
+    ) -> None:
+        self._books = books
+        self._plans = plans
+        self._clock = clock
+        self._ledger = ledger
+
+    async def of_account(self, account_id: str) -> list[InvoiceView]:
+        """Drafts, then what was issued, newest first. NoSuchThing."""
+        drafts = await self._drafts(account_id)
+        async with self._books.read() as conn:
+            booked = await invoices.of_account(conn, account_id)
+            return drafts[::-1] + [await _view(conn, one) for one in booked]
+
+    async def find(self, name: str) -> InvoiceView:
+        """The invoice of this id or number. NoSuchThing."""
+        if name.startswith(_DRAFT):
+            account_id = f"acc_{name.removeprefix(_DRAFT).partition('_')[0]}"
+            found = [one for one in await self._drafts(account_id, name) if one.id == name]
+            if not found:
+                raise NoSuchThing("invoice", name)
+            return found[0]
+        async with self._books.read() as conn:
+            return await _view(conn, await _find(conn, name))
+
+    async def events(self, name: str) -> AsyncIterator[InvoicedEvent]:
+        """Every usage event behind an issued invoice. NoSuchThing."""
+        async with self._books.read() as conn:
+            invoice = await _find(conn, name)
+            async for event in invoices.events_of(conn, invoice.id):
+                yield event
+
+    async def pay(self, name: str, *, reason: str = "", actor: str = "cli") -> InvoiceView:
+        """Note that everything due was paid. CallerFault where that makes no sense."""
+        return await self._change(name, InvoiceEvent.PAY, reason, actor)
+
+    async def void(self, name: str, *, reason: str, actor: str = "cli") -> InvoiceView:
+        """Make it as if it had never been asked for; its usage is charged nowhere else. CallerFault."""
+        return await self._change(name, InvoiceEvent.VOID, _said(reason), actor)
+
+    async def write_off(self, name: str, *, reason: str, actor: str = "cli") -> InvoiceView:
+        """Give up hope of being paid. CallerFault."""
+        return await self._change(name, InvoiceEvent.WRITE_OFF, _said(reason), actor)
+
+    async def credit(self, name: str, amount_cents: int, *, reason: str, actor: str = "cli") -> CreditNote:
+        """Give money back by a credit note; what is due shrinks. CallerFault for more than the invoice asked."""
+        at_ms, why = epoch_ms(self._clock()), _said(reason)
+        async with self._books.begin() as conn:
+            invoice = await _find(conn, name, lock=True)
+            left = invoice.total_cents - invoice.credited_cents
+            if invoice.status is InvoiceStatus.VOID:
+                raise CallerFault(f"invoice {invoice.number} is void")
+            if not 0 < amount_cents <= left:
+                raise CallerFault(f"a credit note on invoice {invoice.number} is of 1 to {left} cents")
+            year = from_epoch_ms(at_ms).year
+            number = f"CN-{year}-{await invoices.next_number(conn, CREDIT_NOTE_SERIES, year):06d}"
+            note = await invoices.add_credit_note(
+                conn, invoice, number=number, amount_cents=amount_cents, reason=why, at_ms=at_ms
+            )
+            if invoice.status is InvoiceStatus.ISSUED and amount_cents == invoice.due_cents:
+                await invoices.set_status(
+                    conn, invoice.id, InvoiceStatus.PAID, paid_cents=invoice.paid_cents, settled_ms=at_ms
+                )
+            detail = {"amount_cents": amount_cents, "credit_note": number, "reason": why}
+            await _note(conn, invoice, at_ms=at_ms, actor=actor, action="invoice.credit", detail=detail)
+        return note
+
+    async def details(self, party: str) -> BillingDetails:
+        """Who stands on invoices as the seller, or as this account. NoSuchThing."""
+        async with self._books.read() as conn:
+            if party != SELLER and await accounts.get(conn, party) is None:
+                raise NoSuchThing("account", party)
+            return await billing_details.get(conn, party) or BillingDetails(party)
+
+    async def set_details(self, details: BillingDetails, *, actor: str = "cli") -> None:
+        """Keep these for invoices from now on. NoSuchThing, CallerFault."""
+        if not 0 <= details.tax_parts_per_million <= MILLION:
+            raise CallerFault("a tax is from 0 to 100 percent")
+        if details.tax_parts_per_million and not details.tax_name:
+            raise CallerFault("a tax needs a name, as it stands on invoices")
+        await self.details(details.party)
+        at_ms = epoch_ms(self._clock())
+        async with self._books.begin() as conn:
+            await billing_details.put(conn, details)
+            account_id = "" if details.party == SELLER else details.party
+            entry = AuditEntry(at_ms, actor, "billing.details", account_id, details.party, {"name": details.name})
+            await audit.write(conn, entry)
+
+    async def _change(self, name: str, event: InvoiceEvent, reason: str, actor: str) -> InvoiceView:
+        at_ms = epoch_ms(self._clock())
+        async with self._books.begin() as conn:
+            invoice = await _find(conn, name, lock=True)
+            status = next_status(invoice.status, event)
+            if status is None:
+                raise CallerFault(f"invoice {invoice.number} is {invoice.status}: it cannot be {_PAST[event]}")
+            paid = invoice.paid_cents + invoice.due_cents if event is InvoiceEvent.PAY else invoice.paid_cents
+            await invoices.set_status(conn, invoice.id, status, paid_cents=paid, settled_ms=at_ms)
+            detail = {"number": invoice.number, "reason": reason}
+            await _note(conn, invoice, at_ms=at_ms, actor=actor, action=f"invoice.{event}", detail=detail)
+            return await _view(conn, replace(invoice, status=status, paid_cents=paid, settled_ms=at_ms))
+
+    async def _drafts(self, account_id: str, sought: str = "") -> list[InvoiceView]:
+        """What would be issued now, oldest first: ended periods that still wait, and the running one."""
+        now, plans = self._clock(), self._plans()
+        if await current_terms(self._books, plans, account_id, now) is None:
+            raise NoSuchThing("invoice", sought) if sought else NoSuchThing("account", account_id)
+        known = await in_redis_if_there(self._ledger, account_id)
+        if known is not None and known.unbooked:
+            async with self._books.begin() as conn:
+                await usage.book(conn, known.unbooked)
+        async with self._books.read() as conn:
+            return await _drawn_up(conn, plans, account_id, epoch_ms(now), known)
+
+
+_PAST: Final = {
+    InvoiceEvent.ISSUE: "issued",
+    InvoiceEvent.PAY: "paid",
+    InvoiceEvent.VOID: "voided",
+    InvoiceEvent.WRITE_OFF: "written off",
+}
+
+
+async def _drawn_up(
+    conn: AsyncConnection, plans: Mapping[str, Plan], account_id: str, now_ms: int, known: InRedis | None
+) -> list[InvoiceView]:
+    account = await accounts.get(conn, account_id)
+    named = await parties(conn, account_id, account.name if account is not None else account_id)
+    held = known.held_millicredits if known is not None else {}
+    drafts: list[InvoiceView] = []
+    for boundary in await _open_boundaries(conn, plans, account_id, now_ms):
+        assumed = Assumed(held, late=not drafts)
+        drawn = await draw_up(conn, plans, boundary, assumed, Charges(account_id))
+        if not drawn.lines:
+            continue
+        sums = totals(drawn.lines, named.tax)
+        shown = document(
+            invoice_id=f"{_DRAFT}{account_id.removeprefix('acc_')}_{boundary.at_ms}",
+            number=None,
+            account_id=account_id,
+            period_ms=boundary.invoiced_ms,
+            issued_ms=None,
+            seller=named.seller,
+            buyer=named.buyer,
+            lines=drawn.lines,
+            tax=named.tax,
+            sums=sums,
+            rate_cards=(),
+        )
+        drafts.append(InvoiceView(shown, InvoiceStatus.DRAFT, sums.total_cents))
+    return drafts
+
+
+async def _open_boundaries(
+    conn: AsyncConnection, plans: Mapping[str, Plan], account_id: str, now_ms: int
+) -> list[Boundary]:
+    """Those that are past and not closed, and the end of the running period with what follows as agreed now."""
+    booked = await periods.of_account(conn, account_id)
+    running = next((period for period in booked if period.start_ms <= now_ms < period.end_ms), None)
+    still_open = [one for one in boundaries(booked) if one.at_ms <= now_ms]
+    if running is not None:
+        following = next((period for period in booked if period.start_ms == running.end_ms), None)
+        if following is None:
+            following = next_period(plans, await subscriptions.of_account(conn, account_id), running)
+        still_open.append(Boundary(running.end_ms, running, following))
+    return still_open
+
+
+async def _find(conn: AsyncConnection, name: str, *, lock: bool = False) -> BookedInvoice:
+    invoice = await invoices.find(conn, name, lock=lock)
+    if invoice is None:
+        raise NoSuchThing("invoice", name)
+    return invoice
+
+
+async def _view(conn: AsyncConnection, invoice: BookedInvoice) -> InvoiceView:
+    return InvoiceView(
+        document=orjson.loads(invoice.document),
+        status=invoice.status,
+        due_cents=invoice.due_cents,
+        paid_cents=invoice.paid_cents,
+        credited_cents=invoice.credited_cents,
+        settled_ms=invoice.settled_ms,
+        frozen=invoice.document,
+        content_hash=invoice.content_hash,
+        credit_notes=tuple(await invoices.credit_notes_of(conn, invoice.id)),
+    )
+
+
+def _said(reason: str) -> str:
+    if not 0 < len(reason.strip()) <= _LONGEST_REASON:
+        raise CallerFault("this needs a reason, which the account's owner may read")
+    return reason
+
+
+async def _note(
+    conn: AsyncConnection, invoice: BookedInvoice, *, at_ms: int, actor: str, action: str, detail: Mapping[str, Any]
+) -> None:
+    await audit.write(conn, AuditEntry(at_ms, actor, action, invoice.account_id, invoice.id, detail))
