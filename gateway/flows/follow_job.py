@@ -7,7 +7,7 @@ next, or on whether this process lives. A job that does not end within its limit
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
@@ -154,20 +154,14 @@ class Follower:
             return
         cost = report.cost
         if job.job_kind != kind.name:
-            await self._look_now(job, account_id, None)
+            await self._settler.look_now(job.hold_id, account_id, None)
         elif report.status is JobStatus.FREE:
             await self._settler.settle_job(job.hold_id, account_id, Release("the job failed: free"))
         elif isinstance(cost, JobCost) and cost.credits_millicredits is not None:
             facts = read_facts(job.facts)
             await self._settle(job.hold_id, facts, self._capture(cost, facts, "poll", report.billed_mode))
         else:
-            await self._look_now(job, account_id, JobMark.ENDED)
-
-    async def _look_now(self, job: JobHold, account_id: str, mark: JobMark | None) -> None:
-        try:
-            await self._ledger.look_now(job.hold_id, account_id, mark)
-        except StoreUnavailable:
-            return  # its turn comes anyhow
+            await self._settler.look_now(job.hold_id, account_id, _mark([report.status]))
 
     async def run(self) -> None:
         """Looks at jobs until cancelled; what is under way then is looked at again when its lease ends."""
@@ -247,13 +241,11 @@ class Follower:
             if status is JobStatus.RUNNING:
                 return self._running(look)
             over.append(_Over(job_id, status, document))
-        if deleted and look.lease.ended_at_ms is None:
-            if not look.age.gone_for_sure:
-                return NotYet(JobMark.GONE)
-            over += [_Over(job_id, JobStatus.STOPPED, None) for job_id in deleted]
-        else:
-            # It ended, and was deleted before it was known what it costs: that is owed all the same.
-            over += [_Over(job_id, JobStatus.CHARGED, None) for job_id in deleted]
+        if deleted and look.age.ended_ms is None and not look.age.gone_for_sure:
+            return NotYet(JobMark.GONE)
+        # A job that ended, and was deleted before it was known what it costs, is owed all the same.
+        status = JobStatus.STOPPED if look.lease.ended_at_ms is None else JobStatus.CHARGED
+        over += [_Over(job_id, status, None) for job_id in deleted]
         return await self._priced(look, over)
 
     def _running(self, look: _Look) -> Release | NotYet:
@@ -271,8 +263,8 @@ class Follower:
                 continue
             cost = await self._cost(look, job)
             if cost is NoCost.NOT_YET:
-                known_to_end = job.document is not None or look.lease.ended_at_ms is not None
-                return NotYet(JobMark.ENDED if known_to_end else JobMark.GONE)
+                seen = [one.status for one in over if one.document is not None]
+                return NotYet(_mark(seen) if seen or look.age.ended_ms is not None else JobMark.GONE)
             if isinstance(cost, JobCost):
                 costs.append(cost)
             elif job.status is JobStatus.CHARGED:
@@ -280,7 +272,7 @@ class Follower:
                 self._tell.job_alert(look.kind.name, JobAlert.COST_NEVER_TOLD)
                 return Capture(None, None, "the upstream never told the cost: the quote")
         if not costs:
-            return Release(_nothing_owed(over))
+            return Release(_nothing_owed(over, look.age))
         evidence = costs[0].evidence if len(over) == 1 else f"{len(costs)} of {len(over)} jobs, {costs[0].evidence}"
         cost = together(costs, per_unit=look.facts.millicredits_per_unit, evidence=evidence)
         modes = {mode for job in over if (mode := read_billed_mode(job.document, look.kind)) is not None}
@@ -291,7 +283,7 @@ class Follower:
 
         NOT_THERE: nothing tells it, or nothing has for long.
         """
-        deleted_midway = job.document is None and job.status is JobStatus.STOPPED
+        deleted_midway = job.document is None and look.age.ended_ms is None
         over = look.age.deleted_patience_over if deleted_midway else look.age.patience_over
         readings: list[JobCost | NoCost] = []
         sources = cost_sources(job.document, look.kind)
@@ -386,19 +378,27 @@ class Follower:
 
 def _age(lease: JobLease, kind: JobKind) -> JobAge:
     now_ms = lease.leased_at_ms
+    ended = [at_ms for at_ms in (lease.ended_at_ms, lease.stopped_at_ms) if at_ms is not None]
     return JobAge(
         limit_ms=kind.limit_ms,
         attached_ms=now_ms - lease.attached_at_ms,
-        ended_ms=None if lease.ended_at_ms is None else now_ms - lease.ended_at_ms,
+        ended_ms=now_ms - min(ended) if ended else None,
         gone_ms=None if lease.gone_at_ms is None else now_ms - lease.gone_at_ms,
         left_ms=lease.deadline_ms - now_ms,
     )
 
 
-def _nothing_owed(over: list[_Over]) -> str:
+def _mark(seen: Sequence[JobStatus]) -> JobMark | None:
+    """What the next look must know of jobs that were seen to be over."""
+    if JobStatus.CHARGED in seen:
+        return JobMark.ENDED
+    return JobMark.STOPPED if JobStatus.STOPPED in seen else None
+
+
+def _nothing_owed(over: list[_Over], age: JobAge) -> str:
     """Why jobs that are over cost nothing, in words."""
     if all(job.status is JobStatus.FREE for job in over):
         return "the job failed: free"
-    if any(job.document is None for job in over):
+    if any(job.document is None for job in over) and age.ended_ms is None:
         return "deleted before it ended"
     return "stopped, and the upstream tells of nothing delivered"

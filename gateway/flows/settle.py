@@ -20,7 +20,7 @@ from gateway.domain.job import hold_ms
 from gateway.domain.outcome import Attach, Capture, Outcome, Release
 from gateway.domain.usage import CallFacts, Settlement
 from gateway.flows.live_holds import HOLD_TTL_MS, LiveHolds
-from gateway.ledger.answers import Settled
+from gateway.ledger.answers import JobMark, Settled
 from gateway.ledger.faults import StoreUnavailable
 from gateway.ledger.ledger import Ledger
 from gateway.wire.call_facts import facts_json, settlement_json
@@ -99,6 +99,10 @@ class Settler:
             held.hold_id,
             held.account_id,
             cost_millicredits=capture.cost_millicredits,
+    async def look_now(self, hold_id: str, account_id: str, mark: JobMark | None) -> None:
+        """Has a job looked at next, and what is known of it kept: a caller who knows its end may delete it."""
+        await self._carried_through(lambda: self._ledger.look_now(hold_id, account_id, mark), hold_id)
+
             cap=cap,
             settlement=settlement,
         )

@@ -70,6 +70,7 @@ class JobMark(StrEnum):
     """What a look has found out and the next one must know, whoever looks then."""
 
     ENDED = "ended"  # the job is known to have ended; its cost is not known yet
+    STOPPED = "stopped"  # so too, and it was stopped midway
     GONE = "gone"  # the upstream does not know it
     THERE = "there"  # the upstream knows it after all
 
@@ -78,7 +79,7 @@ class JobMark(StrEnum):
 class JobLease:
     """A job whose turn it is to be looked at, leased to the one who asked. Times are Redis's.
 
-    `ended_at_ms` and `gone_at_ms` tell since when that is known, None: it is not.
+    `ended_at_ms`, `stopped_at_ms` and `gone_at_ms` tell since when that is known, None: it is not.
     """
 
     hold_id: str
@@ -92,6 +93,7 @@ class JobLease:
     looks: int
     leased_at_ms: int
     ended_at_ms: int | None = None
+    stopped_at_ms: int | None = None
     gone_at_ms: int | None = None
 
 

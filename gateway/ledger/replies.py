@@ -56,23 +56,27 @@ def settled(reply: list[Any]) -> Settled:
 
 def job_leases(reply: list[Any]) -> list[JobLease]:
     """What `lease_jobs` replies."""
-    return [
-        JobLease(
-            hold_id=hold_id.decode(),
-            account_id=account.decode(),
-            facts=facts,
-            job_kind=kind.decode(),
-            job_id=job_id.decode(),
-            upstream=upstream.decode(),
-            attached_at_ms=attached,
-            deadline_ms=deadline,
-            looks=looks,
-            leased_at_ms=now,
-            ended_at_ms=ended or None,
-            gone_at_ms=gone or None,
-        )
-        for hold_id, account, facts, kind, job_id, upstream, attached, deadline, looks, now, ended, gone in reply
-    ]
+    return [_job_lease(fields) for fields in reply]
+
+
+def _job_lease(fields: Sequence[Any]) -> JobLease:
+    hold_id, account, facts, kind, job, upstream, *times = fields
+    attached, deadline, looks, now, ended, stopped, gone = times
+    return JobLease(
+        hold_id=hold_id.decode(),
+        account_id=account.decode(),
+        facts=facts,
+        job_kind=kind.decode(),
+        job_id=job.decode(),
+        upstream=upstream.decode(),
+        attached_at_ms=attached,
+        deadline_ms=deadline,
+        looks=looks,
+        leased_at_ms=now,
+        ended_at_ms=ended or None,
+        stopped_at_ms=stopped or None,
+        gone_at_ms=gone or None,
+    )
 
 
 def read_counters(reply: list[Any], events: Iterable[UsageEvent | JobAttached]) -> Counters:

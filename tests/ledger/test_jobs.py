@@ -149,8 +149,9 @@ async def test_what_a_look_found_out_is_known_to_the_next(timed: Ledger, clock: 
     (job,) = await lease(timed)
     assert (job.leased_at_ms, job.gone_at_ms, job.ended_at_ms) == tuple(attached_ms + ms for ms in (3000, 2000, 3000))
     await timed.look_now("req_1", ACCOUNT, JobMark.THERE)
+    await timed.look_now("req_1", ACCOUNT, JobMark.STOPPED)
     (job,) = await lease(timed)
-    assert (job.gone_at_ms, job.ended_at_ms) == (None, attached_ms + 3000)
+    assert (job.gone_at_ms, job.ended_at_ms, job.stopped_at_ms) == (None, attached_ms + 3000, attached_ms + 3000)
 
 
 async def test_a_settled_job_is_followed_no_more(timed: Ledger, clock: Clock) -> None:

@@ -3,7 +3,7 @@
 -- One that is not followed (any more) stays so.
 --
 -- KEYS  1 follow  2 hold
--- ARGV  1 hold id  2 in ms  3 'ended', 'gone', 'there' (not gone after all) or ''
+-- ARGV  1 hold id  2 in ms  3 'ended', 'stopped' (ended midway), 'gone', 'there' (not gone after all) or ''
 -- Reply 1 if the job is followed, else 0.
 
 -- read
