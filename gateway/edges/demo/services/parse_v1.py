@@ -184,6 +184,12 @@ async def _result(request: Request) -> Response:
     return reply(_RESULTS[kind]([_page(job, page) for page in pages]) | {"job_metadata": metadata})
 
 
+async def _read(request: Request) -> Response:
+    job, _ = _find(request)
+    url = f"https://storage.invalid/{job.id}/{request.path_params['file_name']}"
+    return reply({"url": url, "expires_at": vendor_of(request).now(), "form_fields": None})
+
+
 ROUTES = [
     route
     for path in ("/api/v1/parsing", "/api/parsing")
@@ -195,5 +201,6 @@ ROUTES = [
         Route(f"{path}/job/{{job_id}}/parameters", _parameters, methods=["GET"]),
         Route(f"{path}/supported_file_extensions", _extensions, methods=["GET"]),
         Route(f"{path}/job/{{job_id}}/result/{{kind}}", _result, methods=["GET"]),
+        Route(f"{path}/job/{{job_id}}/read/{{file_name}}", _read, methods=["GET"]),
     )
 ]
