@@ -31,6 +31,7 @@ from gateway.edges.proxy.call import Record
 from gateway.edges.proxy.parts import Offer, Parts, Target
 from gateway.edges.proxy.request_body import Spool
 from gateway.flows.admit import Admission
+from gateway.flows.audit import Auditor
 from gateway.flows.authenticate import Directory
 from gateway.flows.expire_holds import Sweeper
 from gateway.flows.first_call import FirstCalls
@@ -42,6 +43,7 @@ from gateway.flows.relay import Relay
 from gateway.flows.settle import Settler
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
+from gateway.flows.watch_store import StoreWatch
 from gateway.ledger.cluster import ClusterConnection
 from gateway.ledger.connection import RedisConnection
 from gateway.ledger.idempotency import Idempotency
@@ -154,6 +156,7 @@ class Gateway:
     proxy: Proxy
     directory: Directory
     live: LiveHolds
+    watch: StoreWatch
     background: Background
 
 
@@ -164,9 +167,11 @@ async def open_gateway(
     """The proxy and the background work over open stores. On leaving, settlements under way are finished."""
     async with AsyncExitStack() as stack:
         directory = Directory(books=stores.books, terms_of=stores.terms_of, pepper=stores.pepper, clock=stores.clock)
-        stores.store.on_reconnect = directory.forget_all
         live = LiveHolds(stores.ledger)
         settler = Settler(stores.ledger, stores.books, live, stores.rebuild)
+        auditor = Auditor(books=stores.books, ledger=stores.ledger, rebuild=stores.rebuild)
+        watch = StoreWatch(stores.ledger, [directory.forget_all, settler.settle_again, auditor.look_at_all])
+        stores.store.on_reconnect = watch.reached_again
         targets = {name: _target(upstream) for name, upstream in settings.upstreams.items()}
         for target in targets.values():
             stack.push_async_callback(target.upstream.aclose)
@@ -202,12 +207,18 @@ async def open_gateway(
             )
         )
         background = Background(
-            relay=Relay(outbox=stores.outbox, books=stores.books, consumer=f"relay-{secrets.token_hex(6)}"),
+            relay=Relay(
+                outbox=stores.outbox,
+                books=stores.books,
+                consumer=f"relay-{secrets.token_hex(6)}",
+                doubt=auditor.doubt,
+            ),
             sweeper=Sweeper(stores.ledger, stores.ledger.shards),
             follower=follower,
             closer=closer(stores),
+            auditor=auditor,
         )
-        yield Gateway(stores, proxy, directory, live, background)
+        yield Gateway(stores, proxy, directory, live, watch, background)
 
 
 def closer(stores: Stores) -> Closer:
@@ -227,7 +238,7 @@ def closer(stores: Stores) -> Closer:
 
 def always(gateway: Gateway, *, background: bool) -> list[Callable[[], Coroutine[Any, Any, None]]]:
     """The loops a process runs besides serving, each until cancelled."""
-    loops: list[Callable[[], Coroutine[Any, Any, None]]] = [gateway.live.run]
+    loops: list[Callable[[], Coroutine[Any, Any, None]]] = [gateway.live.run, gateway.watch.run]
     if gateway.stores.embedded is not None:
         loops.append(gateway.stores.embedded.watch)
     if background:

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import BigInteger, cast, func, select
+from sqlalchemy import BigInteger, cast, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import jobs, ledger_entries, running_jobs
@@ -126,8 +126,11 @@ async def _keep_seq(conn: AsyncConnection, events: Iterable[UsageEvent | JobAtta
     for event in events:
         account_id = event.account_id if isinstance(event, JobAttached) else event.facts.account_id
         highest[account_id] = max(highest.get(account_id, 0), event.seq)
-    if not highest:
-        return
+    if highest:
+        await _raise_seqs(conn, highest)
+
+
+async def _raise_seqs(conn: AsyncConnection, highest: Mapping[str, int]) -> None:
     raising = upsert(conn, account_seq)
     await conn.execute(
         raising.on_conflict_do_update(
@@ -137,6 +140,46 @@ async def _keep_seq(conn: AsyncConnection, events: Iterable[UsageEvent | JobAtta
         ),
         [{"account_id": account_id, "seq": highest[account_id]} for account_id in sorted(highest)],
     )
+
+
+async def doubtful(conn: AsyncConnection, events: Sequence[UsageEvent]) -> frozenset[str]:
+    """Accounts that these events, before they are booked, give reason to doubt: Redis may have forgotten what it told.
+
+    It gives every number once, so a number under which the books have another event, or a booked event with another
+    number, was given by a Redis that had gone back. A recovery says that a hold was lost.
+    """
+    found = {event.facts.account_id for event in events if event.ending is Ending.RECOVERED}
+    highest = await _highest_seqs(conn, {event.facts.account_id for event in events})
+    repeated = [event for event in events if event.seq <= highest.get(event.facts.account_id, 0)]
+    table = usage_events.c
+    for first in range(0, len(repeated), _BATCH):
+        batch = repeated[first : first + _BATCH]
+        numbers = {(event.facts.account_id, event.period_start_ms, event.seq): event.id for event in batch}
+        ids = {event.id: event.seq for event in batch}
+        by_number = select(table.account_id, table.period_start_ms, table.seq, table.id).where(
+            tuple_(table.account_id, table.period_start_ms, table.seq).in_(list(numbers))
+        )
+        found |= {row[0] for row in await conn.execute(by_number) if numbers[row[0], row[1], row[2]] != row[3]}
+        by_id = select(table.account_id, table.id, table.seq).where(table.id.in_(list(ids)))
+        found |= {row[0] for row in await conn.execute(by_id) if ids[row[1]] != row[2]}
+    return frozenset(found)
+
+
+async def _highest_seqs(conn: AsyncConnection, account_ids: Iterable[str]) -> dict[str, int]:
+    query = select(account_seq.c.account_id, account_seq.c.seq).where(account_seq.c.account_id.in_(sorted(account_ids)))
+    return {row[0]: row[1] for row in await conn.execute(query)}
+
+
+async def booked_seqs(conn: AsyncConnection, *, after: str, count: int) -> list[tuple[str, int]]:
+    """A page of accounts, by id, with the highest sequence number that the books have seen of each."""
+    table = account_seq.c
+    query = select(table.account_id, table.seq).where(table.account_id > after).order_by(table.account_id).limit(count)
+    return [(row[0], row[1]) for row in await conn.execute(query)]
+
+
+async def expect_seq(conn: AsyncConnection, account_id: str, seq: int) -> None:
+    """From now on a Redis below this number is behind, and is rebuilt before anyone is admitted."""
+    await _raise_seqs(conn, {account_id: seq})
 
 
 async def has_settled(conn: AsyncConnection, hold_id: str) -> bool:

@@ -1,10 +1,11 @@
-"""The work that no caller waits for: booking, expiring, following, closing periods.
+"""The work that no caller waits for: booking, expiring, following, auditing, closing periods.
 
 Any number of processes may do it at a time.
 """
 
 import asyncio
 
+from gateway.flows.audit import Auditor
 from gateway.flows.expire_holds import Sweeper
 from gateway.flows.follow_job import Follower
 from gateway.flows.issue_invoice import Closer
@@ -14,8 +15,9 @@ from gateway.flows.relay import Relay
 class Background:
     """The loops of one process."""
 
-    def __init__(self, *, relay: Relay, sweeper: Sweeper, follower: Follower, closer: Closer) -> None:
+    def __init__(self, *, relay: Relay, sweeper: Sweeper, follower: Follower, closer: Closer, auditor: Auditor) -> None:
         self.relay = relay
+        self._auditor = auditor
         self._sweeper = sweeper
         self._follower = follower
         self._closer = closer
@@ -26,4 +28,5 @@ class Background:
             loops.create_task(self.relay.run(), name="relay")
             loops.create_task(self._sweeper.run(), name="sweeper")
             loops.create_task(self._follower.run(), name="follower")
+            loops.create_task(self._auditor.run(), name="auditor")
             loops.create_task(self._closer.run(), name="closer")

@@ -21,13 +21,17 @@ from gateway.ledger.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One disagreement; `expected` is what the books (or the parts) say. Millicredits, where it is `in_credits`."""
+    """One disagreement; `expected` is what the books (or the parts) say. Millicredits, where it is `in_credits`.
+
+    `in_redis`: Redis has it wrong, and has it right once the account is rebuilt.
+    """
 
     account_id: str
     what: str
     expected: int
     found: int
     in_credits: bool = True
+    in_redis: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +54,9 @@ class _Check:
     account_id: str
     found: list[Difference] = field(default_factory=list)
 
-    def equal(self, what: str, *, expected: int, found: int, in_credits: bool = True) -> None:
+    def equal(self, what: str, *, expected: int, found: int, in_credits: bool = True, in_redis: bool = False) -> None:
         if expected != found:
-            self.found.append(Difference(self.account_id, what, expected, found, in_credits))
+            self.found.append(Difference(self.account_id, what, expected, found, in_credits, in_redis))
 
 
 async def reconcile(books: Books, ledger: Ledger, account_ids: Sequence[str] | None = None) -> Report:
@@ -64,11 +68,12 @@ async def reconcile(books: Books, ledger: Ledger, account_ids: Sequence[str] | N
     chosen = known if account_ids is None else list(account_ids)
     differences: list[Difference] = []
     for account_id in chosen:
-        differences += await _reconcile_account(books, ledger, account_id)
+        differences += await differences_of(books, ledger, account_id)
     return Report(len(chosen), tuple(differences))
 
 
-async def _reconcile_account(books: Books, ledger: Ledger, account_id: str) -> list[Difference]:
+async def differences_of(books: Books, ledger: Ledger, account_id: str) -> list[Difference]:
+    """What disagrees about one account. BooksUnavailable, StoreUnavailable."""
     check = _Check(account_id)
     counters = await ledger.counters(account_id)
     async with books.read() as conn:
@@ -81,7 +86,8 @@ async def _reconcile_account(books: Books, ledger: Ledger, account_id: str) -> l
         # Either it moved on since it was read, or it came back older than the books.
         later = await ledger.counters(account_id)
         if later.seq < booked_seq:
-            check.equal("highest sequence number", expected=booked_seq, found=later.seq, in_credits=False)
+            expected, found = booked_seq, later.seq
+            check.equal("highest sequence number", expected=expected, found=found, in_credits=False, in_redis=True)
     return check.found
 
 
@@ -93,8 +99,8 @@ async def _compare_captured(conn: AsyncConnection, check: _Check, counters: Coun
         if event.id not in booked:
             captured[event.period_start_ms] = captured.get(event.period_start_ms, 0) + event.captured_millicredits
     for start_ms, period in counters.periods.items():
-        expected = captured.get(start_ms, 0)
-        check.equal(f"captured in {_period(start_ms)}", expected=expected, found=period.captured_millicredits)
+        what, found = f"captured in {_period(start_ms)}", period.captured_millicredits
+        check.equal(what, expected=captured.get(start_ms, 0), found=found, in_redis=True)
 
 
 async def _compare_granted(conn: AsyncConnection, check: _Check, counters: Counters) -> None:
@@ -133,7 +139,7 @@ def _compare_held(check: _Check, counters: Counters) -> None:
     for start_ms, expected in held.items():
         period = counters.periods.get(start_ms)
         found = 0 if period is None else period.held_millicredits
-        check.equal(f"held in {_period(start_ms)}", expected=expected, found=found)
+        check.equal(f"held in {_period(start_ms)}", expected=expected, found=found, in_redis=True)
 
 
 def _period(start_ms: int) -> str:

@@ -19,6 +19,7 @@ from gateway.books import poison, usage
 from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
 from gateway.books.poison import PoisonRecord
+from gateway.domain.usage import JobAttached, UsageEvent
 from gateway.ledger.faults import StoreUnavailable
 from gateway.ledger.outbox import OutboxLag, OutboxRecord
 
@@ -61,7 +62,8 @@ class RelayCounts:
 class Relay:
     """One relay. `consumer` names it among all relays, for ever: it takes up after an earlier self of that name.
 
-    Memory is bounded by `count` records. `sleep` waits between attempts while a store is away.
+    Memory is bounded by `count` records. `doubt` is told of accounts whose counters in Redis should be looked at.
+    `sleep` waits between attempts while a store is away.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Relay:
         count: int = 1000,
         block_ms: int = 1000,
         shards: Sequence[int] | None = None,
+        doubt: Callable[[Iterable[str]], None] = lambda _: None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._outbox = outbox
@@ -81,6 +84,7 @@ class Relay:
         self._count = count
         self._block_ms = block_ms
         self._shards = shards
+        self._doubt = doubt
         self._sleep = sleep
         # Read and not booked yet, the books being away: nothing new is read meanwhile.
         self._waiting: list[OutboxRecord] = []
@@ -119,7 +123,9 @@ class Relay:
         await self._book(records)
         # From here on a death costs nothing but reading them again.
         self._waiting = []
-        await self._outbox.ack(records)
+        if await self._outbox.ack(records) < len(records):
+            # They are gone from the outbox, perhaps with all of Redis, and a rebuild then may have missed them.
+            self._doubt({_account_of(record.event) for record in records if record.event is not None})
         self.counts.records += len(records)
         return len(records)
 
@@ -133,7 +139,9 @@ class Relay:
             async with self._books.begin() as conn:
                 bad = [_poison(record, record.reason) for record in records if record.event is None]
                 await poison.put_aside(conn, bad)
-                booked = await usage.book(conn, [record.event for record in records if record.event is not None])
+                events = [record.event for record in records if record.event is not None]
+                doubtful = await usage.doubtful(conn, [event for event in events if isinstance(event, UsageEvent)])
+                booked = await usage.book(conn, events)
         except (SQLAlchemyError, ValueError, TypeError, OverflowError) as error:
             if len(records) == 1:
                 await self._put_aside(records[0], error)
@@ -144,6 +152,7 @@ class Relay:
             return
         self.counts.booked += booked
         self._put_aside_count(bad)
+        self._doubt(doubtful)
 
     async def _put_aside(self, record: OutboxRecord, error: Exception) -> None:
         cause = getattr(error, "orig", None) or error
@@ -169,6 +178,10 @@ class Relay:
         if self.counts.away:
             self.counts.away = False
             log.info("the relay goes on")
+
+
+def _account_of(event: UsageEvent | JobAttached) -> str:
+    return event.account_id if isinstance(event, JobAttached) else event.facts.account_id
 
 
 def _poison(record: OutboxRecord, reason: str) -> PoisonRecord:

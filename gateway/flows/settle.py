@@ -6,6 +6,7 @@ long expired. It never decides what a call costs: `domain.outcome` and `domain.j
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -32,6 +33,10 @@ LAST_PAUSE_S: Final = 2.0
 # Ten minutes of repeats: ten times the life of a call's hold, after which `reconcile` is the one to tell.
 REPEATS: Final = 300
 FIRST_LOOK_MS: Final = 1_000
+# Settlements of so long are repeated when Redis may have lost its newest: the relay has booked older ones.
+RECENT_S: Final = 5.0
+RECENT_AT_MOST: Final = 20_000
+AGAIN_AT_ONCE: Final = 16
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -63,17 +68,19 @@ class Settler:
         self._live = live
         self._rebuild = rebuild
         self._under_way: set[asyncio.Task[object]] = set()
+        # When it began, whose it is, and how it is done once more.
+        self._recent: deque[tuple[float, str, Callable[[], Awaitable[object]]]] = deque(maxlen=RECENT_AT_MOST)
 
     async def settle(self, held: Held, outcome: Outcome, *, cap: bool, kind: JobKind | None) -> Settled | None:
         """Does what was decided. None where the hold became a job's. NotAcknowledged where Redis stays silent."""
         match outcome:
             case Capture():
-                return await self._carried_through(lambda: self.capture(held, outcome, cap=cap), held.hold_id)
+                return await self._for_good(held, lambda: self.capture(held, outcome, cap=cap))
             case Release():
                 return await self._carried_through(lambda: self.release(held, outcome), held.hold_id)
             case Attach():
                 assert kind is not None, "only a route that starts a job attaches one"  # noqa: S101
-                await self._carried_through(lambda: self._attach(held, outcome, kind), held.hold_id)
+                await self._for_good(held, lambda: self._attach(held, outcome, kind))
                 return None
 
     async def settle_job(self, hold_id: str, account_id: str, outcome: Capture | Release, *, cap: bool = False) -> None:
@@ -92,6 +99,10 @@ class Settler:
             hold_id,
         )
 
+    async def look_now(self, hold_id: str, account_id: str, mark: JobMark | None) -> None:
+        """Has a job looked at next, and what is known of it kept: a caller who knows its end may delete it."""
+        await self._carried_through(lambda: self._ledger.look_now(hold_id, account_id, mark), hold_id)
+
     async def capture(self, held: Held, capture: Capture, *, cap: bool) -> Settled:
         """Takes the cost once. A hold that Redis no longer knows is taken as a direct debit unless it is booked."""
         settlement = settlement_json(Settlement(capture.units, capture.evidence))
@@ -99,10 +110,6 @@ class Settler:
             held.hold_id,
             held.account_id,
             cost_millicredits=capture.cost_millicredits,
-    async def look_now(self, hold_id: str, account_id: str, mark: JobMark | None) -> None:
-        """Has a job looked at next, and what is known of it kept: a caller who knows its end may delete it."""
-        await self._carried_through(lambda: self._ledger.look_now(hold_id, account_id, mark), hold_id)
-
             cap=cap,
             settlement=settlement,
         )
@@ -162,6 +169,40 @@ class Settler:
         async with self._books.read() as conn:
             return await has_settled(conn, hold_id)
 
+    async def _for_good(self, held: Held, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Carries it through and remembers it for a while, in case Redis forgets what it acknowledges."""
+        recent, now = self._recent, asyncio.get_running_loop().time()
+        while recent and recent[0][0] < now - RECENT_S:
+            recent.popleft()
+        recent.append((now, held.account_id, attempt))
+        return await self._carried_through(attempt, held.hold_id)
+
+    def settle_again(self) -> None:
+        """Repeats, in the background, what was settled lately: Redis may have forgotten it, and then so may the books.
+
+        Each account is rebuilt first where Redis is behind: numbers given out anew would hide that it is.
+        """
+        since = asyncio.get_running_loop().time() - RECENT_S
+        recent = [(account_id, attempt) for at, account_id, attempt in self._recent if at >= since]
+        if recent:
+            task = asyncio.create_task(self._settle_again(recent))
+            self._under_way.add(task)
+            task.add_done_callback(self._finished)
+
+    async def _settle_again(self, recent: list[tuple[str, Callable[[], Awaitable[object]]]]) -> None:
+        turns = asyncio.Semaphore(AGAIN_AT_ONCE)
+
+        async def once_more(account_id: str, attempts: list[Callable[[], Awaitable[object]]]) -> None:
+            async with turns:
+                await self._until_done(lambda: self._rebuild(account_id))
+                for attempt in attempts:
+                    await self._until_done(attempt)
+
+        by_account: dict[str, list[Callable[[], Awaitable[object]]]] = {}
+        for account_id, attempt in recent:
+            by_account.setdefault(account_id, []).append(attempt)
+        await asyncio.gather(*(once_more(account_id, attempts) for account_id, attempts in by_account.items()))
+
     async def _carried_through(self, attempt: Callable[[], Awaitable[T]], hold_id: str) -> T:
         """One attempt on the caller's time; whatever hinders it, the rest in the background."""
         try:
@@ -190,16 +231,18 @@ class Settler:
             log.error("a settlement was given up", error=repr(error))
 
     async def _repeat(self, attempt: Callable[[], Awaitable[T]], hold_id: str) -> T:
-        pauses = chain(PAUSES_S, repeat(LAST_PAUSE_S, REPEATS))
         try:
-            for pause_s in pauses:
-                try:
-                    return await attempt()
-                except (StoreUnavailable, BooksUnavailable):
-                    await asyncio.sleep(pause_s)
-            return await attempt()
+            return await self._until_done(attempt)
         finally:
             self._live.discard(hold_id)
+
+    async def _until_done(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        for pause_s in chain(PAUSES_S, repeat(LAST_PAUSE_S, REPEATS)):
+            try:
+                return await attempt()
+            except (StoreUnavailable, BooksUnavailable):
+                await asyncio.sleep(pause_s)
+        return await attempt()
 
     def abandon(self, hold_id: str, account_id: str) -> None:
         """Gives back, in the background, a hold that may or may not have been made: its admission was not answered."""

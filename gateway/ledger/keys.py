@@ -78,6 +78,11 @@ def job_key(prefix: str, upstream: str, job_id: str) -> str:
     return f"{prefix}job:{upstream}:{job_id}"
 
 
+def name_key() -> str:
+    """String: the name that this Redis was given when it was empty."""
+    return f"{shard_prefix(0)}name"
+
+
 def outbox_key(prefix: str) -> str:
     """Stream: usage events and job attachments, in order."""
     return f"{prefix}outbox"

@@ -4,6 +4,7 @@ Decides nothing itself: the scripts do, in one step with what they change. It pi
 replies. Refusals are values, a Redis that is away raises StoreUnavailable.
 """
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import chain, islice
 from typing import Final
@@ -30,6 +31,7 @@ from gateway.ledger.keys import (
     follow_key,
     hold_key,
     job_key,
+    name_key,
     open_key,
     outbox_key,
     period_key,
@@ -343,6 +345,18 @@ class Ledger:
         key = period_key(prefix, account_id, period_start_ms)
         captured, held = await self._redis.execute("HMGET", key, "captured", "held", key=key, repeat=True)
         return None if captured is None else (int(captured), int(held))
+
+    async def seqs(self, account_ids: Sequence[str]) -> list[int | None]:
+        """The sequence number of each account; None where Redis does not have it."""
+        keys = [acct_key(account_prefix(account_id, self.shards), account_id) for account_id in account_ids]
+        found = await asyncio.gather(*(self._redis.execute("HGET", key, "seq", key=key, repeat=True) for key in keys))
+        return [None if seq is None else int(seq) for seq in found]
+
+    async def name(self, new: str) -> str:
+        """What this Redis is called; `new`, from now on, where it has no name."""
+        key = name_key()
+        known = await self._redis.execute("SET", key, new, "NX", "GET", key=key, repeat=True)
+        return new if known is None else str(known.decode())
 
     async def ping(self) -> None:
         """Nothing, or StoreUnavailable."""
