@@ -5,6 +5,9 @@ locked and stopped under load. Nothing waits for holds of killed calls to expire
 """
 
 import asyncio
+import os
+import shutil
+import signal
 import sqlite3
 import tempfile
 import time
@@ -95,6 +98,39 @@ async def test_processes_killed_at_any_moment_lose_no_charge_and_double_none(fol
     assert sum(each.complete for each in outcome.rounds) > 100
     assert outcome.verdict == Verdict()
     assert outcome.reconciled == (0, {"ok": True, "accounts": 2, "differences": []})
+
+
+async def test_an_emptied_redis_gives_no_fresh_quota_and_loses_no_charge(folder: Path) -> None:
+    async with journey(folder) as on:
+        async with on.callers.calling():
+            for _ in range(4):
+                await asyncio.sleep(1.5)
+                async with on.site.valkey() as client:
+                    await client.flushall()
+            await asyncio.sleep(1)
+        stand = await on.end_well()
+    assert stand.endings["captured"] > 100
+
+
+async def test_a_redis_set_back_is_found_out_before_anyone_is_admitted(folder: Path) -> None:
+    async with journey(folder, background=False) as on:
+        (owner,) = (one for one in on.site.programs if one.name == "background")
+        files, copy = on.site.data / "appendonlydir", on.site.data / "copy"
+        async with on.callers.calling():
+            await asyncio.sleep(2)
+            await asyncio.to_thread(shutil.copytree, files, copy)
+            await asyncio.sleep(3)
+            # Frozen, the owner cannot start the server again before its files are changed.
+            os.kill(owner.pid, signal.SIGSTOP)
+            pid = on.site.valkey_pid()
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+            await asyncio.to_thread(on.site.until_server_gone)
+            await asyncio.to_thread(shutil.rmtree, files)
+            copy.rename(files)
+            os.kill(owner.pid, signal.SIGCONT)
+            await asyncio.sleep(3)
+        await on.end_well()
 
 
 async def test_usage_waits_for_locked_books_and_is_booked_once(folder: Path) -> None:
