@@ -113,6 +113,19 @@ async def add(conn: AsyncConnection, closing_id: str, account_id: str, *, bounda
     await conn.execute(insert(closings), [row])
 
 
+async def stamped(conn: AsyncConnection, account_id: str) -> dict[int, tuple[int, ...]]:
+    """Included, pay-as-you-go and written-off millicredits as events are stamped with, by the start of the period."""
+    table = usage_events.c
+    sums = [cast(func.sum(closed_events.c[name]), BigInteger) for name in _AMOUNTS]
+    query = (
+        select(table.period_start_ms, *sums)
+        .join(closed_events, closed_events.c.event_id == table.id)
+        .where(table.account_id == account_id)
+        .group_by(table.period_start_ms)
+    )
+    return {row[0]: tuple(row)[1:] for row in await conn.execute(query)}
+
+
 async def rate_cards(conn: AsyncConnection, closing_id: str) -> list[str]:
     """The versions of the rate card by which what the closing took was priced."""
     query = (

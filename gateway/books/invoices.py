@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import BigInteger, cast, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.dialect import upsert
@@ -183,6 +183,29 @@ async def fee_charged(conn: AsyncConnection, account_id: str, service_start_ms: 
     for row in await conn.execute(query):
         cents, plan_id, number = cents + row[0], row[1], row[2]
     return cents, plan_id, number
+
+
+async def every_number(conn: AsyncConnection) -> list[str]:
+    """All numbers given, of invoices and of credit notes."""
+    given = select(invoices.c.number).union_all(select(credit_notes.c.number))
+    return list((await conn.execute(given)).scalars())
+
+
+async def line_sums(conn: AsyncConnection, invoice_id: str) -> tuple[int, int]:
+    """What an invoice's lines come to, and how many of them are what their sub-lines come to."""
+    parts = (
+        select(invoice_sub_lines.c.line_id, cast(func.sum(invoice_sub_lines.c.amount_cents), BigInteger).label("cents"))
+        .group_by(invoice_sub_lines.c.line_id)
+        .subquery()
+    )
+    table = invoice_lines.c
+    query = (
+        select(table.amount_cents, parts.c.cents)
+        .outerjoin(parts, parts.c.line_id == table.id)
+        .where(table.invoice_id == invoice_id)
+    )
+    rows = (await conn.execute(query)).all()
+    return sum(row[0] for row in rows), sum(row[0] == row[1] for row in rows)
 
 
 async def set_status(
