@@ -42,6 +42,7 @@ LEASE_MS: Final = 30_000
 LEASES_PER_SHARD: Final = 16
 LOOKS_AT_ONCE: Final = 32
 LOOK_WITHIN_S: Final = 20.0
+LATER_PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 REPLY_BYTES: Final = 4_194_304
 UNKNOWN_KIND_PAUSE_MS: Final = 15_000
 _GONE: Final = frozenset({404, 410})
@@ -180,16 +181,23 @@ class Follower:
         """Takes the jobs whose turn it is and begins to look at them."""
         if self._looking.locked():
             return
-        leases = await asyncio.gather(
+        leased = await asyncio.gather(
             *(
                 self._ledger.lease_jobs(shard, count=LEASES_PER_SHARD, lease_ms=LEASE_MS)
                 for shard in range(self._shards)
-            )
+            ),
+            return_exceptions=True,
         )
-        for lease in (lease for of_shard in leases for lease in of_shard):
-            look = asyncio.create_task(self.look(lease))
-            self._looks.add(look)
-            look.add_done_callback(self._looks.discard)
+        for of_shard in leased:
+            if isinstance(of_shard, BaseException):
+                continue
+            for lease in of_shard:
+                look = asyncio.create_task(self.look(lease))
+                self._looks.add(look)
+                look.add_done_callback(self._looks.discard)
+        # What some shards have leased is looked at, though others did not answer.
+        if failed := next((each for each in leased if isinstance(each, BaseException)), None):
+            raise failed
 
     async def look(self, lease: JobLease) -> None:
         """One look at one hold's job or jobs: settles it, or says when to look again. Faults are logged."""
@@ -370,10 +378,13 @@ class Follower:
         return Capture(amount, cost.units, evidence, billed_mode)
 
     async def _later(self, lease: JobLease, in_ms: int, mark: JobMark | None = None) -> None:
-        try:
-            await self._ledger.look_later(lease.hold_id, lease.account_id, in_ms=in_ms, mark=mark)
-        except StoreUnavailable:
-            return  # the lease runs out by itself
+        """Sets the next look. A Redis that is away for a moment must not cost the job the rest of its lease."""
+        for pause_s in LATER_PAUSES_S:
+            try:
+                await self._ledger.look_later(lease.hold_id, lease.account_id, in_ms=in_ms, mark=mark)
+                return
+            except StoreUnavailable:
+                await asyncio.sleep(pause_s)
 
 
 def _age(lease: JobLease, kind: JobKind) -> JobAge:
