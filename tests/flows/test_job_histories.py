@@ -11,19 +11,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from gateway.books.books import Books
-from gateway.domain.instant import epoch_ms
-from gateway.flows.accounts import Accounts
-from gateway.flows.rebuild import rebuild
 from gateway.flows.reconcile import reconcile
 from gateway.flows.relay import Relay
-from gateway.flows.tell_ledger import TellLedger
-from gateway.flows.terms import current_terms
 from gateway.ledger.connection import RedisConnection
-from gateway.ledger.keys import shard_of
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
-from tests.flows.job_history import Lane, Lived, Tally, made_up_history
-from tests.made_up import PLANS, Clock
+from tests.flows.job_history import Lane, Lived, Tally, made_up_history, open_lanes
+from tests.made_up import Clock
 
 HISTORIES = int(os.environ.get("JOB_HISTORIES", "10000"))
 SEED = int(os.environ.get("JOB_HISTORIES_SEED", "1"))
@@ -32,19 +26,8 @@ LANES = 32
 
 @pytest.fixture
 async def lanes(sqlite_copy_url: str, redis: RedisConnection, clock: Clock) -> AsyncIterator[list[Lane]]:
-    """Accounts with shards of their own."""
     books = await Books.open(sqlite_copy_url)
-    ledger, outbox = Ledger(redis), Outbox(redis)
-    tell = TellLedger(books=books, ledger=ledger, plans=lambda: PLANS, clock=clock)
-    accounts = Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock)
-    lanes: dict[int, Lane] = {}
-    while len(lanes) < LANES:
-        opened = await accounts.create("Acme", "pro")
-        terms = await current_terms(books, PLANS, opened.id, clock())
-        assert terms is not None
-        await rebuild(books, ledger, outbox, terms)
-        lanes.setdefault(shard_of(opened.id), Lane(terms, redis, books, epoch_ms(clock())))
-    yield list(lanes.values())
+    yield await open_lanes(books, redis, clock, LANES)
     await books.close()
 
 
