@@ -123,10 +123,10 @@ def _refusal(refusal: Refusal) -> Iterator[str]:
     failed = refusal.status >= _OUR_SIDE
     answered = "Answered" if failed else "Refused"
     yield f"{answered} with {refusal.status} {refusal.code}: {title}. See docs/problems/{refusal.code}.md."
-    if refusal.required_millicredits:
+    if (refusal.required_millicredits or 0) > (refusal.available_millicredits or 0):
         resets = f" The period ends at {instant(refusal.resets_at_ms)}." if refusal.resets_at_ms else ""
         yield (
-            f"At least {_credits(refusal.required_millicredits)} had to be available; "
+            f"At least {_credits(refusal.required_millicredits or 0)} had to be available; "
             f"{credits_text(refusal.available_millicredits or 0)} were.{resets}"
         )
     if refusal.limit_name:
