@@ -4,6 +4,7 @@ Redis is asked first for how the hold stands; an end that is not booked is found
 in between is found in the books. Changes nothing. Says it in no words: that is for the doors.
 """
 
+import asyncio
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,6 +26,8 @@ from gateway.wire.call_facts import read_facts
 
 PartsOf = Callable[[CallFacts], tuple[PricePart, ...] | None]
 
+# Receipts share the stores' connections with the calls.
+AT_ONCE: Final = 8
 _REQUEST_ID: Final = re.compile(r"req_[0-9a-f]{32}")
 
 
@@ -97,11 +100,16 @@ class Explain:
         self._books = books
         self._holds = holds
         self._parts_of = parts_of
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def of_account(self, request_id: str, account_id: str) -> Receipt | Refusal:
         """A call of the account. NoSuchThing for every other; BooksUnavailable, StoreUnavailable where both matter."""
         if _REQUEST_ID.fullmatch(request_id) is None:
             raise NoSuchThing("call", request_id)
+        async with self._turns:
+            return await self._of_account(request_id, account_id)
+
+    async def _of_account(self, request_id: str, account_id: str) -> Receipt | Refusal:
         away: StoreUnavailable | None = None
         hold: HoldSeen | None = None
         try:
