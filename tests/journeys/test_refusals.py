@@ -273,7 +273,6 @@ def test_a_mode_that_is_unknown_or_unreadable_is_never_the_cheapest(town: Town, 
     forms: list[list[tuple[str, Any]]] = [
         [("configuration", (None, "tier=fast"))],
         [("configuration", (None, '{"tier": "platinum"}'))],
-        [("configuration", (None, AGENTIC)), ("configuration", (None, '{"tier": "fast"}'))],
         [("configuration", ("configuration.json", AGENTIC))],
     ]
     account = town.place.account("free")
@@ -291,6 +290,19 @@ def test_a_mode_that_is_unknown_or_unreadable_is_never_the_cheapest(town: Town, 
     assert replies[0].json()["known"] == ["fast", "cost_effective", "agentic", "agentic_plus"]
     assert in_redis(town.place, account) == kept
     assert len(stand_ins.arrived(account.id)) == 1
+
+
+def test_a_second_configuration_behind_the_file_stops_the_upload(town: Town) -> None:
+    account = town.place.account("free")
+    twice: Any = [("configuration", (None, AGENTIC)), ("file", b"x" * 300_000), ("configuration", (None, "{}"))]
+    with town.first.caller(account) as caller:
+        refused = caller.post(UPLOAD, files=twice)
+        assert refused.status_code == 422
+        assert refused.json()["detail"][0]["msg"] == "was sent more than once"
+        # Its call was admitted when its end was still to come, so it counts as one; it holds and costs nothing.
+        used = town.place.settled(account)
+        assert used.credits["used"] == used.calls == 0
+        assert caller.get(PARSE).json()["items"] == []
 
 
 # Isolation
