@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, SecretStr
 
 from gateway.config_files.shape import (
     Bytes,
@@ -120,6 +120,8 @@ class Upstream(Shape):
     isolates_by: IsolatesBy = IsolatesBy.NOTHING
     """`headers`: keeps accounts apart by X-Account-Id and X-Project-Id. `nothing`: lists, files and other resources
     of this upstream are off, because one account would see another's."""
+    webhook_secret: Secret = None
+    """What this upstream signs its webhooks with. None: none are taken from it."""
     timeouts: Timeouts = Timeouts()
     max_connections: Annotated[Whole, Field(ge=1, le=65_536)] = 512
     """Per process; calls beyond it wait for a free one."""
@@ -216,3 +218,12 @@ class Settings(Shape):
     """Peers whose X-Forwarded-For and X-Forwarded-Proto are believed."""
     watch: Flag = True
     """Pick up changed files without a restart. SIGHUP always does."""
+
+    @property
+    def webhook_secrets(self) -> dict[str, SecretStr]:
+        """Of the upstreams that may send webhooks, by name."""
+        return {
+            name: upstream.webhook_secret
+            for name, upstream in self.upstreams.items()
+            if upstream.webhook_secret is not None
+        }

@@ -28,6 +28,7 @@ from gateway.edges.http_server.config import server_config
 from gateway.edges.http_server.limits import ServerLimits
 from gateway.edges.listeners import bound
 from gateway.flows.explain import Explain
+from gateway.flows.job_news import JobNews
 from gateway.flows.keep_refusals import RefusalKeeper
 from gateway.flows.relay import Relay
 from gateway.flows.usage_metrics import UsageMetrics
@@ -126,6 +127,8 @@ async def _serve_over(
             ),
             metrics=UsageMetrics(books=stores.books, ledger=stores.ledger),
             series=UsageSeries(books=stores.books, ledger=stores.ledger),
+            job_news=JobNews(books=stores.books, ledger=stores.ledger),
+            webhook_secrets=settings.webhook_secrets,
             plans=stores.current.plans,
             readiness=readiness,
             clock=stores.clock,

@@ -205,6 +205,16 @@ class Ledger:
         reply = await self._redis.evalsha(self._scripts["attach_job"], keys, args)
         return bool(reply == b"attached")
 
+    async def find_job(self, upstream: str, job_id: str) -> tuple[str, str] | None:
+        """(hold id, account id) of a job, whosever it is: asks every shard. None: Redis does not know it (any more)."""
+        keys = [job_key(shard_prefix(shard), upstream, job_id) for shard in range(self.shards)]
+        found = await asyncio.gather(*(self._redis.execute("GET", key, key=key, repeat=True) for key in keys))
+        owner = next((one for one in found if one is not None), None)
+        if owner is None:
+            return None
+        account_id, hold_id, _ = owner.decode().split("\n", 2)
+        return hold_id, account_id
+
     async def look_now(self, hold_id: str, account_id: str, mark: JobMark | None = None) -> bool:
         """The job is to be looked at next. False where it is not followed any more."""
         return await self.look_later(hold_id, account_id, in_ms=0, mark=mark)

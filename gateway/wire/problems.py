@@ -27,6 +27,7 @@ class Fault(StrEnum):
     """What keeps a call from its upstream or its answer, other than a refused admission."""
 
     INVALID_API_KEY = "invalid_api_key"
+    INVALID_SIGNATURE = "invalid_signature"
     KEY_NOT_ALLOWED = "key_not_allowed"
     NO_SUCH_ROUTE = "no_such_route"
     NO_SUCH_PROJECT = "no_such_project"
@@ -79,6 +80,9 @@ class ProblemReply:
 
 PROBLEMS: Final[Mapping[RefusalCode | Fault, Problem]] = {
     Fault.INVALID_API_KEY: Problem(401, "API key not accepted", "Invalid API Key"),
+    Fault.INVALID_SIGNATURE: Problem(
+        401, "Webhook signature not accepted", "The signature is missing or does not fit the body."
+    ),
     RefusalCode.CREDITS_EXHAUSTED: Problem(402, "Credits exhausted", OUT_OF_CREDITS, should_retry=False),
     RefusalCode.SPEND_LIMIT_REACHED: Problem(
         402,

@@ -56,3 +56,4 @@ async def test_every_job_is_charged_once_whatever_happens(lanes: list[Lane], red
     assert report.ok, report.differences
     print(tally.faults, tally.acts, tally.ends, tally.alerts, sep="\n")
     assert len(tally.faults) == 5, "every kind of fault was met"
+    assert not tally.mismatches

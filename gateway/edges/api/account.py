@@ -7,15 +7,17 @@ from gateway.edges.api.json_reply import no_such_route
 from gateway.edges.api.parts import AccountApiParts
 from gateway.edges.api.receipts import receipt_routes
 from gateway.edges.api.series import series_routes
+from gateway.edges.api.upstream_webhooks import upstream_webhook_routes
 from gateway.edges.api.usage import usage_routes
 from gateway.edges.api.usage_metrics import usage_metrics_routes
 
 
 def account_api(parts: AccountApiParts) -> Starlette:
-    """Callers show their API key and see their own account; health needs none."""
+    """Callers show their API key and see their own account, services sign their webhooks; health needs neither."""
     usage = usage_routes(parts.directory, parts.reports, plans=parts.plans, clock=parts.clock)
     receipts = receipt_routes(parts.directory, parts.explain)
     metrics = usage_metrics_routes(parts.directory, parts.metrics)
     series = series_routes(parts.directory, parts.series, parts.clock)
-    routes = [*health_routes(parts.readiness), *usage, *receipts, *metrics, *series]
+    webhooks = upstream_webhook_routes(parts.job_news, parts.webhook_secrets)
+    routes = [*health_routes(parts.readiness), *usage, *receipts, *metrics, *series, *webhooks]
     return Starlette(routes=routes, exception_handlers={404: no_such_route, 405: no_such_route})

@@ -16,6 +16,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 _OWN: Final = re.compile(
     r"/(?:healthz|readyz|openapi\.json"
     r"|api/v1/(?:(?:projects|organizations)/[^/]+/usage|usage/(?:events/[^/]+|series)|beta/usage-metrics)"
+    r"|webhooks/upstream/[^/]+"
     r"|settings(?:/.*)?)",
     re.DOTALL,
 )

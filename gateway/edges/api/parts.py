@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 from gateway.domain.plan import Plan
 from gateway.edges.api.readiness import Readiness
 from gateway.flows.authenticate import Directory
 from gateway.flows.explain import Explain
+from gateway.flows.job_news import JobNews
 from gateway.flows.usage_metrics import UsageMetrics
 from gateway.flows.usage_report import UsageReports
 from gateway.flows.usage_series import UsageSeries
@@ -19,7 +21,8 @@ from gateway.flows.usage_series import UsageSeries
 class AccountApiParts:
     """`directory` tells who asks, `reports` what they used, `plans` what is sold now.
 
-    `explain` tells what one call cost and why, `metrics` lists the calls, `series` shows them over time.
+    `explain` tells what one call cost and why, `metrics` lists the calls, `series` shows them over time. `job_news`
+    hears of jobs from the services, which sign with the secrets of `webhook_secrets`, by upstream.
     """
 
     directory: Directory
@@ -27,6 +30,8 @@ class AccountApiParts:
     explain: Explain
     metrics: UsageMetrics
     series: UsageSeries
+    job_news: JobNews
+    webhook_secrets: Mapping[str, SecretStr]
     plans: Callable[[], Mapping[str, Plan]]
     readiness: Readiness
     clock: Callable[[], datetime]

@@ -9,6 +9,7 @@ from functools import partial
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 from gateway.books.books import Books
 from gateway.edges.api.account import account_api
@@ -20,6 +21,7 @@ from gateway.edges.proxy.asgi import Receive, Scope, Send
 from gateway.flows.accounts import Accounts, OpenedAccount
 from gateway.flows.authenticate import Directory
 from gateway.flows.explain import Explain
+from gateway.flows.job_news import JobNews
 from gateway.flows.keys import Keys
 from gateway.flows.rebuild import rebuild
 from gateway.flows.tell_ledger import TellLedger
@@ -34,6 +36,7 @@ from gateway.ledger.outbox import Outbox
 from tests.made_up import PLANS, Clock
 
 PEPPER = b"a pepper for tests"
+WEBHOOK_SECRET = "whsec_for_tests"
 
 
 @dataclass
@@ -99,6 +102,8 @@ async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running
         explain=Explain(books=books, holds=Holds(store), parts_of=lambda _: None),
         metrics=UsageMetrics(books=books, ledger=ledger),
         series=UsageSeries(books=books, ledger=ledger),
+        job_news=JobNews(books=books, ledger=ledger),
+        webhook_secrets={"parse": SecretStr(WEBHOOK_SECRET)},
         plans=lambda: PLANS,
         readiness=readiness,
         clock=clock,

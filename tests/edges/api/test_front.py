@@ -15,6 +15,7 @@ OWN = [
     "/api/v1/usage/events/req_1",
     "/api/v1/usage/series",
     "/api/v1/beta/usage-metrics",
+    "/webhooks/upstream/parse",
     "/settings",
     "/settings/billing",
 ]
@@ -34,6 +35,9 @@ PROXIED = [
     "/api/v1/beta/usage-metrics/",
     "/x/api/v1/projects/prj_1/usage",
     "/api/v2/parse/upload",
+    "/webhooks/upstream",
+    "/webhooks/upstream/",
+    "/webhooks/upstream/parse/more",
     "/settingsx",
     "/metrics",
     "/api/v1/organizations/acc_1/usage\n",
