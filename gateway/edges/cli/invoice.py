@@ -209,6 +209,31 @@ def verify(
     raise typer.Exit(1 if wrong else 0)
 
 
+@app.command("check")
+def check(
+    account: Annotated[
+        str | None, typer.Option("--account", metavar="ACCOUNT", help="Only this one.", show_default="all")
+    ] = None,
+    config: ConfigFile = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> None:
+    """Prove from the books that every credit used is charged once and no invoice has changed. Exit code 1 if not."""
+
+    async def work(stores: "Stores") -> list[str]:
+        from gateway.flows.prove_invoices import prove_invoices
+
+        return await prove_invoices(stores.books, None if account is None else [account])
+
+    wrong = on_stores(config, work)
+    if as_json:
+        print_json({"ok": not wrong, "faults": wrong})
+    elif not wrong:
+        print("All invoices are right.")
+    for fault in wrong:
+        complain(fault)
+    raise typer.Exit(1 if wrong else 0)
+
+
 @app.command("details")
 def details(
     party: Annotated[str, typer.Argument(metavar="ACCOUNT|seller", help="Whose: an account's id, or `seller`.")],

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pypdfium2
 import pytest
+from sqlalchemy import text
 
 from gateway.books import periods, usage
 from gateway.wiring import Stores
@@ -86,9 +87,9 @@ def test_files_are_verified_and_changed_ones_found_out(terminal: Terminal, accou
     assert terminal("invoice", "export", number, "--out", str(exported)).code == 0
     for file in (pdf, exported):
         assert terminal("invoice", "verify", str(file), "--json").json["ok"]
-    text = pypdfium2.PdfDocument(pdf)[0].get_textpage().get_text_range()
+    words = pypdfium2.PdfDocument(pdf)[0].get_textpage().get_text_range()
     for shown in (number, "Acme", "$500.01", "extract, agentic"):
-        assert shown in text
+        assert shown in words
     again = tmp_path / "again.pdf"
     terminal("invoice", "pdf", number, "--out", str(again))
     assert again.read_bytes() == pdf.read_bytes()
@@ -107,6 +108,24 @@ def test_the_csv_has_every_event_behind_an_invoice(terminal: Terminal, account_i
     rows = list(csv.DictReader(io.StringIO(terminal("invoice", "csv", number).out)))
     assert [(row["included_credits"], row["pay_as_you_go_credits"]) for row in rows] == [("40000", "0"), ("0", "4")]
     assert rows[0]["line_id"] == "-"
+
+
+def test_a_check_proves_the_books_and_finds_what_is_wrong(terminal: Terminal, account_id: str) -> None:
+    terminal("account", "plan", account_id, "pro")
+    assert terminal("invoice", "check", "--json").json == {"ok": True, "faults": []}
+
+    async def tamper(stores: Stores) -> None:
+        async with stores.books.begin() as conn:
+            await conn.execute(text("DROP TRIGGER closed_events_no_delete"))
+            await conn.execute(text("DELETE FROM closed_events WHERE pay_as_you_go_millicredits > 0"))
+            await conn.execute(text("UPDATE document_numbers SET last = last + 1"))
+
+    terminal.beside(tamper)
+    terminal.account("starter")
+    found = terminal("invoice", "check")
+    assert found.code == 1
+    assert "the numbers of" in found.err
+    assert f"{account_id}: the period from" in found.err
 
 
 def test_a_draft_is_no_document(terminal: Terminal, account_id: str) -> None:

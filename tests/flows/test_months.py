@@ -1,0 +1,233 @@
+"""Four years of months, an account begun on each day of the month, plans that change at random: a simple model knows
+what each account must have been invoiced in the end, and the books prove the rest.
+"""
+
+import random
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from fractions import Fraction
+from itertools import pairwise
+
+import orjson
+import pytest
+from dateutil.relativedelta import relativedelta
+
+from gateway.books import invoices, periods, usage
+from gateway.books.books import Books
+from gateway.domain.instant import epoch_ms
+from gateway.domain.usage import UsageEvent
+from gateway.flows.accounts import Accounts
+from gateway.flows.change_plan import ChangeAt
+from gateway.flows.issue_invoice import Closer
+from gateway.flows.prove_invoices import prove_invoices
+from gateway.flows.tell_ledger import TellLedger
+from gateway.ledger.answers import Counters
+from tests.made_up import CREDIT, PLANS, Clock, event
+
+MONTHS = 48
+LIFE = relativedelta(months=6)
+BEGIN = datetime(2024, 1, 1, 9, 30, tzinfo=UTC)
+CENTS = {"free": 0, "starter": 5_000, "pro": 50_000}
+CREDITS = {"free": 10_000, "starter": 40_000, "pro": 400_000}
+CEILING = {"free": 0, "starter": 400_000, "pro": 400_000}
+
+
+class NoRedis:
+    """Of accounts that Redis has never seen."""
+
+    async def counters(self, account_id: str) -> Counters:
+        return Counters(epoch=None, seq=0, terms_version=None, periods={}, open_holds=())
+
+
+@dataclass
+class Lived:
+    """A period as the model sees it."""
+
+    start: datetime
+    end: datetime
+    plan: str
+    used: int = 0
+    upgraded: bool = False
+    given_back: int = 0
+
+    def cents(self) -> int:
+        over = min(max(0, self.used - CREDITS[self.plan]), CEILING[self.plan])
+        paid = CENTS[self.plan] + _rounded(Fraction(over, 8))
+        unused = max(0, CREDITS[self.plan] - self.used) if self.upgraded else 0
+        return paid - _rounded(Fraction(unused * CENTS[self.plan], CREDITS[self.plan]))
+
+
+@dataclass
+class Model:
+    """One account, counted on fingers."""
+
+    account_id: str
+    anchor: datetime
+    plan: str
+    pending: str | None = None
+    months: int = 0
+    lived: list[Lived] = field(default_factory=list)
+    closed: bool = False
+
+    def reach(self, at: datetime) -> None:
+        while not self.closed and self._has_passed(at):
+            self._next()
+
+    def _has_passed(self, at: datetime) -> bool:
+        return not self.lived or self.lived[-1].end <= at
+
+    def _next(self) -> None:
+        if self.pending and self.lived:
+            self.plan, self.pending = self.pending, None
+        start = self.anchor + relativedelta(months=self.months)
+        self.months += 1
+        self.lived.append(Lived(start, self.anchor + relativedelta(months=self.months), self.plan))
+
+    def upgrade(self, at: datetime, plan: str) -> None:
+        self.lived[-1].end, self.lived[-1].upgraded = at, True
+        self.anchor, self.months, self.plan, self.pending = at, 0, plan, None
+        self.reach(at)
+
+
+def _rounded(exact: Fraction) -> int:
+    return int(exact + Fraction(1, 2))
+
+
+@pytest.fixture
+async def books(sqlite_copy_url: str) -> AsyncIterator[Books]:
+    opened = await Books.open(sqlite_copy_url)
+    yield opened
+    await opened.close()
+
+
+@dataclass
+class World:
+    """All accounts under one clock."""
+
+    books: Books
+    clock: Clock
+    accounts: Accounts
+    closer: Closer
+    dice: random.Random
+    models: list[Model] = field(default_factory=list)
+    events: int = 0
+
+    @property
+    def open_models(self) -> list[Model]:
+        return [model for model in self.models if not model.closed]
+
+    async def open_account(self) -> None:
+        plan = self.dice.choice(list(CENTS))
+        opened = await self.accounts.create("Acme", plan)
+        model = Model(opened.id, self.clock(), plan)
+        model.reach(self.clock())
+        self.models.append(model)
+
+    async def use(self) -> None:
+        made: list[UsageEvent] = []
+        for model in self.open_models:
+            model.reach(self.clock())
+            # Now and then something is settled a period late.
+            late = len(model.lived) > 1 and self.dice.random() < 0.05
+            period = model.lived[-2 if late else -1]
+            for _ in range(self.dice.randrange(3)):
+                self.events += 1
+                amount = self.dice.choice([0, 1, 3, 4, 7, 12_341, CREDITS[period.plan] // 2, CREDITS[period.plan]])
+                period.used += amount
+                made.append(
+                    event(
+                        model.account_id,
+                        self.events,
+                        captured=amount * CREDIT,
+                        period_start_ms=epoch_ms(period.start),
+                        admitted_at_ms=epoch_ms(period.start),
+                        product=self.dice.choice(["parse", "extract", "split"]),
+                    )
+                )
+        async with self.books.begin() as conn:
+            await usage.book(conn, made)
+
+    async def close_old(self) -> None:
+        for model in self.open_models:
+            if model.lived[0].start + LIFE <= self.clock():
+                model.reach(self.clock())
+                await self.accounts.close(model.account_id)
+                model.closed = True
+
+    async def change_plan(self, model: Model) -> None:
+        plan = self.dice.choice(list(CENTS))
+        await self.accounts.change_plan(model.account_id, plan)
+        if CENTS[plan] > CENTS[model.plan]:
+            model.upgrade(self.clock(), plan)
+        else:
+            model.pending = None if plan == model.plan else plan
+
+
+def _openings() -> list[datetime]:
+    """The first of a month, the second of a later one, and so on to a 31st: over four years less a life."""
+    openings = []
+    for day in range(31):
+        month = BEGIN + relativedelta(months=day * (MONTHS - LIFE.months) // 31)
+        while (month + relativedelta(day=day + 1)).day != day + 1:
+            month += relativedelta(months=1)
+        openings.append(month + relativedelta(day=day + 1))
+    return sorted(openings)
+
+
+async def test_four_years_of_months_come_to_the_cent(books: Books) -> None:
+    clock, dice = Clock(BEGIN), random.Random(48)
+    tell = TellLedger(books=books, ledger=None, plans=lambda: PLANS, clock=clock)
+    accounts = Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock)
+    closer = Closer(books=books, ledger=NoRedis(), plans=lambda: PLANS, longest_hold_ms=lambda: 0, clock=clock)
+    world = World(books, clock, accounts, closer, dice)
+    openings = _openings()
+    while openings or world.open_models:
+        if openings and openings[0] == clock():
+            openings.pop(0)
+            await world.open_account()
+        await world.use()
+        await world.close_old()
+        if settled := [model for model in world.open_models if model.lived[0].start < clock()]:
+            await world.change_plan(dice.choice(settled))
+        # A process that sleeps for weeks catches up.
+        clock.forward(days=dice.randrange(1, 40), hours=dice.randrange(24))
+        if openings:
+            clock.now = min(clock.now, openings[0])
+        await closer.close_due()
+    # Two months without anything: what was late is settled, and nothing is left to be charged.
+    for _ in range(2):
+        clock.forward(days=32)
+        await closer.close_due()
+    assert await prove_invoices(books) == []
+    assert sorted(model.lived[0].start.day for model in world.models) == list(range(1, 32))
+    assert clock() > BEGIN + relativedelta(months=MONTHS - 2)
+    await _compare(world)
+
+
+async def _compare(world: World) -> None:
+    kinds: Counter[str] = Counter()
+    for model in world.models:
+        async with world.books.read() as conn:
+            booked = await periods.of_account(conn, model.account_id)
+            issued = await invoices.of_account(conn, model.account_id)
+        assert [(one.start_ms, one.plan_id) for one in booked][: len(model.lived)] == [
+            (epoch_ms(one.start), one.plan) for one in model.lived
+        ]
+        assert all(one.end_ms == following.start_ms for one, following in pairwise(booked))
+        assert sum(one.total_cents for one in issued) == sum(period.cents() for period in model.lived)
+        kinds.update(line["kind"] for one in issued for line in orjson.loads(one.document)["lines"])
+    assert set(kinds) == {"plan_fee", "pay_as_you_go", "unused_allowance"}
+    assert world.events > 200
+
+
+async def test_a_free_account_downgraded_at_once_is_given_nothing_back_by_itself(books: Books) -> None:
+    clock = Clock(BEGIN)
+    tell = TellLedger(books=books, ledger=None, plans=lambda: PLANS, clock=clock)
+    accounts = Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock)
+    opened = await accounts.create("Acme", "pro")
+    clock.forward(days=3)
+    change = await accounts.change_plan(opened.id, "free", when=ChangeAt.NOW, reason="asked for it")
+    assert change.invoice is None
+    assert await prove_invoices(books, [opened.id]) == []
