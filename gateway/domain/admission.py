@@ -3,8 +3,8 @@
 Says nothing of HTTP: `wire.problems` turns each refusal into a status and a sentence.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from gateway.domain.hold import JobHold
 
@@ -22,8 +22,7 @@ class RefusalCode(StrEnum):
     NO_SUCH_JOB = "no_such_job"
 
 
-@dataclass(frozen=True, slots=True)
-class LimitState:
+class LimitState(NamedTuple):
     """A rate limit as an admission saw it; `opens_in_ms` until the oldest counted call leaves the window, 0 if none."""
 
     name: str
@@ -33,8 +32,7 @@ class LimitState:
     opens_in_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """The call may run. Where less than the quote is available it holds less, never under the least."""
 
     held_millicredits: int
@@ -44,8 +42,7 @@ class Admitted:
     job: JobHold | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(NamedTuple):
     """The call may not run, and no counter has changed.
 
     `retry_in_ms` is set where waiting helps; `resets_at_ms` is the end of the billing period.

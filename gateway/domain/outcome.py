@@ -3,8 +3,8 @@
 Pure: it is told how the upstream leg ended and answers what to do; `flows.settle` does it.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class End(StrEnum):
@@ -16,8 +16,7 @@ class End(StrEnum):
     UNREACHED = "unreached"  # no reply at all
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
+class Capture(NamedTuple):
     """Take the cost; `units` None where nobody told them. `cost_millicredits` None: what is held.
 
     `billed_mode` is the mode that a job ran in, where the upstream says so.
@@ -29,15 +28,13 @@ class Capture:
     billed_mode: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Release:
+class Release(NamedTuple):
     """Give the hold back."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Attach:
+class Attach(NamedTuple):
     """The hold becomes the job's."""
 
     job_id: str
@@ -46,8 +43,7 @@ class Attach:
 Outcome = Capture | Release | Attach
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnd:
+class CallEnd(NamedTuple):
     """Everything the rule looks at. `charged`: the route charges for this status (2xx and 3xx unless it says else).
 
     `exact_*`: the quote's cost and units where the request fixed them, else None. `job_id` is what the reply said on a

@@ -1,15 +1,14 @@
 """Quotes: what a call is expected, and at least, to cost before it runs."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 from gateway.domain.rate_card import RateCard
 
 
-@dataclass(frozen=True, slots=True)
-class PricePart:
+class PricePart(NamedTuple):
     """One price per unit that applies to a call, by the product and mode it stands under on the rate card.
 
     `least_millicredits_per_unit` is lower than the price where the request hides its mode, so that the dearest is
@@ -28,11 +27,11 @@ class PricePart:
         return self.millicredits_per_unit if least is None else least
 
 
-@dataclass(frozen=True, slots=True)
-class Quote:
+class Quote(NamedTuple):
     """What a call is expected to cost. Where `least_millicredits` equals the expected cost, the quote is exact.
 
     `product` and `mode` are what the call is booked under, also the parts that stand under another product.
+    `millicredits_per_unit` is the whole price of one unit, all parts together.
     """
 
     product: str
@@ -42,11 +41,8 @@ class Quote:
     least_units: int
     parts: tuple[PricePart, ...]
     rate_card_version: str
-
-    @property
-    def millicredits_per_unit(self) -> int:
-        """The whole price of one unit, all parts together."""
-        return sum(part.millicredits_per_unit for part in self.parts)
+    millicredits_per_unit: int
+    least_millicredits_per_unit: int
 
     @property
     def expected_millicredits(self) -> int:
@@ -56,13 +52,13 @@ class Quote:
     @property
     def least_millicredits(self) -> int:
         """The least the call can cost: with less than this available it is refused."""
-        return self.least_units * sum(part.least for part in self.parts)
+        return self.least_units * self.least_millicredits_per_unit
 
     @property
     def exact(self) -> bool:
         """True where the request fixes the units and hides no price."""
-        return self.expected_units == self.least_units and all(
-            part.least == part.millicredits_per_unit for part in self.parts
+        return (
+            self.expected_units == self.least_units and self.millicredits_per_unit == self.least_millicredits_per_unit
         )
 
 
@@ -105,7 +101,7 @@ def quote(
             case PricePart():
                 least = cheapest.get(product)
                 rates = card.products[product].rates_millicredits
-                parts.append(part if least is None else replace(part, least_millicredits_per_unit=rates[least]))
+                parts.append(part if least is None else part._replace(least_millicredits_per_unit=rates[least]))
             case UnknownMode():
                 return part
             case _:
@@ -114,4 +110,14 @@ def quote(
     prices = card.products[first.product].add_ons_millicredits
     parts.extend(PricePart(first.product, name, prices[name]) for name in add_ons)
     unit = card.products[first.product].unit_of(first.mode)
-    return Quote(first.product, first.mode, unit, expected_units, least_units, tuple(parts), card.version)
+    return Quote(
+        first.product,
+        first.mode,
+        unit,
+        expected_units,
+        least_units,
+        tuple(parts),
+        card.version,
+        millicredits_per_unit=sum(part.millicredits_per_unit for part in parts),
+        least_millicredits_per_unit=sum(part.least for part in parts),
+    )

@@ -6,46 +6,41 @@ times. The rule itself is in the ledger's script.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.domain.admission import Admitted, Refused
 from gateway.domain.instant import epoch_ms
 from gateway.domain.plan import Plan, RateLimit
-from gateway.domain.usage import CallFacts
+from gateway.domain.quote import Quote
 from gateway.flows.authenticate import Caller, Directory
 from gateway.flows.live_holds import HOLD_TTL_MS
 from gateway.ledger.answers import AdmitCall, NotProjected, Reproject
 from gateway.ledger.faults import OUTDATED, StoreUnavailable
 from gateway.ledger.ledger import Ledger
-from gateway.wire.call_facts import facts_json
+from gateway.wire.call_facts import joined_facts, owner_part, price_part
+from gateway.wire.route import Route
 
 # Unknown, then stale, then a new period is the longest chain with one cause each; anything longer is a fault.
 ASK_AT_MOST: Final = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a call asks of the ledger. Without `facts` it is free: only its limit and the job are looked at.
-
-    The plan in `facts` is filled in here, since it is known for good only once the call is admitted.
-    """
+class Asked(NamedTuple):
+    """What a call asks of the ledger. Without a quote it is free: only its route's limit and the job are looked at."""
 
     hold_id: str
-    limit: str | None
-    least_millicredits: int = 0
-    facts: CallFacts | None = None
+    route: Route
+    quote: Quote | None = None
     job: tuple[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """The call is admitted; `facts` are what its hold remembers."""
+class Allowed(NamedTuple):
+    """The call is admitted, on this plan; `facts` are what its hold remembers, empty where there is none."""
 
     admitted: Admitted
     caller: Caller
-    facts: CallFacts | None
+    plan_id: str
+    facts: bytes
 
 
 class KeyRevoked(Exception):
@@ -89,11 +84,11 @@ class Admission:
             plan = self._plans().get(period.plan_id)
             if plan is None:
                 raise PlanMissing(caller.account_id, period.plan_id)
-            facts = None if asked.facts is None else replace(asked.facts, plan_id=plan.id)
-            answer = await self._answer(caller, _admit_call(caller, asked, plan, facts))
+            call = _admit_call(caller, asked, plan)
+            answer = await self._answer(caller, call)
             match answer:
                 case Admitted():
-                    return Allowed(answer, caller, facts)
+                    return Allowed(answer, caller, plan.id, call.facts)
                 case Refused():
                     return answer
                 case NotProjected():
@@ -132,17 +127,26 @@ class Admission:
         return refreshed
 
 
-def _admit_call(caller: Caller, asked: Asked, plan: Plan, facts: CallFacts | None) -> AdmitCall:
-    limit: RateLimit | None = None if asked.limit is None else plan.rate_limits.get(asked.limit)
+def _admit_call(caller: Caller, asked: Asked, plan: Plan) -> AdmitCall:
+    hold_id, route, quote, job = asked
+    limit: RateLimit | None = None if route.limit is None else plan.rate_limits.get(route.limit)
+    limits = () if limit is None else (limit,)
+    if quote is None:
+        return AdmitCall(hold_id, hold_id, caller.terms, limits, None, 0, 0, HOLD_TTL_MS, b"", job)
+    facts = joined_facts(
+        hold_id,
+        owner_part(caller.account_id, caller.project_id, caller.key_id),
+        price_part(quote, route.name, route.upstream, plan.id),
+    )
     return AdmitCall(
-        hold_id=asked.hold_id,
-        nonce=asked.hold_id,
+        hold_id=hold_id,
+        nonce=hold_id,
         terms=caller.terms,
-        plan_limits=() if limit is None else (limit,),
-        concurrent_calls=None if facts is None else plan.concurrent_calls,
-        quote_millicredits=0 if facts is None else facts.quote_millicredits,
-        least_millicredits=asked.least_millicredits,
+        plan_limits=limits,
+        concurrent_calls=plan.concurrent_calls,
+        quote_millicredits=quote.expected_millicredits,
+        least_millicredits=quote.least_millicredits,
         ttl_ms=HOLD_TTL_MS,
-        facts=b"" if facts is None else facts_json(facts),
-        job=asked.job,
+        facts=facts,
+        job=job,
     )

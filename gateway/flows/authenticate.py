@@ -7,6 +7,8 @@ Decides nothing about credits.
 """
 
 import asyncio
+import hashlib
+import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -36,12 +38,16 @@ TermsOf = Callable[[str, datetime], Awaitable[Terms | None]]
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who calls, and what the account may do. `products` None: all. `generation`: see `Directory`."""
+    """Who calls, and what the account may do. `products` None: all. `expires_ms` None: never.
+
+    `generation`: see `Directory`.
+    """
 
     key_id: str
     account_id: str
     project_id: str
     products: frozenset[str] | None
+    expires_ms: int | None
     terms: Terms
     digest: bytes = field(repr=False)
     generation: int = 0
@@ -72,6 +78,9 @@ class Directory:
         self._terms: Remembered[str, Terms] = Remembered(REMEMBERED, max_age_ms=MAX_AGE_MS)
         # Apart, so that a flood of made-up keys cannot push out the real ones.
         self._unknown: Remembered[bytes, bool] = Remembered(REMEMBERED // 10, max_age_ms=UNKNOWN_FOR_MS)
+        # What became of key and terms for the callers seen lately. By a fast hash that is another one in each process.
+        self._callers: Remembered[bytes, Caller] = Remembered(REMEMBERED, max_age_ms=MAX_AGE_MS)
+        self._salt = secrets.token_bytes(32)
         self._key_reads: OnceForAll[bytes, KeyRecord | None] = OnceForAll()
         self._terms_reads: OnceForAll[str, Terms | None] = OnceForAll()
         self._generation = 0
@@ -81,11 +90,26 @@ class Directory:
         """How often everything was forgotten."""
         return self._generation
 
+    def remembered(self, secret: bytes) -> Caller | None:
+        """The caller with this key where it was seen lately and nothing has changed; None says nothing: ask `find`."""
+        now_ms = self._now_ms()
+        caller = self._callers.fresh(self._mark(secret), now_ms)
+        if caller is None or self._terms.fresh(caller.account_id, now_ms) is not caller.terms:
+            return None
+        return caller if caller.expires_ms is None or now_ms < caller.expires_ms else None
+
     async def find(self, secret: bytes) -> Caller | None:
         """The caller with this key; None where it is none of ours, unknown, revoked or expired. BooksUnavailable."""
+        if (caller := self.remembered(secret)) is not None:
+            return caller
         if api_key.parse(secret) is None:
             return None
-        return await self._caller(api_key.digest(secret, self._pepper))
+        digest = api_key.digest(secret, self._pepper)
+        caller = await self._caller(digest)
+        read_ms = self._keys.read_ms(digest)
+        if caller is not None and read_ms is not None and caller.generation == self._generation:
+            self._callers.keep(self._mark(secret), caller, read_ms)
+        return caller
 
     async def refreshed(self, caller: Caller) -> Caller | None:
         """The caller as the books see it now, None where the key was revoked or has expired since. BooksUnavailable."""
@@ -102,7 +126,7 @@ class Directory:
     def forget_all(self) -> None:
         """Remember nothing: Redis was lost or came back older, so what it must be told is read afresh."""
         self._generation += 1
-        for memory in (self._keys, self._terms, self._unknown):
+        for memory in (self._keys, self._terms, self._unknown, self._callers):
             memory.forget()
         self._key_reads.begin_anew()
         self._terms_reads.begin_anew()
@@ -117,7 +141,9 @@ class Directory:
             if terms is None:
                 return None
             if key.terms_version == terms.version:
-                return Caller(key.id, key.account_id, key.project_id, key.products, terms, digest, generation)
+                return Caller(
+                    key.id, key.account_id, key.project_id, key.products, key.expires_ms, terms, digest, generation
+                )
             if key.terms_version < terms.version:
                 key = await self._key_reads.ask(digest, lambda: self._read_key(digest))
             else:
@@ -166,6 +192,9 @@ class Directory:
             if known is None or known.version <= terms.version:
                 self._terms.keep(account_id, terms, epoch_ms(now))
         return terms
+
+    def _mark(self, secret: bytes) -> bytes:
+        return hashlib.blake2b(secret, key=self._salt, digest_size=16).digest()
 
     def _now_ms(self) -> int:
         return epoch_ms(self._clock())

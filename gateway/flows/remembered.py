@@ -30,6 +30,11 @@ class Remembered(Generic[K, V]):
         found = self._kept.get(key)
         return None if found is None else found[0]
 
+    def read_ms(self, key: K) -> int | None:
+        """When the value passes for read."""
+        found = self._kept.get(key)
+        return None if found is None else found[1]
+
     def keep(self, key: K, value: V, read_ms: int) -> None:
         """Remember a value read at that time."""
         self._kept[key] = (value, read_ms)

@@ -8,9 +8,9 @@ long expired. It never decides what a call costs: `domain.outcome` and `domain.j
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from functools import partial
 from itertools import chain, repeat
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import structlog
 
@@ -19,12 +19,12 @@ from gateway.books.faults import BooksUnavailable
 from gateway.books.usage import has_settled
 from gateway.domain.job import hold_ms
 from gateway.domain.outcome import Attach, Capture, Outcome, Release
-from gateway.domain.usage import CallFacts, Settlement
+from gateway.domain.usage import Settlement
 from gateway.flows.live_holds import HOLD_TTL_MS, LiveHolds
 from gateway.ledger.answers import JobMark, Settled
 from gateway.ledger.faults import StoreUnavailable
 from gateway.ledger.ledger import Ledger
-from gateway.wire.call_facts import facts_json, settlement_json
+from gateway.wire.call_facts import read_facts, settlement_json
 from gateway.wire.route import JobKind
 
 ACKNOWLEDGE_WITHIN_S: Final = 5.0
@@ -46,15 +46,14 @@ class NotAcknowledged(Exception):
     """Redis did not acknowledge a settlement in time. It goes on in the background; the reply may not be completed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
-    """An admitted call's hold, with what is needed to settle it though Redis lost it."""
+class Held(NamedTuple):
+    """An admitted call's hold, with what is needed to settle it though Redis lost it. `facts` as the hold has them."""
 
     hold_id: str
     account_id: str
     held_millicredits: int
     period_start_ms: int
-    facts: CallFacts
+    facts: bytes
 
 
 class Settler:
@@ -71,17 +70,16 @@ class Settler:
         # When it began, whose it is, and how it is done once more.
         self._recent: deque[tuple[float, str, Callable[[], Awaitable[object]]]] = deque(maxlen=RECENT_AT_MOST)
 
-    async def settle(self, held: Held, outcome: Outcome, *, cap: bool, kind: JobKind | None) -> Settled | None:
+    def settle(self, held: Held, outcome: Outcome, *, cap: bool, kind: JobKind | None) -> Awaitable[Settled | None]:
         """Does what was decided. None where the hold became a job's. NotAcknowledged where Redis stays silent."""
         match outcome:
             case Capture():
-                return await self._for_good(held, lambda: self.capture(held, outcome, cap=cap))
+                return self._for_good(held, partial(self.capture, held, outcome, cap=cap))
             case Release():
-                return await self._carried_through(lambda: self.release(held, outcome), held.hold_id)
+                return self._carried_through(partial(self.release, held, outcome), held.hold_id)
             case Attach():
                 assert kind is not None, "only a route that starts a job attaches one"  # noqa: S101
-                await self._for_good(held, lambda: self._attach(held, outcome, kind))
-                return None
+                return self._for_good(held, partial(self._attach, held, outcome, kind))
 
     async def settle_job(self, hold_id: str, account_id: str, outcome: Capture | Release, *, cap: bool = False) -> None:
         """Settles a job's hold, whoever has seen its end. What the ledger does not know any more is settled already."""
@@ -124,7 +122,7 @@ class Settler:
             held.account_id,
             period_start_ms=held.period_start_ms,
             cost_millicredits=min(cost, held.held_millicredits) if cap else cost,
-            facts=facts_json(held.facts),
+            facts=held.facts,
             settlement=settlement,
         )
 
@@ -143,7 +141,7 @@ class Settler:
             return
         await self._rebuild(held.account_id)
         await self._ledger.restore_hold(
-            held.facts,
+            read_facts(held.facts),
             held_millicredits=held.held_millicredits,
             period_start_ms=held.period_start_ms,
             ttl_ms=HOLD_TTL_MS,
@@ -169,13 +167,13 @@ class Settler:
         async with self._books.read() as conn:
             return await has_settled(conn, hold_id)
 
-    async def _for_good(self, held: Held, attempt: Callable[[], Awaitable[T]]) -> T:
+    def _for_good(self, held: Held, attempt: Callable[[], Awaitable[T]]) -> Awaitable[T]:
         """Carries it through and remembers it for a while, in case Redis forgets what it acknowledges."""
         recent, now = self._recent, asyncio.get_running_loop().time()
         while recent and recent[0][0] < now - RECENT_S:
             recent.popleft()
         recent.append((now, held.account_id, attempt))
-        return await self._carried_through(attempt, held.hold_id)
+        return self._carried_through(attempt, held.hold_id)
 
     def settle_again(self) -> None:
         """Repeats, in the background, what was settled lately: Redis may have forgotten it, and then so may the books.

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 from gateway.domain.hold import Ending, HoldState
 from gateway.domain.plan import RateLimit
@@ -10,8 +11,7 @@ from gateway.domain.terms import Terms
 from gateway.domain.usage import UsageEvent
 
 
-@dataclass(frozen=True, slots=True)
-class AdmitCall:
+class AdmitCall(NamedTuple):
     """One call that asks to start.
 
     `plan_limits` are the limits that count this call. With `facts` empty the call is free: only the limits (and the
@@ -50,8 +50,7 @@ class NotProjected:
     redis_terms_version: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """How a hold stands after a settlement.
 
     `state_before` None: Redis does not know the hold; ask the books, then `recover`. Where it was settled before,

@@ -11,7 +11,7 @@ class UpstreamAnswer(Protocol):
     """A final answer (never 1xx) whose head has arrived and whose body is being read.
 
     `headers` are as received, in order, names in lower case, hop-by-hop fields included.
-    `complete` says that the whole body is here already: `read` will not wait again.
+    `complete` says that the whole body is here already: the next `read` gives all that is left of it, without waiting.
     """
 
     @property

@@ -4,7 +4,7 @@ A mode that is sent and cannot be read, or is not on the card, is an answer of i
 or the cheapest price. Reads nothing itself: `wire.values` does.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.domain.quote import Quote, UnknownMode, quote
 from gateway.domain.rate_card import ProductRates, RateCard
@@ -16,8 +16,7 @@ from gateway.wire.values import RequestValues
 Priced = Quote | UnknownMode | Unreadable
 
 
-@dataclass(frozen=True, slots=True)
-class _Chosen:
+class _Chosen(NamedTuple):
     """A mode of the card. `cheapest` where the request hides its mode: the mode quoted is the dearest."""
 
     mode: str

@@ -5,8 +5,7 @@ again, whatever the server. Authenticates nobody.
 """
 
 import re
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.wire.headers import Headers
 
@@ -16,8 +15,7 @@ _MAX_LENGTH_DIGITS: Final = 18
 _MAX_IDEMPOTENCY_KEY: Final = 255
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     """`content_length` None and not `chunked`: there is no body. `authorization` and `content_type` as sent."""
 
     content_length: int | None
@@ -35,8 +33,7 @@ class RequestHead:
         return self.chunked or bool(self.content_length)
 
 
-@dataclass(frozen=True, slots=True)
-class BadHead:
+class BadHead(NamedTuple):
     """Why a request is refused with 400; its connection is not to be used again."""
 
     reason: str

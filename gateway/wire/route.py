@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 from urllib.parse import unquote
 
 # A JSON pointer in parts; the part `*` stands for every element of a list.
@@ -233,8 +233,7 @@ class JobKind:
     billed_mode: Pointer | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(NamedTuple):
     """A route and the raw values of its path parameters."""
 
     route: Route

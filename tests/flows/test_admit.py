@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from gateway.books.books import Books
+from gateway.domain.quote import Quote
 from gateway.flows.accounts import Accounts
 from gateway.flows.admit import Admission, Allowed, Asked
 from gateway.flows.authenticate import Directory, TermsOf
@@ -17,8 +18,9 @@ from gateway.ledger.faults import StoreUnavailable
 from gateway.ledger.keys import account_prefix, acct_key, period_key
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
+from gateway.wire.route import Route
 from tests.flows.calls import calls
-from tests.made_up import CREDIT, PLANS, Clock, facts
+from tests.made_up import CREDIT, PLANS, Clock
 
 
 @pytest.fixture
@@ -50,8 +52,7 @@ async def test_a_call_that_waits_while_redis_comes_back_older_is_measured_by_the
     secret = (await keys.create(opened.id)).secret
     caller = await directory.find(secret.encode())
     assert caller is not None
-    asked = _asking(opened.id)
-    assert isinstance(await admission.admit(caller, asked(1)), Allowed)
+    assert isinstance(await admission.admit(caller, _asked(1)), Allowed)
     await calls(ledger, caller.terms, 2, 5)
     await Relay(outbox=outbox, books=books, consumer="one", block_ms=0).drain_once()
     # The caller sends a long body; meanwhile Redis restarts on older files.
@@ -60,18 +61,15 @@ async def test_a_call_that_waits_while_redis_comes_back_older_is_measured_by_the
     period = period_key(prefix, opened.id, caller.terms.periods[0].start_ms)
     await redis.execute("HSET", period, "captured", 0, key=prefix)
     await _cut(redis)
-    allowed = await admission.admit(caller, asked(10))
+    allowed = await admission.admit(caller, _asked(10))
     assert isinstance(allowed, Allowed)
     assert allowed.admitted.available_millicredits == (10_000 - 5 * 20 - 2 * 100) * CREDIT
     assert directory.generation == 1
 
 
-def _asking(account_id: str) -> Callable[[int], Asked]:
-    def asked(number: int) -> Asked:
-        hold_id = f"req_{number:032x}"
-        return Asked(hold_id, None, 100 * CREDIT, facts(account_id, hold_id))
-
-    return asked
+def _asked(number: int) -> Asked:
+    route = Route("parse", "POST", "/parse", "parse", limit=None)
+    return Asked(f"req_{number:032x}", route, Quote("parse", "fast", "page", 100, 100, (), "1", CREDIT, CREDIT))
 
 
 async def test_a_call_is_not_sent_twice_to_a_redis_that_was_away_in_between(redis: RedisConnection) -> None:

@@ -61,12 +61,12 @@ def call_of(terms: Terms, hold_id: str | None = None, **changes: Any) -> AdmitCa
         ttl_ms=60_000,
         facts=facts_json(facts_of(hold_id, terms.account_id)),
     )
-    return replace(call, **changes)
+    return call._replace(**changes)
 
 
 def free_call_of(terms: Terms, **changes: Any) -> AdmitCall:
     free = call_of(terms, quote_millicredits=0, least_millicredits=0, facts=b"")
-    return replace(free, **changes)
+    return free._replace(**changes)
 
 
 def per_minute(calls: int, name: str = "requests") -> RateLimit:

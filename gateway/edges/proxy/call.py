@@ -11,45 +11,27 @@ from gateway.domain.quote import Quote
 class Call:
     """What is known of a call so far. Never the key, the body or a header value."""
 
-    __slots__ = (
-        "account_id",
-        "charged_millicredits",
-        "code",
-        "end",
-        "held_millicredits",
-        "key_id",
-        "method",
-        "mode",
-        "plan_id",
-        "product",
-        "project_id",
-        "refused",
-        "request_id",
-        "route",
-        "started_s",
-        "status",
-        "took_s",
-    )
+    # Defaults live on the class, so that a call only pays for what it sets.
+    took_s = 0.0
+    status = 0
+    route = ""
+    account_id = ""
+    project_id = ""
+    key_id = ""
+    plan_id = ""
+    product = ""
+    mode = ""
+    code = ""
+    end = ""
+    held_millicredits = 0
+    charged_millicredits: int | None = None
+    # The ledger's no, and the quote it was asked with.
+    refused: tuple[Refused, Quote | None] | None = None
 
     def __init__(self, request_id: str, method: str, started_s: float) -> None:
         self.request_id = request_id
         self.method = method
         self.started_s = started_s
-        self.took_s = 0.0
-        self.status = 0
-        self.route = ""
-        self.account_id = ""
-        self.project_id = ""
-        self.key_id = ""
-        self.plan_id = ""
-        self.product = ""
-        self.mode = ""
-        self.code = ""
-        self.end = ""
-        self.held_millicredits = 0
-        self.charged_millicredits: int | None = None
-        # The ledger's no, and the quote it was asked with.
-        self.refused: tuple[Refused, Quote | None] | None = None
 
     @property
     def is_refused(self) -> bool:

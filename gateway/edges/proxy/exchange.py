@@ -5,9 +5,8 @@ charge or the job's hold. Decides neither admission nor price. What an end costs
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import AsyncIterator, Awaitable
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from gateway.domain.credits import credits_text
 from gateway.domain.outcome import CallEnd, End, Release, outcome
@@ -22,6 +21,8 @@ from gateway.wire.headers import caller_response_headers
 from gateway.wire.job_reply import read_job_id, valid_job_id
 from gateway.wire.meter import Meter, NotRead
 from gateway.wire.route import JobKind, Metered, OnDisconnect, Overrun
+
+RequestBytes: TypeAlias = bytes | AsyncIterator[bytes] | None
 
 # A caller who leaves is noticed at the latest so much later, where the route stops the upstream for it.
 WATCH_AFTER_S: Final = 0.05
@@ -38,8 +39,7 @@ class PollSeen(Protocol):
         """Settle the job where the document tells its end."""
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(NamedTuple):
     """The metered side of a call: its hold and how its end is priced.
 
     `job_id` where the path names the job that a 2xx reply starts, else None: the reply does.
@@ -51,17 +51,6 @@ class Charge:
     kind: JobKind | None
     available_millicredits: int
     job_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
-    """What is sent upstream."""
-
-    upstream: Upstream
-    method: bytes
-    target: bytes
-    headers: Headers
-    body: bytes | AsyncIterator[bytes] | None
 
 
 class Exchange:
@@ -116,7 +105,7 @@ class Exchange:
         """Whether the answer's document decides something, so that it must come uncompressed."""
         return self._meter is not None
 
-    async def run(self, request: UpstreamRequest) -> None:
+    async def run(self, upstream: Upstream, method: bytes, target: bytes, headers: Headers, body: RequestBytes) -> None:
         """Sends the request, passes the answer on. UpstreamFault, NotAcknowledged and what the body raises where
         nothing has been sent to the caller yet; ReplyCut where something has.
         """
@@ -125,7 +114,7 @@ class Exchange:
         if self._charge is None or self._charge.metered.on_disconnect is not OnDisconnect.FOLLOW:
             self._watch = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._watch_caller, running)
         try:
-            await self._run(request)
+            await self._run(upstream, method, target, headers, body)
         except asyncio.CancelledError:
             if not self._gone:
                 await self._end(End.BROKEN)
@@ -142,9 +131,11 @@ class Exchange:
         """Ends the call before anything was sent upstream."""
         await self._end(End.UNREACHED)
 
-    async def _run(self, request: UpstreamRequest) -> None:
+    async def _run(
+        self, upstream: Upstream, method: bytes, target: bytes, headers: Headers, body: RequestBytes
+    ) -> None:
         try:
-            answer = await request.upstream.send(request.method, request.target, request.headers, request.body)
+            answer = await upstream.send(method, target, headers, body)
         except Exception:
             await self._end(End.UNREACHED)
             raise
@@ -161,10 +152,7 @@ class Exchange:
 
     async def _pass_whole(self, answer: UpstreamAnswer) -> None:
         """An answer that is here already: settled first, so that its head can tell what it cost."""
-        chunks: list[bytes] = []
-        while chunk := await answer.read():
-            chunks.append(chunk)
-        body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        body = await answer.read()
         if self._meter is not None:
             self._meter.on_body(body)
             self._meter.finish()
@@ -200,26 +188,26 @@ class Exchange:
             raise ReplyCut from error
         await self._send({"type": "http.response.body", "body": last, "more_body": False})
 
-    async def _start(self, answer: UpstreamAnswer) -> None:
-        headers = caller_response_headers(answer.headers, self._own_headers, status=answer.status)
-        headers += self._credit_headers(answer.status)
+    def _start(self, answer: UpstreamAnswer) -> Awaitable[None]:
+        """Sends the head."""
+        status = answer.status
+        headers = caller_response_headers(answer.headers, self._own_headers, status=status)
+        if self._charge is not None:
+            headers += self._credit_headers(self._charge, status)
         self.started = True
-        await self._send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        return self._send({"type": "http.response.start", "status": status, "headers": headers})
 
-    def _credit_headers(self, status: int) -> Headers:
+    def _credit_headers(self, charge: Charge, status: int) -> Headers:
         """X-Credits-*: the charge where it is known, else the hold where one is still open."""
-        charge, call = self._charge, self._call
-        if charge is None:
-            return []
+        charged = self._call.charged_millicredits
         available, held = charge.available_millicredits, charge.held.held_millicredits
         fields: Headers = []
-        if call.charged_millicredits is not None:
-            available += held - call.charged_millicredits
-            fields.append((b"x-credits-charged", credits_text(call.charged_millicredits).encode()))
-        elif charge.kind is None and charge.quote.exact and status // 100 in charge.metered.charged_classes:
-            fields.append((b"x-credits-charged", credits_text(held).encode()))
+        if charged is not None:
+            available += held - charged
+            fields.append((b"x-credits-charged", credits_text(charged).encode()))
         elif status // 100 in charge.metered.charged_classes:
-            fields.append((b"x-credits-held", credits_text(held).encode()))
+            exact = charge.kind is None and charge.quote.exact
+            fields.append((b"x-credits-charged" if exact else b"x-credits-held", credits_text(held).encode()))
         else:
             available += held
         fields.append((b"x-credits-remaining", credits_text(max(0, available)).encode()))

@@ -5,7 +5,7 @@ repeated field behind the file stops the upstream call before the upstream has s
 """
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import orjson
 
@@ -36,8 +36,7 @@ class UnreadableForm(Exception):
         self.fault = fault
 
 
-@dataclass(frozen=True, slots=True)
-class Readable:
+class Readable(NamedTuple):
     """A request that may be admitted. `quote` None: it is free. `body` is what to send upstream.
 
     `fields` are those of a form that were read for the price.

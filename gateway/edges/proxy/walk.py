@@ -5,7 +5,6 @@ are asked in.
 """
 
 import asyncio
-from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -15,10 +14,9 @@ from gateway.domain.admission import RefusalCode, Refused
 from gateway.domain.credits import credits_text
 from gateway.domain.hold import HoldState
 from gateway.domain.quote import Quote, UnknownMode
-from gateway.domain.usage import CallFacts
 from gateway.edges.proxy.asgi import Headers, Receive, Scope, Send
 from gateway.edges.proxy.call import Call
-from gateway.edges.proxy.exchange import Charge, Exchange, PollSeen, ReplyCut, UpstreamRequest
+from gateway.edges.proxy.exchange import Charge, Exchange, PollSeen, ReplyCut
 from gateway.edges.proxy.keeping import Keeping, request_digest
 from gateway.edges.proxy.parts import Parts, Target
 from gateway.edges.proxy.priced_request import ForeignOwner, Readable, UnreadableForm, read
@@ -79,7 +77,7 @@ class Walk:
     async def down(self) -> ProblemReply | None:
         """Answers the call; a problem is returned where nothing has been sent yet. CallerGone, ReplyCut."""
         try:
-            return await self._authenticated()
+            return await self._walked()
         except (CallerGone, ReplyCut):
             raise
         except UnreadableForm as form:
@@ -115,40 +113,76 @@ class Walk:
         headers = (CLOSE,) if close else ()
         return problem(code, request_id=self._call.request_id, detail=detail, headers=headers)
 
-    async def _authenticated(self) -> ProblemReply | None:
-        scope, call = self._scope, self._call
+    async def _walked(self) -> ProblemReply | None:
+        """The questions in their order; a reply to the caller wherever one is answered with no."""
+        head = self._head()
+        if isinstance(head, ProblemReply):
+            return head
+        directory, key = self._parts.directory, bearer(head.authorization)
+        caller = directory.remembered(key) or await directory.find(key)
+        if caller is None:
+            return self._problem(Fault.INVALID_API_KEY)
+        match = self._routed(head, caller)
+        if isinstance(match, ProblemReply):
+            return match
+        readable = await self._read(head, caller, match.route)
+        if isinstance(readable, ProblemReply):
+            return readable
+        if head.idempotency_key is not None and readable.quote is not None:
+            repeated = await self._repeated(head.idempotency_key, caller, readable)
+            if repeated is not None:
+                return repeated
+        allowed = await self._admitted(caller, match, readable.quote)
+        if isinstance(allowed, ProblemReply):
+            return allowed
+        return await self._forwarded(match, readable, allowed)
+
+    def _head(self) -> RequestHead | ProblemReply:
+        """The head, if it can be read in one way only and names a path that can."""
+        scope = self._scope
         head = read_head(scope["method"], scope["http_version"], scope["headers"])
         if isinstance(head, BadHead):
             return self._problem(Fault.BAD_REQUEST, detail=head.reason, close=True)
-        raw_path: bytes = scope["raw_path"]
-        if (bad := bad_path(raw_path)) is not None:
+        if (bad := bad_path(scope["raw_path"])) is not None:
             return self._problem(Fault.BAD_PATH, detail=bad.reason)
-        caller = await self._parts.directory.find(bearer(head.authorization))
-        if caller is None:
-            return self._problem(Fault.INVALID_API_KEY)
+        return head
+
+    def _routed(self, head: RequestHead, caller: Caller) -> Match | ProblemReply:
+        """The call's route, if the caller may take it with such a head."""
+        scope, call = self._scope, self._call
         call.account_id, call.project_id, call.key_id = caller.account_id, caller.project_id, caller.key_id
-        match = self._offer.routes.match(scope["method"], raw_path.decode("ascii"))
+        match = self._offer.routes.match(scope["method"], scope["raw_path"].decode("ascii"))
         if match is None:
             return self._problem(Fault.NO_SUCH_ROUTE)
-        call.route = match.route.name
-        return await self._routed(head, caller, match)
+        route = match.route
+        call.route = route.name
+        if head.upgrade is not None:
+            return self._problem(Fault.UPGRADE_REFUSED)
+        if route.metered is not None and caller.products is not None and route.metered.product not in caller.products:
+            return self._problem(Fault.KEY_NOT_ALLOWED)
+        if route.resource and not self._parts.targets[route.upstream].isolates:
+            return self._problem(
+                Fault.NO_SUCH_ROUTE, detail="This service does not keep accounts apart, so its resources are off."
+            )
+        if head.content_length is not None and head.content_length > route.max_body_bytes:
+            return self._problem(Fault.BODY_TOO_LARGE, close=True)
+        return match
 
-    async def _routed(self, head: RequestHead, caller: Caller, match: Match) -> ProblemReply | None:
-        route, call, parts = match.route, self._call, self._parts
-        target = parts.targets[route.upstream]
-        if (refused := self._off_limits(route, target, head, caller)) is not None:
-            return refused
-        body = RequestBody(self._receive, max_bytes=route.max_body_bytes, spool=parts.spool, empty=not head.has_body)
-        self._body = body
+    async def _read(self, head: RequestHead, caller: Caller, route: Route) -> Readable | ProblemReply:
+        """The request with its quote, as far as that must be read before it may start."""
+        call, scope, offer = self._call, self._scope, self._offer
+        body = self._body = RequestBody(
+            self._receive, max_bytes=route.max_body_bytes, spool=self._parts.spool, empty=not head.has_body
+        )
         readable = await read(
             route,
-            self._offer.needs[route.name],
+            offer.needs[route.name],
             head,
-            headers=self._scope["headers"],
-            query=self._scope["query_string"],
+            headers=scope["headers"],
+            query=scope["query_string"],
             body=body,
             caller=caller,
-            prices=self._offer.prices,
+            prices=offer.prices,
         )
         match readable:
             case Unreadable():
@@ -158,11 +192,7 @@ class Walk:
                 call.code = str(Fault.UNKNOWN_MODE)
                 return unknown_mode(readable, request_id=call.request_id, loc=_place_of_mode(route))
             case Readable():
-                if head.idempotency_key is not None and readable.quote is not None:
-                    repeated = await self._repeated(head.idempotency_key, caller, readable)
-                    if repeated is not None:
-                        return repeated
-                return await self._priced(caller, match, target, readable)
+                return readable
 
     async def _repeated(self, key: str, caller: Caller, readable: Readable) -> ProblemReply | None:
         """The answer to a call whose Idempotency-Key was used before; None where this is its first call."""
@@ -187,124 +217,75 @@ class Walk:
             case Repeat():
                 return self._problem(REPEATS[claim])
 
-    def _off_limits(self, route: Route, target: Target, head: RequestHead, caller: Caller) -> ProblemReply | None:
-        """What the head alone rules out."""
-        if head.upgrade is not None:
-            return self._problem(Fault.UPGRADE_REFUSED)
-        if route.metered is not None and caller.products is not None and route.metered.product not in caller.products:
-            return self._problem(Fault.KEY_NOT_ALLOWED)
-        if route.resource and not target.isolates:
-            return self._problem(
-                Fault.NO_SUCH_ROUTE, detail="This service does not keep accounts apart, so its resources are off."
-            )
-        if head.content_length is not None and head.content_length > route.max_body_bytes:
-            return self._problem(Fault.BODY_TOO_LARGE, close=True)
-        return None
-
-    async def _priced(self, caller: Caller, match: Match, target: Target, readable: Readable) -> ProblemReply | None:
-        call, quote, route = self._call, readable.quote, match.route
+    async def _admitted(self, caller: Caller, match: Match, quote: Quote | None) -> Allowed | ProblemReply:
+        """The ledger's yes, with the hold it made."""
+        call, route = self._call, match.route
         job = None
         if route.job is not None:
             job = (self._offer.job_kinds[route.job.kind].upstream, match.parameters[route.job.parameter])
-        asked = Asked(
-            hold_id=call.request_id,
-            limit=route.limit,
-            least_millicredits=0 if quote is None else quote.least_millicredits,
-            facts=None if quote is None else self._facts(quote, caller, route),
-            job=job,
-        )
-        allowed = await self._admitted(caller, asked)
-        if isinstance(allowed, Refused) and _left_to_upstream(allowed, route, target):
-            allowed = await self._admitted(caller, replace(asked, job=None))
+        if quote is not None:
+            call.product, call.mode = quote.product, quote.mode
+        asked = Asked(call.request_id, route, quote, job)
+        allowed = await self._asked(caller, asked)
+        if isinstance(allowed, Refused) and _left_to_upstream(allowed, route, self._parts.targets[route.upstream]):
+            allowed = await self._asked(caller, asked._replace(job=None))
         if isinstance(allowed, Refused):
             call.code, call.refused = str(allowed.code), (allowed, quote)
             call.plan_id = caller.terms.periods[0].plan_id if caller.terms.periods else ""
             return refusal(allowed, request_id=call.request_id, upgrade_url=self._parts.upgrade_url)
-        charge = self._charge(allowed, quote, match)
-        if charge is not None:
-            self._parts.live.add(call.request_id, caller.account_id)
-        return await self._forwarded(match, target, readable, allowed, charge)
+        return allowed
 
-    async def _admitted(self, caller: Caller, asked: Asked) -> Allowed | Refused:
+    async def _asked(self, caller: Caller, asked: Asked) -> Allowed | Refused:
         """Asks the ledger; an admission whose fate is unknown is released, so that a late one is refused."""
         try:
             return await self._parts.admission.admit(caller, asked)
         except (StoreUnavailable, asyncio.CancelledError) as error:
-            if asked.facts is not None and getattr(error, "outcome_unknown", True):
+            if asked.quote is not None and getattr(error, "outcome_unknown", True):
                 self._parts.settler.abandon(asked.hold_id, caller.account_id)
             raise
 
-    def _facts(self, quote: Quote, caller: Caller, route: Route) -> CallFacts:
-        call = self._call
-        call.product, call.mode = quote.product, quote.mode
-        return CallFacts(
-            request_id=call.request_id,
-            account_id=caller.account_id,
-            project_id=caller.project_id,
-            key_id=caller.key_id,
-            product=quote.product,
-            mode=quote.mode,
-            unit=quote.unit,
-            route=route.name,
-            upstream=route.upstream,
-            plan_id="",
-            rate_card_version=quote.rate_card_version,
-            millicredits_per_unit=quote.millicredits_per_unit,
-            expected_units=quote.expected_units,
-            quote_millicredits=quote.expected_millicredits,
-        )
-
     def _charge(self, allowed: Allowed, quote: Quote | None, match: Match) -> Charge | None:
-        metered = match.route.metered
-        if quote is None or metered is None or allowed.facts is None:
+        """The hold that was made, kept alive from here on; None of a free call."""
+        metered, call = match.route.metered, self._call
+        if quote is None or metered is None:
             return None
-        admitted = allowed.admitted
-        self._call.held_millicredits = admitted.held_millicredits
-        self._call.plan_id = allowed.facts.plan_id
+        admitted, account_id = allowed.admitted, allowed.caller.account_id
+        call.held_millicredits = admitted.held_millicredits
+        call.plan_id = allowed.plan_id
+        self._parts.live.add(call.request_id, account_id)
         held = Held(
-            hold_id=self._call.request_id,
-            account_id=allowed.caller.account_id,
-            held_millicredits=admitted.held_millicredits,
-            period_start_ms=admitted.period_start_ms,
-            facts=allowed.facts,
+            call.request_id, account_id, admitted.held_millicredits, admitted.period_start_ms, facts=allowed.facts
         )
         kind = None if metered.starts_job is None else self._offer.job_kinds[metered.starts_job]
         job_id = None if metered.job_parameter is None else match.parameters[metered.job_parameter]
         return Charge(held, quote, metered, kind, admitted.available_millicredits, job_id)
 
-    async def _forwarded(
-        self, match: Match, target: Target, readable: Readable, allowed: Allowed, charge: Charge | None
-    ) -> ProblemReply | None:
-        call, scope = self._call, self._scope
+    async def _forwarded(self, match: Match, readable: Readable, allowed: Allowed) -> ProblemReply | None:
+        """The upstream leg."""
+        call, scope, parts = self._call, self._scope, self._parts
         assert self._body is not None, "a call is priced by its body"  # noqa: S101
-        poll_seen = self._poll_seen(match, allowed)
-        request_id = call.request_id.encode()
-        exchange = Exchange(
+        charge = self._charge(allowed, readable.quote, match)
+        exchange = self._exchange = Exchange(
             call,
-            self._parts.settler,
+            parts.settler,
             charge=charge,
-            own_headers=[(b"x-request-id", request_id), *rate_limit_headers(allowed.admitted.limits)],
-            poll_seen=poll_seen,
+            own_headers=[
+                (b"x-request-id", call.request_id.encode()),
+                *rate_limit_headers(allowed.admitted.limits),
+            ],
+            poll_seen=self._poll_seen(match, allowed),
             body=self._body,
             receive=self._receive,
             send=self._send,
         )
-        self._exchange = exchange
+        target = parts.targets[match.route.upstream]
         headers = self._upstream_headers(target, charge, readable=exchange.reads_answer)
         if isinstance(headers, LoopDetected):
             await exchange.abandon()
             return self._problem(Fault.LOOP_DETECTED)
         query: bytes = scope["query_string"]
-        raw_path: bytes = scope["raw_path"]
-        await exchange.run(
-            UpstreamRequest(
-                target.upstream,
-                scope["method"].encode(),
-                b"%b?%b" % (raw_path, query) if query else raw_path,
-                headers,
-                readable.body,
-            )
-        )
+        path: bytes = b"%b?%b" % (scope["raw_path"], query) if query else scope["raw_path"]
+        await exchange.run(target.upstream, scope["method"].encode(), path, headers, readable.body)
         return None
 
     def _upstream_headers(self, target: Target, charge: Charge | None, *, readable: bool) -> Headers | LoopDetected:
