@@ -152,7 +152,7 @@ async def _change_agent(request: Request) -> Response:
 
 async def _delete_agent(request: Request) -> Response:
     vendor_of(request).agents.remove(_own_agent(request))
-    return Response(status_code=204)
+    return reply({})  # the client reads JSON
 
 
 async def _validate(request: Request) -> Response:
@@ -333,12 +333,20 @@ async def _list_runs(request: Request) -> Response:
     return reply({"items": [_run(job, now) for job in found], "total": len(found), "skip": 0, "limit": len(found)})
 
 
-async def _get_run(request: Request) -> Response:
-    now = vendor_of(request).now()
+def _own_run(request: Request) -> Job:
     for job in _runs(request):
         if job.request["run_id"] == request.path_params["run_id"]:
-            return reply(_run(job, now))
+            return job
     raise not_found("Run", request.path_params["run_id"])
+
+
+async def _get_run(request: Request) -> Response:
+    return reply(_run(_own_run(request), vendor_of(request).now()))
+
+
+async def _delete_run(request: Request) -> Response:
+    vendor_of(request).jobs.remove(_own_run(request))
+    return reply({})
 
 
 _PATH: Final = "/api/v1/extraction"
@@ -361,4 +369,5 @@ ROUTES = [
     Route(f"{_PATH}/runs", _list_runs, methods=["GET"]),
     Route(f"{_PATH}/runs/by-job/{{job_id}}", _run_by_job, methods=["GET"]),
     Route(f"{_PATH}/runs/{{run_id}}", _get_run, methods=["GET"]),
+    Route(f"{_PATH}/runs/{{run_id}}", _delete_run, methods=["DELETE"]),
 ]
