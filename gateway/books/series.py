@@ -10,7 +10,20 @@ from itertools import pairwise
 from typing import Any, Final
 
 import orjson
-from sqlalchemy import CTE, BigInteger, Select, bindparam, cast, column, func, literal, select, text, union_all
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    BindParameter,
+    Select,
+    bindparam,
+    cast,
+    column,
+    func,
+    literal,
+    select,
+    text,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.reports import Bucket, By
@@ -91,7 +104,7 @@ def _pieces(edges: Sequence[int]) -> tuple[list[_Piece], list[_Piece]]:
 
 def _table(conn: AsyncConnection, name: str, pieces: Sequence[_Piece]) -> CTE:
     columns = (column(each, BigInteger) for each in ("number", "start_ms", "end_ms"))
-    given = bindparam("pieces", orjson.dumps(pieces).decode(), unique=True)
+    given: BindParameter[str] = bindparam("pieces", orjson.dumps(pieces).decode(), unique=True)
     return text(_PIECES[conn.dialect.name]).bindparams(given).columns(*columns).cte(name)
 
 
