@@ -1,11 +1,13 @@
 """What the call log hands on."""
 
 import asyncio
+from datetime import date
 
 from prometheus_client import CollectorRegistry
 
 from gateway.domain.admission import RefusalCode, Refused
-from gateway.domain.quote import PricePart, Quote
+from gateway.domain.quote import Quote, quote
+from gateway.domain.rate_card import ProductRates, RateCard
 from gateway.edges.proxy.call import Call
 from gateway.observe import CallLog, Metrics
 
@@ -17,8 +19,10 @@ def refused_call() -> Call:
     call.account_id, call.project_id, call.key_id, call.plan_id = "acc_1", "prj_1", "key_1", "free"
     call.route, call.status, call.code = "parse.upload", 402, "credits_exhausted"
     call.product, call.mode = "parse", "agentic"
-    quote = Quote("parse", "agentic", "page", 10, 1, (PricePart("parse", "agentic", 10_000),), "2026-11")
-    call.refused = (Refused(RefusalCode.CREDITS_EXHAUSTED, required_millicredits=10_000, resets_at_ms=7), quote)
+    card = RateCard("2026-11", date(2026, 11, 1), {"parse": ProductRates("parse", "page", {"agentic": 10_000})})
+    asked = quote(card, (("parse", "agentic"),), expected_units=10, least_units=1)
+    assert isinstance(asked, Quote)
+    call.refused = (Refused(RefusalCode.CREDITS_EXHAUSTED, required_millicredits=10_000, resets_at_ms=7), asked)
     return call
 
 
