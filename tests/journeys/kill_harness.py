@@ -23,8 +23,12 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from gateway.configuration import load
+from gateway.flows.accounts import Accounts
+from gateway.flows.keys import Keys
 from gateway.ledger.file_lock import is_free
 from gateway.ledger.server_process import ask
+from gateway.wiring import open_stores
 
 REPOSITORY: Final = Path(__file__).parents[2]
 STARTS_WITHIN_S: Final = 30.0
@@ -180,11 +184,17 @@ class Site:
         assert out, f"gateway {' '.join(arguments)}: {errors.decode()}"
         return code, json.loads(out)
 
-    async def account(self, plan: str) -> tuple[str, str]:
-        """A new account on a plan, and a key of it."""
-        _, account = await self.command("account", "create", "--name", f"{plan} of the kill tests", "--plan", plan)
-        _, key = await self.command("key", "create", "--account", account["id"])
-        return account["id"], key["secret"]
+    async def accounts(self, *plans: str) -> dict[str, str]:
+        """New accounts, one on each of these plans: a key by the account's id, in this order."""
+        configuration = load(self.config, self.environment())
+        opened = {}
+        async with open_stores(configuration.settings, configuration.catalog) as stores:
+            accounts = Accounts(books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stores.clock)
+            keys = Keys(books=stores.books, tell=stores.tell, pepper=stores.pepper, clock=stores.clock)
+            for plan in plans:
+                account = await accounts.create(f"{plan} of the kill tests", plan)
+                opened[account.id] = (await keys.create(account.id)).secret
+        return opened
 
     def valkey_pid(self) -> int | None:
         """Of the embedded server; None while there is none."""

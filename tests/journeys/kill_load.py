@@ -100,6 +100,6 @@ class Callers:
         charged, held = told.get("x-credits-charged"), told.get("x-credits-held")
         self.complete.append(Reply(told["x-request-id"], time.monotonic(), charged, held, job_id))
         if job_id is not None and self._random.random() < 0.5:
-            await asyncio.sleep(self._random.uniform(0.3, 3))
+            await asyncio.sleep(self._random.uniform(0.3, 1.5))
             with suppress(httpx.HTTPError):
                 await client.get(f"{self._random.choice(self.urls)}{PARSE}/{job_id}?expand=usage", headers=headers)

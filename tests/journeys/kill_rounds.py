@@ -116,8 +116,8 @@ async def run_rounds(
     async with serving(witness) as upstream_url, site(folder, upstream_url) as here:
         gateways = [await here.serve(f"gateway-{number}", "--no-background") for number in range(2)]
         await here.background()
-        opened = await asyncio.gather(*(here.account(plan) for plan in ("small", *["large"] * large_accounts)))
-        accounts, keys = [account for account, _ in opened], [key for _, key in opened]
+        opened = await here.accounts("small", *["large"] * large_accounts)
+        accounts, keys = list(opened), list(opened.values())
         # A job may cost more than its hold, so only calls of an exact price prove that nothing is overspent.
         callers = Callers([one.url for one in gateways], keys, frozenset(keys[1:]), seed, calls_per_s)
         async with auditing(here, accounts) as auditor:

@@ -78,22 +78,22 @@ async def journey(
     folder: Path, *, gateways: int = 1, background: bool = True, calls_per_s: float = 60, books_url: str = ""
 ) -> AsyncIterator[Journey]:
     """Gateways that do their background work themselves, or leave it to a process that owns the embedded server."""
-    witness = Witness(SEED)
+    witness = Witness(SEED, job_seconds=(0.3, 2.0))
     async with serving(witness) as upstream_url, site(folder, upstream_url, books_url=books_url) as here:
         if not background:
             await here.background()
             await here.until_owned()
         options = () if background else ("--no-background",)
         programs = [await here.serve(f"gateway-{number}", *options) for number in range(gateways)]
-        opened = await asyncio.gather(here.account("large"), here.account("small"))
-        keys = [key for _, key in opened]
+        opened = await here.accounts("large", "small")
+        keys = list(opened.values())
         callers = Callers([program.url for program in programs], keys, frozenset(keys[:1]), SEED, calls_per_s)
-        async with auditing(here, [account for account, _ in opened]) as auditor:
+        async with auditing(here, list(opened)) as auditor:
             yield Journey(here, witness, callers, auditor, programs, keys)
 
 
 async def test_processes_killed_at_any_moment_lose_no_charge_and_double_none(folder: Path) -> None:
-    outcome = await run_rounds(folder, 3, SEED, round_s=3, drain_s=DRAIN_S, wait_for_orphans=False, large_accounts=1)
+    outcome = await run_rounds(folder, 3, SEED, round_s=2.5, drain_s=DRAIN_S, wait_for_orphans=False, large_accounts=1)
     assert sum(sum(each.kills.values()) for each in outcome.rounds) >= 3
     assert sum(each.complete for each in outcome.rounds) > 100
     assert outcome.verdict == Verdict()
@@ -103,13 +103,13 @@ async def test_processes_killed_at_any_moment_lose_no_charge_and_double_none(fol
 async def test_an_emptied_redis_gives_no_fresh_quota_and_loses_no_charge(folder: Path) -> None:
     async with journey(folder) as on:
         async with on.callers.calling():
-            for _ in range(4):
-                await asyncio.sleep(1.5)
+            for _ in range(3):
+                await asyncio.sleep(0.9)
                 async with on.site.valkey() as client:
                     await client.flushall()
             await asyncio.sleep(1)
         stand = await on.end_well()
-    assert stand.endings["captured"] > 100
+    assert stand.endings["captured"] > 50
 
 
 async def test_a_redis_set_back_is_found_out_before_anyone_is_admitted(folder: Path) -> None:
@@ -117,9 +117,9 @@ async def test_a_redis_set_back_is_found_out_before_anyone_is_admitted(folder: P
         (owner,) = (one for one in on.site.programs if one.name == "background")
         files, copy = on.site.data / "appendonlydir", on.site.data / "copy"
         async with on.callers.calling():
-            await asyncio.sleep(2)
+            await asyncio.sleep(1)
             await asyncio.to_thread(shutil.copytree, files, copy)
-            await asyncio.sleep(3)
+            await asyncio.sleep(1.5)
             # Frozen, the owner cannot start the server again before its files are changed.
             os.kill(owner.pid, signal.SIGSTOP)
             pid = on.site.valkey_pid()
@@ -129,7 +129,7 @@ async def test_a_redis_set_back_is_found_out_before_anyone_is_admitted(folder: P
             await asyncio.to_thread(shutil.rmtree, files)
             copy.rename(files)
             os.kill(owner.pid, signal.SIGCONT)
-            await asyncio.sleep(3)
+            await asyncio.sleep(2)
         await on.end_well()
 
 
@@ -139,7 +139,7 @@ async def test_usage_waits_for_locked_books_and_is_booked_once(folder: Path) -> 
             await asyncio.sleep(1)
             with sqlite3.connect(on.site.data / "books.sqlite", isolation_level=None) as other:
                 other.execute("BEGIN EXCLUSIVE")
-                await asyncio.sleep(4)
+                await asyncio.sleep(2.5)
                 before = len(on.callers.complete)
                 other.execute("ROLLBACK")
             other.close()
@@ -158,7 +158,7 @@ async def test_usage_waits_for_a_postgresql_that_is_stopped_and_is_booked_once(f
                 await asyncio.sleep(1)
                 await asyncio.to_thread(postmaster.kill)
                 answered = len(on.callers.complete)
-                await asyncio.sleep(3)
+                await asyncio.sleep(2)
                 assert len(on.callers.complete) > answered + 30
                 postmaster.start()
             try:
@@ -173,8 +173,8 @@ async def test_when_the_owner_of_the_embedded_server_is_killed_the_survivor_goes
     async with journey(folder, gateways=2) as on:
         owner, survivor = on.gateways
         async with on.callers.calling():
-            await asyncio.sleep(2)
+            await asyncio.sleep(1)
             await owner.kill()
             assert await on.serves_again(survivor, on.keys[0]) < 3
-            await asyncio.sleep(2)
+            await asyncio.sleep(1)
         await on.end_well()
