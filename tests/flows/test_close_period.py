@@ -18,6 +18,7 @@ from gateway.domain.instant import DAY_MS, HOUR_MS, epoch_ms
 from gateway.domain.invoice import InvoiceStatus
 from gateway.flows.accounts import Accounts
 from gateway.flows.change_plan import ChangeAt
+from gateway.flows.faults import InvoicingStopped
 from gateway.flows.invoice_document import content_hash
 from gateway.flows.issue_invoice import Closer
 from gateway.flows.rebuild import rebuild
@@ -366,3 +367,21 @@ async def test_service_periods_tile_also_from_the_last_day_of_a_month(
     spans = [document(one)["lines"][-1]["service_period"] for one in await issued(books, opened.id)]
     assert [span["start"][5:10] for span in spans[1:]] == ["02-29", f"03-{anchor.day}", "04-30"]
     assert [span["end"] for span in spans[:-1]] == [span["start"] for span in spans[1:]]
+
+
+async def test_an_account_whose_numbers_disagree_gets_no_invoice_and_holds_up_nobody(
+    accounts: Accounts, books: Books, closer: Closer, clock: Clock
+) -> None:
+    wrong, right = await accounts.create("Acme", "starter"), await accounts.create("Ada", "starter")
+    await use(books, wrong.id, ("parse", 100))
+    async with books.begin() as conn:
+        on_sqlite = conn.dialect.name == "sqlite"
+        trigger = "ledger_entries_no_delete" if on_sqlite else "ledger_entries_append_only ON ledger_entries"
+        await conn.execute(text(f"DROP TRIGGER {trigger}"))
+        await conn.execute(text("DELETE FROM ledger_entries WHERE debit = 'allowance'"))
+    await _month_later(clock, books, wrong.id)
+    (only,) = await closer.close_due()
+    assert only.account_id == right.id
+    assert len(await issued(books, wrong.id)) == 1
+    with pytest.raises(InvoicingStopped, match="more was closed than the ledger has"):
+        await closer.close_account(wrong.id)
