@@ -13,6 +13,7 @@ from gateway.domain.admission import Admitted, Refused
 from gateway.domain.instant import epoch_ms
 from gateway.domain.plan import Plan, RateLimit
 from gateway.domain.quote import Quote
+from gateway.domain.terms import AccountStatus
 from gateway.flows.authenticate import Caller, Directory
 from gateway.flows.live_holds import HOLD_TTL_MS
 from gateway.ledger.answers import AdmitCall, NotProjected, Reproject
@@ -41,6 +42,17 @@ class Allowed(NamedTuple):
     caller: Caller
     plan_id: str
     facts: bytes
+
+    @property
+    def remaining_millicredits(self) -> int:
+        """What is left of the included credits, as usage reports show it; below zero once overage has begun."""
+        available, terms = self.admitted.available_millicredits, self.caller.terms
+        if terms.status is AccountStatus.PAYMENT_FAILED:
+            return available  # there is no overage to count with
+        for period in terms.periods:
+            if period.start_ms == self.admitted.period_start_ms:
+                return available - period.overage_millicredits
+        return available
 
 
 class KeyRevoked(Exception):

@@ -90,3 +90,19 @@ async def test_a_call_is_not_sent_twice_to_a_redis_that_was_away_in_between(redi
 async def _until_it_answers(ask: Callable[[], Awaitable[None]]) -> None:
     for _ in range(100):
         await ask()
+
+
+async def test_what_remains_is_of_the_included_credits_and_not_of_the_overage(
+    admission: Admission, directory: Directory, accounts: Accounts, keys: Keys
+) -> None:
+    opened = await accounts.create("Acme", "starter")
+    caller = await directory.find((await keys.create(opened.id)).secret.encode())
+    assert caller is not None
+    allowed = await admission.admit(caller, _asked(3))
+    assert isinstance(allowed, Allowed)
+    (period,) = caller.terms.periods
+    assert period.overage_millicredits > 0
+    assert allowed.admitted.available_millicredits == (
+        period.granted_millicredits + period.overage_millicredits - allowed.admitted.held_millicredits
+    )
+    assert allowed.remaining_millicredits == period.granted_millicredits - allowed.admitted.held_millicredits

@@ -49,7 +49,7 @@ class Charge(NamedTuple):
     quote: Quote
     metered: Metered
     kind: JobKind | None
-    available_millicredits: int
+    remaining_millicredits: int
     job_id: str | None = None
 
 
@@ -200,17 +200,17 @@ class Exchange:
     def _credit_headers(self, charge: Charge, status: int) -> Headers:
         """X-Credits-*: the charge where it is known, else the hold where one is still open."""
         charged = self._call.charged_millicredits
-        available, held = charge.available_millicredits, charge.held.held_millicredits
+        remaining, held = charge.remaining_millicredits, charge.held.held_millicredits
         fields: Headers = []
         if charged is not None:
-            available += held - charged
+            remaining += held - charged
             fields.append((b"x-credits-charged", credits_text(charged).encode()))
         elif status // 100 in charge.metered.charged_classes:
             exact = charge.kind is None and charge.quote.exact
             fields.append((b"x-credits-charged" if exact else b"x-credits-held", credits_text(held).encode()))
         else:
-            available += held
-        fields.append((b"x-credits-remaining", credits_text(max(0, available)).encode()))
+            remaining += held
+        fields.append((b"x-credits-remaining", credits_text(max(0, remaining)).encode()))
         return fields
 
     async def _end(self, end: End) -> None:

@@ -258,7 +258,7 @@ class Walk:
         )
         kind = None if metered.starts_job is None else self._offer.job_kinds[metered.starts_job]
         job_id = None if metered.job_parameter is None else match.parameters[metered.job_parameter]
-        return Charge(held, quote, metered, kind, admitted.available_millicredits, job_id)
+        return Charge(held, quote, metered, kind, allowed.remaining_millicredits, job_id)
 
     async def _forwarded(self, match: Match, readable: Readable, allowed: Allowed) -> ProblemReply | None:
         """The upstream leg."""
