@@ -4,8 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.domain.job import JobCost, JobReport, JobStatus, NoCost
-from gateway.wire.job_reply import cost_sources, fill, read_cost, read_job_id, read_job_report, valid_job_id
+from gateway.domain.job import JobCost, JobReport, JobStatus, NoCost, together
+from gateway.wire.job_reply import (
+    cost_sources,
+    fill,
+    job_ids,
+    read_cost,
+    read_each,
+    read_job_id,
+    read_job_report,
+    valid_job_id,
+)
 from gateway.wire.json_pointer import parse
 from gateway.wire.route import CostSource, Delivery, JobKind, ReplyCondition
 
@@ -142,6 +151,87 @@ def test_where_to_look_depends_on_what_the_poll_says_of_the_job() -> None:
     assert cost_sources([], kind) == (whole,)
     costs = [read_job_report(document, kind).cost for document in (of_a_file, of_a_job)]
     assert [cost.credits_millicredits if isinstance(cost, JobCost) else cost for cost in costs] == [20_000, 5000]
+
+
+def test_true_and_false_are_a_status_too() -> None:
+    kind = JobKind("i", "i", ("id",), "/x", ("at_work",), {"FALSE": Delivery.CHARGED}, (), 1)
+    found = [read_job_report({"at_work": word}, kind).status for word in (True, False, None, 0, "false")]
+    assert found == [
+        JobStatus.RUNNING,
+        JobStatus.CHARGED,
+        JobStatus.RUNNING,
+        JobStatus.RUNNING,
+        JobStatus.CHARGED,
+    ]
+
+
+def test_the_jobs_that_one_reply_opens_are_kept_together() -> None:
+    kind = JobKind("b", "b", ("*", "id"), "/x", ("status",), ENDS, (), 1)
+    text = read_job_id([{"id": "a-1"}, {"id": "a-2"}, {"id": "a-3"}], kind)
+    assert text == "a-1,a-2,a-3"
+    assert job_ids(text) == ("a-1", "a-2", "a-3")
+    assert job_ids("a-1") == ("a-1",)
+    assert read_job_id([], kind) is None
+    assert read_job_id({"id": "a-1"}, kind) is None
+    assert read_job_id([{"id": "a-1"}, {"id": "a,2"}], kind) is None
+    assert read_job_id([{"id": "a-1"}, {"id": None}], kind) is None
+    assert read_job_id([{"id": f"{at:036}"} for at in range(54)], kind) is not None
+    assert read_job_id([{"id": f"{at:036}"} for at in range(55)], kind) is None
+
+
+def test_the_first_of_a_list_of_jobs_can_be_pointed_to() -> None:
+    kind = JobKind("b", "b", ("0", "id"), "/x", ("status",), ENDS, (), 1)
+    assert read_job_id([{"id": "a-1"}, {"id": "a-2"}], kind) == "a-1"
+
+
+@pytest.mark.parametrize(
+    ("pointer", "document", "expected"),
+    [
+        ("/results/*/job/id", {"results": [{"job": {"id": "a"}}, {"job": None}, {"job": {"id": "b"}}]}, ("a", "b")),
+        ("/results/*/job/id", {"results": [{"job": {"id": "a"}}, {"job": {"id": "a"}}]}, ("a",)),
+        ("/results/*/job/id", {"results": []}, ()),
+        ("/results/*/job/id", {"results": None}, NoCost.NOT_THERE),
+        ("/results/*/job/id", {}, NoCost.NOT_THERE),
+        ("/results/*/job/id", {"results": 5}, NoCost.NOT_THERE),
+        ("/results/*/job/id", {"results": [{"job": {"id": "a/b"}}]}, NoCost.NOT_THERE),
+        ("/results/*/job/id", {"results": [{"job": {"id": 5}}]}, NoCost.NOT_THERE),
+        ("/results/*/job/id", {"results": [{"job": {"id": f"j{at}"}} for at in range(1_001)]}, NoCost.NOT_THERE),
+        ("/job_id", {"job_id": "a"}, ("a",)),
+        ("/job_id", {"job_id": None}, ()),
+        ("/job_id", {}, NoCost.NOT_THERE),
+        ("/job_id", None, NoCost.NOT_THERE),
+    ],
+)
+def test_a_job_of_jobs_names_them_or_says_that_there_are_none(
+    pointer: str, document: object, expected: tuple[str, ...] | NoCost
+) -> None:
+    assert read_each(document, parse(pointer)) == expected
+
+
+def test_a_job_may_be_free_by_what_its_result_says() -> None:
+    source = CostSource(
+        path="/result", units=parse("/meta/pages"), free_if=ReplyCondition(parse("/meta/cached"), "true")
+    )
+    assert read_cost({"meta": {"pages": 3, "cached": True}}, source) == JobCost(0, None, "free by /meta/cached")
+    for cached in (False, None, "no"):
+        found = read_cost({"meta": {"pages": 3, "cached": cached}}, source)
+        assert isinstance(found, JobCost)
+        assert found.units == 3
+
+
+def test_a_place_that_is_waited_for_says_not_yet_instead_of_nothing() -> None:
+    source = CostSource(path="/metrics", credits=parse("/items/*/credits"), wait=True)
+    assert read_cost({"items": []}, source) is NoCost.NOT_YET
+    assert read_cost({"items": [{"credits": 2}]}, source) == JobCost(
+        2_000, None, "credits reported at /items/*/credits"
+    )
+
+
+def test_costs_of_several_jobs_are_one_cost() -> None:
+    told = [JobCost(1_500, None, "a"), JobCost(None, 3, "b")]
+    assert together(told, per_unit=2_000, evidence="both") == JobCost(7_500, None, "both")
+    assert together(told[1:] * 2, per_unit=2_000, evidence="both") == JobCost(12_000, 6, "both")
+    assert together([], per_unit=2_000, evidence="none") == JobCost(0, None, "none")
 
 
 def test_paths_are_filled_with_what_a_path_may_hold() -> None:
