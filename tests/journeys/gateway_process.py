@@ -52,8 +52,11 @@ T = TypeVar("T")
 Edit = Callable[[dict[str, Any]], None]
 
 
-def eventually(look: Callable[[], T], *, within_s: float = 8.0, every_s: float = 0.02) -> T:
-    """The first thing that `look` gives which is true; fails, with the last one, when the time is up."""
+def eventually(look: Callable[[], T], *, within_s: float = 25.0, every_s: float = 0.02) -> T:
+    """The first thing that `look` gives which is true; fails, with the last one, when the time is up.
+
+    The time is for machines that do much else at once: nobody waits for it where what is awaited comes.
+    """
     deadline = time.monotonic() + within_s
     while not (found := look()):
         assert time.monotonic() < deadline, f"still {found!r} after {within_s} s"
@@ -318,7 +321,7 @@ class Place:
         """An account's usage, by product and mode."""
         return Usage(self.clerk.usage(account.id))
 
-    def settled(self, account: Account, within_s: float = 8.0) -> Usage:
+    def settled(self, account: Account, within_s: float = 25.0) -> Usage:
         """The account's usage once nothing is held any more."""
         eventually(lambda: self.usage(account).credits["held"] == 0, within_s=within_s)
         return self.usage(account)
