@@ -303,7 +303,7 @@ class Lived:
         admitted = await self._quiet_ledger.admit(call)
         assert isinstance(admitted, Admitted), admitted
         assert read_job_id({"id": self.job_id}, KIND) == self.job_id
-        held = Held(self.hold_id, account_id, HELD, admitted.period_start_ms, told)
+        held = Held(self.hold_id, account_id, HELD, admitted.period_start_ms, facts_json(told))
         await replica.settler.settle(held, Attach(self.job_id), cap=False, kind=KIND)
 
     async def _poll(self, replica: Replica, *, usage: bool) -> None:

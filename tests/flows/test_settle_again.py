@@ -17,6 +17,7 @@ from gateway.flows.settle import Held, Settler
 from gateway.ledger.connection import RedisConnection
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
+from gateway.wire.call_facts import facts_json
 from gateway.wire.route import JobKind
 from tests.flows.calls import hold
 from tests.made_up import CREDIT, Clock, facts
@@ -51,7 +52,8 @@ async def terms(accounts: Accounts, rebuilder: Rebuilder, terms_of: TermsOf, clo
 
 async def _held(ledger: Ledger, terms: Terms, number: int) -> Held:
     hold_id = await hold(ledger, terms, number)
-    return Held(hold_id, terms.account_id, 100 * CREDIT, terms.periods[0].start_ms, facts(terms.account_id, hold_id))
+    told = facts_json(facts(terms.account_id, hold_id))
+    return Held(hold_id, terms.account_id, 100 * CREDIT, terms.periods[0].start_ms, told)
 
 
 async def _again(settler: Settler) -> None:
