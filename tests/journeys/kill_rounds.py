@@ -1,8 +1,9 @@
 """Rounds of random kills under load: `python -m tests.journeys.kill_rounds --rounds 50`.
 
-Two gateways, a background process and the embedded Valkey server, which one of them owns, are killed at seeded random
-moments and started again, while callers go on calling. At the end everything is drained, holds of the dead expire as
-shipped (60 s), and every complete 2xx reply must have been charged once, nothing else, with `gateway reconcile` clean.
+Two gateways, a background process and the embedded Valkey server, which one of them owns, are killed (SIGKILL) at
+seeded random moments and started again, while callers go on calling; now and then the server is frozen or the books are
+locked instead. At the end everything is drained, holds of the dead expire as shipped (60 s), and every complete 2xx
+reply must have been charged once, nothing else, with `gateway reconcile` clean.
 """
 
 import argparse
@@ -11,12 +12,13 @@ import os
 import random
 import shutil
 import signal
+import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +31,8 @@ from tests.journeys.kill_verdict import Auditor, Stand, Verdict, auditing, judge
 # The life of a hold, a sweep, and the lease of a job whose follower was killed while it looked.
 DRAIN_S: Final = 75.0
 LARGE_ACCOUNTS: Final = 3
+# What happens in a round, and how likely; the last two end nothing.
+FAULTS: Final = {"gateway": 4, "background": 4, "valkey": 4, "freeze": 1, "books": 1}
 
 
 @dataclass
@@ -75,12 +79,17 @@ class Killer:
         self._restarts: list[asyncio.Task[None]] = []
 
     async def kill(self, kind: str) -> None:
-        """One kill; what was killed is started again within a second."""
-        if kind == "valkey":
+        """One kill or other fault; what was killed is started again within a second."""
+        if kind == "books":
+            work = asyncio.to_thread(self._lock_books, self._random.uniform(0.5, 2))
+            self._restarts.append(asyncio.create_task(work))
+            return
+        if kind in {"valkey", "freeze"}:
             pid = await asyncio.to_thread(self._site.valkey_pid)
             if pid is not None:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+                _signal(pid, signal.SIGKILL if kind == "valkey" else signal.SIGSTOP)
+                if kind == "freeze":
+                    self._restarts.append(asyncio.create_task(self._thaw(pid, self._random.uniform(0.2, 1.5))))
             return
         program = self._random.choice([one for one in self._site.programs if one.name.startswith(kind)])
         if program.process is None:
@@ -92,11 +101,27 @@ class Killer:
         await asyncio.sleep(pause_s)
         await program.start()
 
+    async def _thaw(self, pid: int, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
+        _signal(pid, signal.SIGCONT)
+
+    def _lock_books(self, for_s: float) -> None:
+        with closing(sqlite3.connect(self._site.data / "books.sqlite", isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            time.sleep(for_s)
+            other.execute("ROLLBACK")
+
     async def all_back(self) -> None:
         """Every process runs, and those that serve are ready."""
         await asyncio.gather(*self._restarts)
         self._restarts.clear()
         await asyncio.gather(*(program.until_ready() for program in self._site.programs if program.port))
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    """To a server that may be gone by now."""
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
 
 
 async def run_rounds(
@@ -157,8 +182,8 @@ async def _rounds(
 
 
 async def _one_round(killer: Killer, chance: random.Random, this: Round, round_s: float) -> None:
-    """One to three kills within the round, each kind likely, sometimes two in the same moment."""
-    kinds = chance.choices(("gateway", "background", "valkey"), k=chance.randint(1, 3))
+    """One to three faults within the round, sometimes two in the same moment."""
+    kinds = chance.choices(list(FAULTS), weights=list(FAULTS.values()), k=chance.randint(1, 3))
     begun = time.monotonic()
     for at_s, kind in sorted((chance.uniform(0.2, round_s - 0.5), kind) for kind in kinds):
         await asyncio.sleep(max(0, begun + at_s - time.monotonic()))
