@@ -9,6 +9,7 @@ from gateway.domain.admission import RefusalCode, Refused
 from gateway.domain.quote import Quote, quote
 from gateway.domain.rate_card import ProductRates, RateCard
 from gateway.edges.proxy.call import Call
+from gateway.flows.follow_job import JobAlert
 from gateway.observe import CallLog, Metrics
 
 REQUEST_ID = "req_019ab0e4b2c07000800000000000abcd"
@@ -59,3 +60,12 @@ def test_a_call_that_was_refused_before_it_was_priced_is_kept_without_numbers() 
     call.refused = None
     kept = call.refusal()
     assert (kept.expected_units, kept.required_millicredits, kept.limit_name) == (None, None, "")
+
+
+def test_jobs_that_need_a_look_and_modes_that_nobody_asked_for_are_counted() -> None:
+    metrics = Metrics(CollectorRegistry())
+    metrics.job_alert("parse_v2", JobAlert.NEVER_ENDED)
+    metrics.mode_mismatch("parse", "agentic")
+    value = metrics.registry.get_sample_value
+    assert value("gateway_job_alerts_total", {"kind": "parse_v2", "alert": "never_ended"}) == 1
+    assert value("gateway_mode_mismatches_total", {"product": "parse", "requested": "agentic"}) == 1

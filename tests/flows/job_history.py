@@ -208,7 +208,7 @@ class Lived:
         self.ends: list[dict[bytes, bytes]] = []
         self.job = MadeUpJob(history.bill, self.job_id, lambda: self.now_ms)
         self._dice = random.Random(history.number)
-        self._quiet_ledger = Ledger(lane.store, scripts=load_scripts(CLOCK_LUA))
+        self.ledger = Ledger(lane.store, scripts=load_scripts(CLOCK_LUA))
         self._replicas = [self._replica(), self._replica()]
         self._running: list[tuple[Replica, asyncio.Task[None]]] = []
 
@@ -222,7 +222,7 @@ class Lived:
 
     async def begin(self) -> None:
         """Lives what the history tells."""
-        await self._tick(0)
+        await self.pass_ms(0)
         for act in self.history.acts:
             self.tally.acts[act.name] += 1
             await self._act(act)
@@ -237,7 +237,7 @@ class Lived:
     async def _act(self, act: Act) -> None:
         match act.name:
             case "wait" | "long":
-                await self._tick(act.amount)
+                await self.pass_ms(act.amount)
             case "end":
                 if act.amount:
                     self.job.end("FAILED", 0)
@@ -250,7 +250,7 @@ class Lived:
             case "resume":
                 await self._resume()
             case "sweep":
-                await self._quiet_ledger.expire(self.lane.shard)
+                await self.ledger.expire(self.lane.shard)
             case "attach":
                 await self._as(act, self._attach)
             case "poll" | "poll_usage":
@@ -300,7 +300,7 @@ class Lived:
         call = AdmitCall(
             self.hold_id, self.hold_id, self.lane.terms, (), None, HELD, HELD, 60_000, facts_json(told), None
         )
-        admitted = await self._quiet_ledger.admit(call)
+        admitted = await self.ledger.admit(call)
         assert isinstance(admitted, Admitted), admitted
         assert read_job_id({"id": self.job_id}, KIND) == self.job_id
         held = Held(self.hold_id, account_id, HELD, admitted.period_start_ms, facts_json(told))
@@ -328,7 +328,8 @@ class Lived:
         await replica.ledger.look_now(self.hold_id, self.lane.terms.account_id)
         await self._look(replica)
 
-    async def _tick(self, by_ms: int) -> None:
+    async def pass_ms(self, by_ms: int) -> None:
+        """Moves Redis's clock, as this account sees it."""
         self.now_ms += by_ms
         key = f"test:clock:{shard_tag(self.lane.shard)}"
         await self.lane.store.execute("SET", key, self.now_ms * 1000, key=key)
@@ -337,14 +338,14 @@ class Lived:
         """The faults stop. One healthy replica follows, and all that stood still goes on."""
         follow, due = (f"{shard_prefix(self.lane.shard)}{name}" for name in ("follow", "due"))
         for step in (16_000, 16_000, 16_000, 61_000, 61_000, *[700_000] * 4, LIMIT_MS):
-            await self._tick(step)
+            await self.pass_ms(step)
             await self._as(Act("look"), self._look)
             await self._resume()
             if not await self.lane.store.execute("ZCARD", follow, key=follow):
                 break
-        await self._tick(hold_ms(LIMIT_MS))
+        await self.pass_ms(hold_ms(LIMIT_MS))
         if await self.lane.store.execute("ZCARD", due, key=due):
-            await self._quiet_ledger.expire(self.lane.shard)
+            await self.ledger.expire(self.lane.shard)
         await self.lane.store.execute("DEL", follow, key=follow)
 
     async def _verdict(self) -> str | None:

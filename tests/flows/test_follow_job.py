@@ -11,7 +11,11 @@ from gateway.books.books import Books
 from gateway.domain.hold import HoldState, JobHold
 from gateway.domain.job import JobAge
 from gateway.flows.follow_job import JobAlert
+from gateway.flows.rebuild import rebuild
+from gateway.flows.reconcile import reconcile
+from gateway.flows.relay import Relay
 from gateway.ledger.connection import RedisConnection
+from gateway.ledger.outbox import Outbox
 from gateway.wire.call_facts import read_settlement
 from tests.flows.job_faults import Act, Fault
 from tests.flows.job_history import History, Lane, Lived, Replica, Tally, open_lanes
@@ -133,6 +137,25 @@ async def test_any_number_of_webhooks_polls_and_looks_charge_once(lane: Lane) ->
     everybody = [Act(name, replica) for name in ("webhook", "poll_usage", "look", "webhook") for replica in (0, 1)]
     job = await lived(lane, TOLD, *everybody, END, *everybody, *everybody)
     assert (job.charged, len(job.ends)) == (12_500, 1)
+
+
+async def test_a_job_that_redis_lost_is_followed_again_once_its_account_is_rebuilt(
+    lane: Lane, redis: RedisConnection
+) -> None:
+    job = Lived(lane, History(1, TOLD, (ATTACH,)), Tally())
+    await job.begin()
+    outbox = Outbox(redis)
+    while await Relay(outbox=outbox, books=lane.books, consumer="one", block_ms=0).drain_once():
+        pass
+    await redis.on_every_node("FLUSHALL")
+    await job.pass_ms(5_000)
+    job.job.end("COMPLETED", TOLD.cost)
+    assert await rebuild(lane.books, job.ledger, outbox, lane.terms)
+    assert await job.end() == "['captured'] without a job"  # the outbox does not tell of its beginning any more
+    assert (job.charged, job.evidence) == (12_500, "follower: credits reported at /job/usage/credits")
+    while await Relay(outbox=outbox, books=lane.books, consumer="one", block_ms=0).drain_once():
+        pass
+    assert (await reconcile(lane.books, job.ledger, [lane.terms.account_id])).ok
 
 
 async def _one_look(lane: Lane, job: Lived, *, capped: bool = False) -> None:
