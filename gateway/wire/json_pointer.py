@@ -35,6 +35,18 @@ def find(document: object, pointer: Pointer, *, most: int = MAX_FOUND) -> list[o
 
     Misfit where a part meets a number, a text or the wrong kind of container, or where more than `most` are found.
     """
+    value = document
+    for part in pointer:
+        if type(value) is not dict:
+            return _find(document, pointer, most)
+        if part not in value:
+            return []
+        value = value[part]
+    return [value]
+
+
+def _find(document: object, pointer: Pointer, most: int) -> list[object] | Misfit:
+    """What `find` does where more than objects stand on the way."""
     found: list[object] = [document]
     for depth, part in enumerate(pointer):
         deeper: list[object] = []
