@@ -40,6 +40,7 @@ from gateway.flows.issue_invoice import Closer
 from gateway.flows.live_holds import LiveHolds
 from gateway.flows.rebuild import Rebuilder
 from gateway.flows.relay import Relay
+from gateway.flows.saved_modes import SavedModes
 from gateway.flows.settle import Settler
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
@@ -155,6 +156,7 @@ class Gateway:
     stores: Stores
     proxy: Proxy
     directory: Directory
+    saved_modes: SavedModes
     live: LiveHolds
     watch: StoreWatch
     background: Background
@@ -176,11 +178,14 @@ async def open_gateway(
         for target in targets.values():
             stack.push_async_callback(target.upstream.aclose)
         stack.push_async_callback(settler.close, SETTLE_WITHIN_S)
+        followed = {name: Followed(target.upstream, target.credential) for name, target in targets.items()}
+        apart = {name: followed[name] for name, target in targets.items() if target.isolates}
+        saved_modes = SavedModes(apart, stores.clock)
         follower = Follower(
             stores.ledger,
             settler,
             job_kinds=lambda: stores.current.catalog.job_kinds,
-            upstreams={name: Followed(target.upstream, target.credential) for name, target in targets.items()},
+            upstreams=followed,
             tell=tell,
             capped=lambda route: route in stores.current.capped_routes,
             shards=stores.ledger.shards,
@@ -197,6 +202,7 @@ async def open_gateway(
                     plans=stores.current.plans,
                     clock=stores.clock,
                 ),
+                saved_modes=saved_modes,
                 first_calls=FirstCalls(Idempotency(stores.store, shards=stores.ledger.shards), stores.books),
                 settler=settler,
                 live=live,
@@ -218,7 +224,7 @@ async def open_gateway(
             closer=closer(stores),
             auditor=auditor,
         )
-        yield Gateway(stores, proxy, directory, live, watch, background)
+        yield Gateway(stores, proxy, directory, saved_modes, live, watch, background)
 
 
 def closer(stores: Stores) -> Closer:

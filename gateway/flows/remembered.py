@@ -47,6 +47,11 @@ class Remembered(Generic[K, V]):
         if (found := self._kept.get(key)) is not None:
             self._kept[key] = (found[0], now_ms - self._max_age_ms + for_ms)
 
+    def drop(self, those: Callable[[K], bool]) -> None:
+        """Remember nothing of these keys."""
+        for key in [key for key in self._kept if those(key)]:
+            del self._kept[key]
+
     def forget(self) -> None:
         """Remember nothing."""
         self._kept.clear()

@@ -36,18 +36,21 @@ class PriceList:
         self._quotes: dict[tuple[object, ...], Quote] = {}
         self._same_for_all: dict[int, tuple[Metered, Quote]] = {}
 
-    def price(self, metered: Metered, values: RequestValues) -> Priced:
-        """The quote for a request on a metered route."""
+    def price(self, metered: Metered, values: RequestValues, saved: Saved = NOTHING_SAVED) -> Priced | LookUp:
+        """The quote for a request on a metered route.
+
+        LookUp where that hangs on a saved configuration that is not in `saved`: to be asked again with it there.
+        """
         same = self._same_for_all.get(id(metered))
         if same is not None:
             return same[1]
-        made = self._price(metered, values)
+        made = self._price(metered, values, saved)
         if _prices_all_alike(metered) and isinstance(made, Quote):
             self._same_for_all[id(metered)] = metered, made  # kept with the route, so that its id stays its own
         return made
 
-    def _price(self, metered: Metered, values: RequestValues) -> Priced:
-        own = self._mode(metered.product, metered, metered.default_mode, values)
+    def _price(self, metered: Metered, values: RequestValues, saved: Saved) -> Priced | LookUp:
+        own = self._mode(metered.product, metered, metered.default_mode, values, saved)
         if not isinstance(own, _Chosen):
             return own
         wanted = [(metered.product, own)]
@@ -133,8 +136,8 @@ class PriceList:
     def _extra(
         self, part: ExtraPart, own: _Chosen, told: str | None, values: RequestValues, saved: Saved
     ) -> _Chosen | UnknownMode | Unreadable | LookUp | None:
-        """The extra part's mode: its own where one is sent, else the one that the call's saved configuration has `told`,
-        else the call's; None where it is not paid.
+        """The extra part's mode: its own where one is sent, else what the call's saved configuration has `told`, else
+        the call's; None where it is not paid.
         """
         if own.mode in part.unless_modes:
             return None

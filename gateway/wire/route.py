@@ -47,11 +47,25 @@ class Condition:
 
 
 @dataclass(frozen=True, slots=True)
+class SavedAt:
+    """Where a saved configuration can be read: GET `path`, with `{id}` filled in, from `upstream`.
+
+    `modes` lead to the modes in the reply: that of the price which names the configuration first, then those of further
+    parts.
+    """
+
+    upstream: str
+    path: str
+    modes: tuple[Pointer, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ExtraPart:
     """A further price per unit: `product`'s rate for the mode found, or for the call's own mode where none is sent.
 
-    Left out where `unless` is true, or where the call's own mode is one of `unless_modes`. `saved` and `modes`: see
-    `Metered`; `default_mode`, where there is one, stands in for the call's own mode.
+    Left out where `unless` is true, or where the call's own mode is one of `unless_modes`. `saved`, `saved_at` and
+    `modes`: see `Metered`; `default_mode`, where there is one, stands in for the call's own mode. `mode_in_saved` leads
+    to this part's mode in the saved configuration that the call's own mode was read from.
     """
 
     product: str
@@ -61,6 +75,8 @@ class ExtraPart:
     saved: Where | None = None
     modes: tuple[str, ...] = ()
     default_mode: str | None = None
+    saved_at: SavedAt | None = None
+    mode_in_saved: Pointer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +130,10 @@ class Metered:
     """The credit-consuming part of a route. `starts_job` names the job kind that a 2xx reply opens.
 
     `saved` finds the name of a configuration that the upstream keeps: where that is sent and no mode is, the saved
-    configuration says the mode, and the dearest is quoted. `modes` are those of the card that this route knows, empty:
-    all. `default_mode` is what no mode means, None: the card's default. `job_parameter` is the path parameter with the
-    id of the job that is started, None: the reply says it. `charged_classes` are the hundreds of the reply statuses
-    that are charged; every other outcome is free.
+    configuration says the mode. `saved_at` is where it can be asked; None, or no mode told: the dearest is quoted.
+    `modes` are those of the card that this route knows, empty: all. `default_mode` is what no mode means, None: the
+    card's default. `job_parameter` is the path parameter with the id of the job that is started, None: the reply says
+    it. `charged_classes` are the hundreds of the reply statuses that are charged; every other outcome is free.
     """
 
     product: str
@@ -133,6 +149,7 @@ class Metered:
     starts_job: str | None = None
     on_disconnect: OnDisconnect = OnDisconnect.FOLLOW
     overrun: Overrun = Overrun.CAP
+    saved_at: SavedAt | None = None
 
 
 class JobUse(StrEnum):

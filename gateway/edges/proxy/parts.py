@@ -12,10 +12,12 @@ from gateway.flows.authenticate import Directory
 from gateway.flows.first_call import FirstCalls
 from gateway.flows.follow_job import Follower
 from gateway.flows.live_holds import LiveHolds
+from gateway.flows.saved_modes import SavedModes
 from gateway.flows.settle import Settler
 from gateway.upstream.answer import Upstream
 from gateway.wire.price import PriceList
 from gateway.wire.route import JobKind, RouteTable
+from gateway.wire.saved_configuration import changed_by
 from gateway.wire.values import Needs
 
 
@@ -30,17 +32,22 @@ class Target:
 
 @dataclass(frozen=True)
 class Offer:
-    """What the proxy serves: routes, prices and job kinds of one catalog, replaced as a whole by a reload."""
+    """What the proxy serves: routes, prices and job kinds of one catalog, replaced as a whole by a reload.
+
+    `changing` are the routes, by name, that change a saved configuration.
+    """
 
     routes: RouteTable
     rate_card: RateCard
     job_kinds: Mapping[str, JobKind]
     prices: PriceList = field(init=False)
     needs: Mapping[str, Needs] = field(init=False)
+    changing: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prices", PriceList(self.rate_card))
         object.__setattr__(self, "needs", {route.name: route_needs(route) for route in self.routes.routes})
+        object.__setattr__(self, "changing", changed_by(self.routes.routes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,7 @@ class Parts:
     targets: Mapping[str, Target]
     directory: Directory
     admission: Admission
+    saved_modes: SavedModes
     first_calls: FirstCalls
     settler: Settler
     live: LiveHolds

@@ -13,10 +13,12 @@ from gateway.domain.quote import Quote, UnknownMode
 from gateway.edges.proxy.asgi import Headers
 from gateway.edges.proxy.request_body import RequestBody
 from gateway.flows.authenticate import Caller
+from gateway.flows.saved_modes import SavedModes
 from gateway.wire.multipart import FormReader, form_reader
-from gateway.wire.price import PriceList
+from gateway.wire.price import Priced, PriceList
 from gateway.wire.request_head import RequestHead
-from gateway.wire.route import Route
+from gateway.wire.route import Metered, Route
+from gateway.wire.saved_configuration import LookUp, Modes
 from gateway.wire.unreadable import Unreadable
 from gateway.wire.values import ORGANIZATION_ID, OWNER_NAMES, PROJECT_ID, Needs, RequestValues, needs, wheres
 
@@ -69,6 +71,8 @@ async def read(
     body: RequestBody,
     caller: Caller,
     prices: PriceList,
+    saved: SavedModes,
+    request_id: str,
 ) -> Readable | UnknownMode | Unreadable:
     """The request, priced. ForeignOwner, CallerGone, BodyTooLarge, SpoolFull."""
     shown = await _shown(route, wanted, head, body)
@@ -88,13 +92,37 @@ async def read(
     if route.metered is not None:
         priced = prices.price(route.metered, values)
         if not isinstance(priced, Quote):
-            return priced
+            if isinstance(priced, LookUp):
+                priced = await price_of_saved(
+                    priced, route.metered, values, prices=prices, saved=saved, caller=caller, request_id=request_id
+                )
+            if not isinstance(priced, Quote):
+                return priced
         quote = priced
     if whole is not None or not head.has_body:
         return Readable(quote, whole)
     if form is None:
         return Readable(quote, aiter(body))
     return Readable(quote, _watched(body, form, caller), dict(form.fields))
+
+
+async def price_of_saved(
+    wanted: LookUp,
+    metered: Metered,
+    values: RequestValues,
+    *,
+    prices: PriceList,
+    saved: SavedModes,
+    caller: Caller,
+    request_id: str,
+) -> Priced:
+    """The price of a request that names saved configurations: as many as the route has parts, one after the other."""
+    known: dict[LookUp, Modes] = {}
+    priced: Priced | LookUp = wanted
+    while isinstance(priced, LookUp):
+        known[priced] = await saved.find(caller, priced, request_id=request_id)
+        priced = prices.price(metered, values, known)
+    return priced
 
 
 async def _shown(

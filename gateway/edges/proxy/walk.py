@@ -16,6 +16,7 @@ from gateway.domain.hold import HoldState
 from gateway.domain.quote import Quote, UnknownMode
 from gateway.edges.proxy.asgi import Headers, Receive, Scope, Send
 from gateway.edges.proxy.call import Call
+from gateway.edges.proxy.changing import Changing
 from gateway.edges.proxy.exchange import Charge, Exchange, PollSeen, ReplyCut
 from gateway.edges.proxy.keeping import Keeping, request_digest
 from gateway.edges.proxy.parts import Parts, Target
@@ -61,7 +62,18 @@ FAULTS: Final[tuple[tuple[type[Exception], Fault, bool], ...]] = (
 class Walk:
     """One call's way down to the upstream."""
 
-    __slots__ = ("_body", "_call", "_exchange", "_keeping", "_offer", "_parts", "_receive", "_scope", "_send")
+    __slots__ = (
+        "_body",
+        "_call",
+        "_changing",
+        "_exchange",
+        "_keeping",
+        "_offer",
+        "_parts",
+        "_receive",
+        "_scope",
+        "_send",
+    )
 
     def __init__(self, parts: Parts, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         self._parts = parts
@@ -73,6 +85,7 @@ class Walk:
         self._body: RequestBody | None = None
         self._exchange: Exchange | None = None
         self._keeping: Keeping | None = None
+        self._changing: Changing | None = None
 
     async def down(self) -> ProblemReply | None:
         """Answers the call; a problem is returned where nothing has been sent yet. CallerGone, ReplyCut."""
@@ -91,6 +104,8 @@ class Walk:
         finally:
             if self._body is not None:
                 self._body.close()
+            if self._changing is not None:
+                self._changing.forget()
             if self._keeping is not None:
                 await self._keeping.close()
 
@@ -183,6 +198,8 @@ class Walk:
             body=body,
             caller=caller,
             prices=offer.prices,
+            saved=self._parts.saved_modes,
+            request_id=call.request_id,
         )
         match readable:
             case Unreadable():
@@ -264,6 +281,9 @@ class Walk:
         """The upstream leg."""
         call, scope, parts = self._call, self._scope, self._parts
         assert self._body is not None, "a call is priced by its body"  # noqa: S101
+        if match.route.name in self._offer.changing:
+            self._changing = Changing(parts.saved_modes, call.account_id, scope["raw_path"].decode("ascii"), self._send)
+            self._send = self._changing.send
         charge = self._charge(allowed, readable.quote, match)
         exchange = self._exchange = Exchange(
             call,
