@@ -30,8 +30,10 @@ def verdict(job: MadeUpJob, ends: Sequence[dict[bytes, bytes]], *, attached_ms: 
 
 def _expired_verdict(job: MadeUpJob, attached_ms: int | None) -> str | None:
     """Of a hold that expired, and was not charged after that."""
-    free = attached_ms is None or job.status != "COMPLETED" or job.deleted_ms is not None
-    return None if free or job.bill.looks_until_billed > MANY_LOOKS else "a job that was known was not charged"
+    if attached_ms is None or job.ended_ms is None or job.status != "COMPLETED" or job.deleted_ms is not None:
+        return None
+    given_up = job.ended_ms >= attached_ms + LIMIT_MS or job.bill.looks_until_billed > MANY_LOOKS
+    return None if given_up else "a job that was known was not charged"
 
 
 def _job_verdict(job: MadeUpJob, end: dict[bytes, bytes], attached_ms: int) -> str | None:

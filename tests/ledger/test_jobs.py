@@ -175,6 +175,16 @@ async def test_a_job_whose_call_was_thought_dead_is_followed_and_charged_late(ti
     assert await lease(timed) == []
 
 
+async def test_an_expired_hold_s_job_that_costs_nothing_is_followed_no_more(timed: Ledger, clock: Clock) -> None:
+    await clock.pass_ms(60_000)
+    await timed.expire(SHARD)
+    await attach(timed)
+    settled = await timed.release("req_1", ACCOUNT, settlement=GIVEN_BACK)
+    assert (settled.state_before, settled.ending) == (HoldState.EXPIRED, Ending.EXPIRED)
+    await clock.pass_ms(2000)
+    assert await lease(timed) == []
+
+
 async def test_an_expired_hold_s_job_is_given_up_at_its_limit(timed: Ledger, clock: Clock) -> None:
     await clock.pass_ms(60_000)
     await timed.expire(SHARD)

@@ -12,6 +12,8 @@ local hold = read_hold(KEYS[1])
 -- check
 if hold and hold.state ~= 'open' then
   if hold.ending == '' then return {'unknown'} end
+  -- The job of an expired hold is followed; that it costs nothing ends that.
+  if hold.job then call('ZREM', keys.follow, ARGV[1]) end
   return as_before(keys, hold)
 end
 -- write
