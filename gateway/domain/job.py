@@ -102,6 +102,16 @@ class JobCost:
             return self.credits_millicredits
         return (self.units or 0) * per_unit
 
+    def units_at(self, *, per_unit: int) -> int | None:
+        """The units delivered: as told, else as many as the credits pay for where that comes out even.
+
+        None where it does not: a page in another mode, or an add-on, is in the credits then.
+        """
+        if self.units is not None or self.credits_millicredits is None or per_unit == 0:
+            return self.units
+        units, rest = divmod(self.credits_millicredits, per_unit)
+        return None if rest else units
+
 
 def together(costs: Sequence[JobCost], *, per_unit: int, evidence: str) -> JobCost:
     """The cost of several jobs as one. Units are told only where every job tells them."""

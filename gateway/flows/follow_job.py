@@ -364,6 +364,7 @@ class Follower:
 
     def _capture(self, cost: JobCost, facts: CallFacts, who: str, billed_mode: str | None) -> Capture:
         amount = cost.millicredits(per_unit=facts.millicredits_per_unit)
+        units = cost.units_at(per_unit=facts.millicredits_per_unit)
         evidence = f"{who}: {cost.evidence}"
         if billed_mode is not None and billed_mode.lower() != facts.mode.lower():
             evidence += f"; asked for {facts.mode}, billed as {billed_mode}"
@@ -375,7 +376,7 @@ class Follower:
                 billed=billed_mode,
             )
             self._tell.mode_mismatch(facts.product, facts.mode)
-        return Capture(amount, cost.units, evidence, billed_mode)
+        return Capture(amount, units, evidence, billed_mode)
 
     async def _later(self, lease: JobLease, in_ms: int, mark: JobMark | None = None) -> None:
         """Sets the next look. A Redis that is away for a moment must not cost the job the rest of its lease."""

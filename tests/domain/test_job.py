@@ -42,3 +42,11 @@ def test_patience_never_changes_an_answer_that_was_already_there(readings: list[
 def test_a_cost_is_never_made_up() -> None:
     for readings in product(NoCost, repeat=3):
         assert isinstance(first_known(readings, patience_over=True), NoCost)
+
+
+def test_units_that_nobody_told_are_what_the_credits_pay_for_where_that_comes_out_even() -> None:
+    assert JobCost(30_000, None, "credits").units_at(per_unit=10_000) == 3
+    assert JobCost(31_000, None, "credits").units_at(per_unit=10_000) is None
+    assert JobCost(30_000, 2, "both").units_at(per_unit=10_000) == 2
+    assert JobCost(0, None, "free").units_at(per_unit=10_000) == 0
+    assert JobCost(30_000, None, "credits").units_at(per_unit=0) is None
