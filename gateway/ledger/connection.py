@@ -21,7 +21,7 @@ from gateway.ledger.dialing import Dial, dial_url, why
 from gateway.ledger.faults import OUTDATED, InvariantBroken, Redirected, StoreUnavailable
 from gateway.ledger.link import ConnectionLost, Link, TimedOut
 from gateway.ledger.scripts import Script
-from gateway.ledger.store import Argument, Still
+from gateway.ledger.store import Argument, Packed, Still
 
 # The server is there and will not do it now. The first word of its error is the reason.
 _REFUSING: Final = frozenset({
@@ -121,11 +121,11 @@ class RedisConnection:
 
         StoreUnavailable where Redis is away or refuses, InvariantBroken where the script itself failed.
         """
-        packed = pack("EVALSHA", script.sha, len(keys), *keys, *args)
+        packed = args if isinstance(args, Packed) else pack("EVALSHA", script.sha, len(keys), *keys, *args)
         reply = await self._call(packed, repeat, deadline_ms, asking, still)
         if reply.__class__ is hiredis.ReplyError:
             if str(reply).startswith("NOSCRIPT"):
-                packed = pack("EVAL", script.text, len(keys), *keys, *args)
+                await self._call(pack("SCRIPT", "LOAD", script.text), True, deadline_ms, False)  # noqa: FBT003
                 reply = await self._call(packed, repeat, deadline_ms, asking, still)
             if reply.__class__ is hiredis.ReplyError:
                 raise self._fault(reply, script.name)

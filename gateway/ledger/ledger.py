@@ -10,7 +10,6 @@ from itertools import chain, islice
 from typing import Final
 
 from gateway.domain.admission import Admitted, RefusalCode, Refused
-from gateway.domain.plan import RateLimit
 from gateway.domain.terms import PeriodTerms, Terms
 from gateway.domain.usage import CallFacts, JobAttached, Settlement
 from gateway.ledger.answers import (
@@ -37,8 +36,8 @@ from gateway.ledger.keys import (
     period_key,
     periods_prefix,
     shard_prefix,
-    window_key,
 )
+from gateway.ledger.packing import Packer, settling_keys
 from gateway.ledger.reading import account_events
 from gateway.ledger.replies import admitted, job_leases, read_counters, refused, settled
 from gateway.ledger.scripts import Script, load_scripts
@@ -46,9 +45,6 @@ from gateway.ledger.settings_check import settings_problems
 from gateway.ledger.store import Argument, Still, Store
 from gateway.wire.call_facts import facts_json, settlement_json
 
-# Up to this many calls a window keeps the time of each, about 11 bytes; above, of each group of calls / _ENTRIES.
-_EXACT_UP_TO: Final = 4096
-_ENTRIES: Final = 1024
 # An admission that timed out may still be on its way for as long as a connection's buffers live.
 _TOMBSTONE_MS: Final = 600_000
 # A poll asks for its job long after the end; after this it asks the books.
@@ -61,14 +57,6 @@ _REFUSALS: Final = {code.value.encode(): code for code in RefusalCode}
 _REPROJECT: Final = {reason.value.encode(): reason for reason in Reproject}
 
 
-def calls_per_entry(limit: RateLimit) -> int:
-    """1 where a window is exact to the call; above, how many calls share one entry of its list.
-
-    Never too many are admitted; a slot may open late by the time in which that many calls came in.
-    """
-    return 1 if limit.calls <= _EXACT_UP_TO else -(-limit.calls // _ENTRIES)
-
-
 class Ledger:
     """Credits in flight of all accounts. Any number may share one Redis, in any number of processes."""
 
@@ -76,6 +64,7 @@ class Ledger:
         self._redis = connection
         self.shards = shards
         self._scripts = scripts if scripts is not None else load_scripts()
+        self._packer = Packer(self._scripts["admit"], self._scripts["capture"], shards)
 
     async def admit(self, call: AdmitCall, *, still: Still | None = None) -> Admitted | Refused | NotProjected:
         """May this call start? Holds of the account that nobody settled in time are expired before it is refused.
@@ -83,10 +72,12 @@ class Ledger:
         Safe to repeat with the same hold id and nonce. HoldEnded where the hold was settled in the meantime.
         `still`: whether the call's terms are still known to be of this Redis; StoreUnavailable (OUTDATED) else.
         """
-        keys, args = self._admit_request(call)
+        key, packed = self._packer.admit(call)
         for _ in range(_OVERDUE_TURNS):
             # A free call leaves nothing that could tell a repeat from a second call.
-            reply = await self._redis.evalsha(self._scripts["admit"], keys, args, repeat=bool(call.facts), still=still)
+            reply = await self._redis.evalsha(
+                self._scripts["admit"], [key], packed, repeat=bool(call.facts), still=still
+            )
             word = reply[0]
             if word == b"admitted":
                 return admitted(call, reply)
@@ -101,42 +92,6 @@ class Ledger:
             await self.expire_account(call.terms.account_id)
         raise StoreUnavailable("overdue_holds")
 
-    def _admit_request(self, call: AdmitCall) -> tuple[list[str], list[Argument]]:
-        terms, account_id = call.terms, call.terms.account_id
-        prefix = account_prefix(account_id, self.shards)
-        keys = [
-            acct_key(prefix, account_id),
-            hold_key(prefix, call.hold_id),
-            open_key(prefix, account_id),
-            due_key(prefix),
-        ]
-        if call.job is not None:
-            keys.append(job_key(prefix, *call.job))
-        args: list[Argument] = [
-            call.hold_id,
-            account_id,
-            call.nonce,
-            terms.epoch,
-            terms.booked_seq,
-            terms.version,
-            call.quote_millicredits,
-            call.least_millicredits,
-            call.ttl_ms,
-            call.facts,
-            -1 if call.concurrent_calls is None else call.concurrent_calls,
-            len(terms.periods),
-            len(call.plan_limits),
-            0 if call.job is None else 1,
-        ]
-        for period in terms.periods:
-            keys.append(period_key(prefix, account_id, period.start_ms))
-            args += (period.start_ms, period.end_ms)
-        for limit in call.plan_limits:
-            group = calls_per_entry(limit)
-            keys.append(window_key(prefix, account_id, limit.name, group))
-            args += (limit.calls, limit.window_ms * 1000, group)
-        return keys, args
-
     async def capture(
         self, hold_id: str, account_id: str, *, cost_millicredits: int | None, cap: bool, settlement: bytes
     ) -> Settled:
@@ -144,11 +99,8 @@ class Ledger:
 
         Unknown hold: `state_before` is None and nothing was taken; ask the books, then `recover`.
         """
-        prefix = account_prefix(account_id, self.shards)
-        cost = "" if cost_millicredits is None else cost_millicredits
-        args: list[Argument] = [hold_id, periods_prefix(prefix, account_id), cost, int(cap), settlement]
-        reply = await self._redis.evalsha(self._scripts["capture"], _settling_keys(prefix, hold_id, account_id), args)
-        return settled(reply)
+        key, packed = self._packer.capture(hold_id, account_id, cost_millicredits, settlement, cap=cap)
+        return settled(await self._redis.evalsha(self._scripts["capture"], [key], packed))
 
     async def recover(
         self,
@@ -379,14 +331,7 @@ class Ledger:
 
 
 def _settling_keys(prefix: str, hold_id: str, account_id: str) -> list[str]:
-    return [
-        hold_key(prefix, hold_id),
-        acct_key(prefix, account_id),
-        open_key(prefix, account_id),
-        due_key(prefix),
-        follow_key(prefix),
-        outbox_key(prefix),
-    ]
+    return [hold_key(prefix, hold_id), *settling_keys(prefix, account_id)]
 
 
 def _period_args(periods: Sequence[PeriodTerms]) -> list[Argument]:

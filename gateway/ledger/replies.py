@@ -15,10 +15,11 @@ _ENDINGS: Final = {ending.value.encode(): ending for ending in Ending}
 
 def _limit_states(limits: Sequence[RateLimit], flat: Sequence[int]) -> tuple[LimitState, ...]:
     """`flat` is remaining, microseconds until it opens, for each limit."""
-    return tuple(
+    states = [
         LimitState(limit.name, limit.calls, limit.window_ms, flat[2 * i], -(-flat[2 * i + 1] // 1000))
         for i, limit in enumerate(limits)
-    )
+    ]
+    return tuple(states)
 
 
 def admitted(call: AdmitCall, reply: list[Any]) -> Admitted:

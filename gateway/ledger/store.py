@@ -9,6 +9,10 @@ Argument: TypeAlias = str | bytes | int
 Still: TypeAlias = Callable[[], bool]
 
 
+class Packed(bytes):
+    """A script's whole command in Redis's own form, put together in advance. It stands where the arguments stand."""
+
+
 class Store(Protocol):
     """One connection, or a cluster's many behind one face. Faults: see `faults`."""
 
@@ -22,7 +26,7 @@ class Store(Protocol):
         deadline_ms: int | None = None,
         still: Still | None = None,
     ) -> Any:
-        """Runs a script; all its keys share a slot.
+        """Runs a script; all its keys share a slot, so the first says where. `args` may be the whole command, Packed.
 
         `still` is asked in the moment of sending: whether what the arguments were made from still holds. A Redis
         that was reached again may have less than it had. StoreUnavailable (OUTDATED) where it does not.

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from gateway.domain.admission import Admitted, RefusalCode, Refused
 from gateway.domain.plan import RateLimit
 from gateway.domain.terms import Terms
-from gateway.ledger import ledger as ledger_module
-from gateway.ledger.ledger import Ledger, calls_per_entry
+from gateway.ledger import packing
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.packing import calls_per_entry
 from tests.ledger.builders import free_call_of, fresh_id, terms_of
 from tests.ledger.conftest import Clock
 
@@ -85,8 +86,8 @@ async def test_large_windows_never_admit_too_many_and_open_late_by_one_entry_at_
     timed: Ledger, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Limits of thousands share entries; here one of forty does, so that many windows pass."""
-    monkeypatch.setattr(ledger_module, "_EXACT_UP_TO", 20)
-    monkeypatch.setattr(ledger_module, "_ENTRIES", 10)
+    monkeypatch.setattr(packing, "_EXACT_UP_TO", 20)
+    monkeypatch.setattr(packing, "_ENTRIES", 10)
     terms = await new_account(timed)
     limit, random = RateLimit("requests", 40, WINDOW_MS), Random(7)
     assert calls_per_entry(limit) == 4

@@ -1,10 +1,10 @@
 #!lua
 -- admit: may this call start? Limits, concurrency and credits in one step.
 --
--- KEYS  1 acct  2 hold  3 open  4 due, then the job's key where one is asked for, then P periods, then L windows
--- ARGV  1 hold id  2 account  3 nonce  4 epoch  5 booked seq  6 terms version  7 quote  8 least  9 ttl ms
---       10 facts ('' for a free call: no hold)  11 most open holds (-1: any number)  12 P  13 L  14 1 if a job is asked for
---       then P x (start ms, end ms), then L x (calls, width us, calls per entry)
+-- KEYS  1 acct  2 open  3 due, then P periods, then L windows, then the hold, then the job's key where one is asked for
+-- ARGV  1 hold id  2 nonce  3 quote  4 least  5 ttl ms  6 facts ('' for a free call: no hold)
+--       7 account  8 epoch  9 booked seq  10 terms version  11 most open holds (-1: any number)
+--       12 P  13 L  14 1 if a job is asked for, then P x (start ms, end ms), then L x (calls, width us, calls per entry)
 -- Reply {'admitted', now ms, held, available, period start, [job's hold id, state, facts, kind,] L x (remaining, opens us)}
 --       {a refusal code, now ms, number of the limit or 0, retry us or -1, required, available, period end,
 --        L x (remaining, opens us)}
@@ -16,13 +16,14 @@
 -- read
 local now = now_us()
 local now_ms = to_ms(now)
-local account, nonce, facts = ARGV[2], ARGV[3], ARGV[10]
-local quote, least = tonumber(ARGV[7]), tonumber(ARGV[8])
+local id, nonce, facts, account = ARGV[1], ARGV[2], ARGV[6], ARGV[7]
+local quote, least = tonumber(ARGV[3]), tonumber(ARGV[4])
 local period_count, limit_count, job_asked = tonumber(ARGV[12]), tonumber(ARGV[13]), ARGV[14] == '1'
-local first_period_key = job_asked and 6 or 5
+local open, due = KEYS[2], KEYS[3]
+local hold_key, job_key = KEYS[4 + period_count + limit_count], KEYS[5 + period_count + limit_count]
 local free = facts == ''
 
-local before = not free and call('HMGET', KEYS[2], 'nonce', 'state', 'amount', 'period') or {}
+local before = not free and call('HMGET', hold_key, 'nonce', 'state', 'amount', 'period') or {}
 local repeated = before[2] == 'open' and before[1] == nonce
 if before[2] and not repeated then
   return {before[2] == 'open' and 'other_nonce' or 'ended'}
@@ -32,9 +33,9 @@ local acct = call('HMGET', KEYS[1], 'e', 'seq', 'terms', 'status')
 if not acct[1] then return {'unknown', now_ms, -1} end
 local epoch, terms_version = tonumber(acct[1]), tonumber(acct[3])
 if not repeated then
-  if epoch < tonumber(ARGV[4]) then return {'fenced', now_ms, terms_version} end
-  if epoch > tonumber(ARGV[4]) or acct[3] ~= ARGV[6] then return {'stale_terms', now_ms, terms_version} end
-  if tonumber(acct[2]) < tonumber(ARGV[5]) then return {'behind', now_ms, terms_version} end
+  if epoch < tonumber(ARGV[8]) then return {'fenced', now_ms, terms_version} end
+  if epoch > tonumber(ARGV[8]) or acct[3] ~= ARGV[10] then return {'stale_terms', now_ms, terms_version} end
+  if tonumber(acct[2]) < tonumber(ARGV[9]) then return {'behind', now_ms, terms_version} end
 end
 
 local period_key, period_start
@@ -42,7 +43,7 @@ for index = 0, period_count - 1 do
   local start = ARGV[15 + 2 * index]
   if repeated and start == before[4]
     or not repeated and tonumber(start) <= now_ms and now_ms < tonumber(ARGV[16 + 2 * index]) then
-    period_key, period_start = KEYS[first_period_key + index], start
+    period_key, period_start = KEYS[4 + index], start
   end
 end
 local period = period_key and call('HMGET', period_key, 'granted', 'over', 'captured', 'held', 'end') or {}
@@ -53,16 +54,16 @@ local captured, held = tonumber(period[3]), tonumber(period[4])
 local windows, first_limit = {}, 15 + 2 * period_count
 for index = 1, limit_count do
   local at = first_limit + 3 * (index - 1)
-  windows[index] = look_at_window(KEYS[first_period_key + period_count + index - 1],
+  windows[index] = look_at_window(KEYS[3 + period_count + index],
     tonumber(ARGV[at]), tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]), now)
 end
 
 local job
 if job_asked then
   -- account, hold id, kind, one a line
-  local found_account, found_hold, kind = string.match(call('GET', KEYS[5]) or '', '^([^\n]*)\n([^\n]*)\n(.*)$')
+  local found_account, found_hold, kind = string.match(call('GET', job_key) or '', '^([^\n]*)\n([^\n]*)\n(.*)$')
   if found_account == account then
-    local hold = call('HMGET', string.sub(KEYS[4], 1, -4) .. 'hold:' .. found_hold, 'state', 'facts')
+    local hold = call('HMGET', string.sub(due, 1, -4) .. 'hold:' .. found_hold, 'state', 'facts')
     job = {found_hold, hold[1] or '', hold[2] or '', kind}
   end
 end
@@ -91,7 +92,7 @@ local function refused(code, limit, retry_us)
 end
 
 local function refused_unless_overdue(code, retry_us)
-  if #call('ZRANGEBYSCORE', KEYS[3], '-inf', now_ms, 'LIMIT', 0, 1) > 0 then return {'overdue'} end
+  if #call('ZRANGEBYSCORE', open, '-inf', now_ms, 'LIMIT', 0, 1) > 0 then return {'overdue'} end
   return refused(code, 0, retry_us)
 end
 
@@ -108,7 +109,7 @@ if job_asked and not job then return refused('no_such_job', 0, -1) end
 local amount = 0
 if not free then
   local most_open = tonumber(ARGV[11])
-  if most_open >= 0 and call('ZCARD', KEYS[3]) >= most_open then
+  if most_open >= 0 and call('ZCARD', open) >= most_open then
     return refused_unless_overdue('too_many_concurrent_calls', 1000000)
   end
   if quote == 0 or quote <= available then
@@ -127,11 +128,11 @@ end
 -- write
 for _, window in ipairs(windows) do count_call(window) end
 if not free then
-  local deadline = now_ms + ARGV[9]
+  local deadline = now_ms + ARGV[5]
   if amount ~= 0 then call('HINCRBY', period_key, 'held', amount) end
-  call('HSET', KEYS[2], 'account', account, 'state', 'open', 'amount', amount, 'period', period_start,
+  call('HSET', hold_key, 'account', account, 'state', 'open', 'amount', amount, 'period', period_start,
     'deadline', deadline, 'nonce', nonce, 'facts', facts, 'admitted', now_ms)
-  call('ZADD', KEYS[3], deadline, ARGV[1])
-  call('ZADD', KEYS[4], deadline, ARGV[1])
+  call('ZADD', open, deadline, id)
+  call('ZADD', due, deadline, id)
 end
 return admitted(amount, available - amount, period_start)
