@@ -6,17 +6,13 @@ from pathlib import Path
 
 import llama_cloud.resources
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from gateway.configuration import Configuration, load
 from gateway.domain.credits import credits_text
-from gateway.domain.job import JobCost
 from gateway.domain.plan import WhenExhausted
 from gateway.domain.quote import Quote
 from gateway.settings import IsolatesBy
 from gateway.wire.headers import Headers
-from gateway.wire.job_reply import read_job_report
 from gateway.wire.price import PriceList
 from gateway.wire.route import Delivery, JobUse, Overrun, Route
 from gateway.wire.values import RequestValues, needs, wheres
