@@ -39,6 +39,7 @@ class Link(asyncio.Protocol):
         self._lost: Callable[[Link], None] | None = lost
         self._reader = hiredis.Reader(notEnoughData=_NOT_YET)
         self._unsent: list[bytes] = []
+        self._unsent_calls: list[asyncio.Future[Any]] = []
         self.pending: deque[asyncio.Future[Any]] = deque()
         self._deadlines: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._ticking: asyncio.TimerHandle | None = None
@@ -65,10 +66,7 @@ class Link(asyncio.Protocol):
         self._unsent.append(packed)
         self.pending.append(future)
         if timeout_s == self._attempt_timeout_s:
-            # All of one length, so they run out in order and one slow clock looks after them all.
-            self._deadlines.append((self._loop.time() + timeout_s, future))
-            if self._ticking is None:
-                self._tick_soon()
+            self._unsent_calls.append(future)
         else:
             handle = self._loop.call_later(timeout_s, self._time_out, future, self._loop.time())
             future.add_done_callback(lambda _: handle.cancel())
@@ -109,6 +107,7 @@ class Link(asyncio.Protocol):
         if self._ticking is not None:
             self._ticking.cancel()
         self._unsent.clear()
+        self._unsent_calls.clear()
         for future in self.pending:
             if not future.done():
                 future.set_exception(ConnectionLost())
@@ -120,9 +119,18 @@ class Link(asyncio.Protocol):
         lost(self)
 
     def _write(self) -> None:
-        if self._unsent:
-            self._transport.write(b"".join(self._unsent))
-            self._unsent.clear()
+        if not self._unsent:
+            return
+        self._transport.write(b"".join(self._unsent))
+        self._unsent.clear()
+        if self._unsent_calls:
+            # From now on Redis is waited for, not our own busy turn of the loop. All waits are of one length, so they
+            # run out in order and one slow clock looks after them all.
+            due_at = self._loop.time() + self._attempt_timeout_s
+            self._deadlines.extend((due_at, future) for future in self._unsent_calls)
+            self._unsent_calls.clear()
+            if self._ticking is None:
+                self._tick_soon()
 
     def _tick_soon(self) -> None:
         self._ticking = self._loop.call_later(_TICK_S, self._tick)

@@ -238,11 +238,23 @@ async def test_a_process_that_stood_still_itself_does_not_blame_redis(connection
     assert not connection.away
 
 
+async def test_nor_does_one_that_was_too_busy_to_send(connection: RedisConnection) -> None:
+    assert await answers(connection)
+
+    async def be_busy() -> None:
+        time.sleep(0.3)  # noqa: ASYNC251 - as a burst of calls holds the loop up between asking and writing
+
+    asked = asyncio.gather(*(connection.evalsha(ECHO, [], [number]) for number in range(5)), be_busy())
+    assert await asked == [b"0", b"1", b"2", b"3", b"4", None]
+    assert not connection.away
+
+
 def test_nor_does_one_that_runs_on_uvloop(redis_url: str) -> None:
     async def stand_still() -> None:
         connection = RedisConnection(redis_url)
         await connection.open()
         await test_a_process_that_stood_still_itself_does_not_blame_redis(connection)
+        await test_nor_does_one_that_was_too_busy_to_send(connection)
         await connection.close()
 
     uvloop.run(stand_still())
