@@ -30,6 +30,7 @@ from tests.postgres import running_postgres
 SEED = 20261123
 # Jobs end within 4 s; the lease of one whose follower was killed while it looked takes 30.
 DRAIN_S = 40.0
+SETTLES_WITHIN_S = 5.0
 
 
 @pytest.fixture
@@ -52,8 +53,15 @@ class Journey:
 
     async def end_well(self) -> Stand:
         """Everything drained, and nothing wrong: not lost, not doubled, not overspent."""
-        stand = await self.auditor.drained(DRAIN_S, orphans=orphans(self.witness, self.callers))
-        verdict = judge(stand, self.callers.complete, self.witness)
+        expected = orphans(self.witness, self.callers)
+        deadline = time.monotonic() + SETTLES_WITHIN_S
+        while True:
+            stand = await self.auditor.drained(DRAIN_S, orphans=expected)
+            verdict = judge(stand, self.callers.complete, self.witness)
+            # The auditor works behind the relay.
+            if verdict == Verdict() or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.1)
         assert verdict == Verdict()
         assert await self.site.command("reconcile") == (0, {"ok": True, "accounts": len(self.keys), "differences": []})
         return stand
@@ -101,7 +109,7 @@ async def test_processes_killed_at_any_moment_lose_no_charge_and_double_none(fol
 
 
 async def test_an_emptied_redis_gives_no_fresh_quota_and_loses_no_charge(folder: Path) -> None:
-    async with journey(folder) as on:
+    async with journey(folder, gateways=2, background=False) as on:
         async with on.callers.calling():
             for _ in range(3):
                 await asyncio.sleep(0.9)
