@@ -1,13 +1,23 @@
 """Checks of routes.yaml by itself: what only a look at a whole entry, or at two routes, can tell."""
 
 import re
+from collections.abc import Collection
 from typing import Final
 
 from gateway.config_files.judge import did_you_mean
-from gateway.config_files.routes_file import ConditionShape, JobKindShape, RoutesFile, RouteShape, WhereShape
+from gateway.config_files.routes_file import (
+    ConditionShape,
+    JobKindShape,
+    RoutesFile,
+    RouteShape,
+    SavedShape,
+    WhereShape,
+    read_from,
+)
 from gateway.config_files.yaml_source import ValuePath, YamlSource
 from gateway.wire.readers import READERS
 from gateway.wire.route import bad_path, bad_pattern, pattern_parameters
+from gateway.wire.saved_configuration import shape_of
 
 _KEY: Final = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) (\S+)")
 _PLACEHOLDER: Final = re.compile(r"\{([^}]*)\}")
@@ -32,6 +42,7 @@ def check_routes(file: RoutesFile, source: YamlSource) -> None:
     for name, kind in file.job_kinds.items():
         _check_job_kind(("job_kinds", name), kind, source)
     seen: dict[tuple[str, str], str] = {}
+    readable = read_from(file)
     for key, route in file.routes.items():
         here = ("routes", key)
         found = _KEY.fullmatch(key)
@@ -51,6 +62,7 @@ def check_routes(file: RoutesFile, source: YamlSource) -> None:
                 sentence = f"the path has no parameter '{{{route.job_parameter}}}' for the job's id"
                 source.report((*here, "job_parameter"), sentence)
         _check_metering(here, route, source)
+        _check_saved(here, route, readable, source)
 
 
 def _check_metering(here: ValuePath, route: RouteShape, source: YamlSource) -> None:
@@ -103,6 +115,34 @@ def _check_place(path: ValuePath, where: WhereShape, source: YamlSource) -> None
         source.report((*path, "reader"), sentence)
     if isinstance(where, ConditionShape) and (where.starts_with is None) == (where.switched_on is None):
         source.report(path, "must say either starts_with or switched_on: true", at_key=True)
+
+
+def _check_saved(here: ValuePath, route: RouteShape, readable: Collection[str], source: YamlSource) -> None:
+    """Saved configurations: what is read, from where, and what is in it."""
+    own = route.saved_configuration
+    saved: list[tuple[ValuePath, SavedShape | None]] = [((*here, "saved_configuration"), own)]
+    for at, part in enumerate(route.also):
+        saved.append(((*here, "also", at, "saved_configuration"), part.saved_configuration))
+        if part.mode_in_saved is not None and (own is None or own.get is None):
+            sentence = "needs the route's own saved_configuration, with a `get`"
+            source.report((*here, "also", at, "mode_in_saved"), sentence, at_key=True)
+    for path, shape in saved:
+        if shape is None:
+            continue
+        if (shape.get is None) != (shape.mode is None):
+            sentence = "must say both or neither of get and mode: where it is read, and where the mode is in there"
+            source.report(path, sentence, at_key=True)
+        if shape.get is not None:
+            _check_get((*path, "get"), shape.get, readable, source)
+
+
+def _check_get(path: ValuePath, template: str, readable: Collection[str], source: YamlSource) -> None:
+    if _PLACEHOLDER.findall(template.partition("?")[0]) != ["id"] or _PLACEHOLDER.findall(template) != ["id"]:
+        source.report(path, "must hold {id} once, in the path, and nothing else in braces")
+    elif bad := bad_path(_PLACEHOLDER.sub("x", template).partition("?")[0].encode()):
+        source.report(path, bad.reason)
+    elif shape_of(template) not in readable:
+        source.report(path, f"there is no route 'GET {template}' that says which upstream tells it")
 
 
 def _check_job_kind(here: ValuePath, kind: JobKindShape, source: YamlSource) -> None:

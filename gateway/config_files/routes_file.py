@@ -3,7 +3,7 @@
 What a shape cannot say is checked in `route_checks`, what needs the other files in `cross_checks`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -31,12 +31,15 @@ from gateway.wire.route import (
     Metered,
     OnDisconnect,
     Overrun,
+    Pointer,
     ReplyCondition,
     Route,
+    SavedAt,
     Source,
     Units,
     Where,
 )
+from gateway.wire.saved_configuration import shape_of
 
 DEFAULT_MAX_BODY_BYTES: Final = 2**20
 MAX_UNITS: Final = 1_000_000
@@ -61,6 +64,15 @@ class WhereShape(Shape):
     """A mode that no call tells: the dearest is held."""
     reader: OptionalText = None
     """A mode that stands in no single place: the name of a reader of `gateway.wire.readers`."""
+
+
+class SavedShape(WhereShape):
+    """Where a saved configuration is named, and where the service tells what is in it."""
+
+    get: OptionalText = None
+    """The path it is read from, with {id}; a GET route of this file says which upstream that is. Left out: not read."""
+    mode: JsonPointer | None = None
+    """Where the mode is in the reply."""
 
 
 class ConditionShape(WhereShape):
@@ -107,7 +119,9 @@ class ExtraPartShape(Shape):
     """The call's own mode is taken where none is sent here."""
     unless: ConditionShape | None = None
     unless_modes: tuple[Text, ...] = ()
-    saved_configuration: WhereShape | None = None
+    saved_configuration: SavedShape | None = None
+    mode_in_saved: JsonPointer | None = None
+    """Where the call's own saved configuration tells this part's mode."""
     modes: tuple[Text, ...] = ()
     """Those of the product's modes that may stand here; left out: all."""
     default_mode: OptionalText = None
@@ -136,8 +150,8 @@ class RouteShape(Shape):
     job: JobRefShape | None = None
     product: OptionalText = None
     mode: WhereShape | None = None
-    saved_configuration: WhereShape | None = None
-    """Where a saved configuration is named that may decide the mode: the dearest is quoted where no mode is sent."""
+    saved_configuration: SavedShape | None = None
+    """Where a saved configuration is named that decides the mode where none is sent; untold, the dearest is quoted."""
     modes: tuple[Text, ...] = ()
     """Those of the product's modes that this route knows; left out: all."""
     default_mode: OptionalText = None
@@ -226,12 +240,19 @@ def job_kinds(file: RoutesFile) -> dict[str, JobKind]:
 
 def routes(file: RoutesFile) -> tuple[Route, ...]:
     """The routes of the wire, in the order of the file."""
-    return tuple(_route(key, shape) for key, shape in file.routes.items())
+    readable = read_from(file)
+    return tuple(_route(key, shape, readable) for key, shape in file.routes.items())
 
 
-def _route(key: str, shape: RouteShape) -> Route:
+def read_from(file: RoutesFile) -> dict[str, str]:
+    """The upstreams that things are read from, by the shape of their path."""
+    keys = {key: key.partition(" ") for key in file.routes}
+    return {shape_of(path): file.routes[key].upstream for key, (method, _, path) in keys.items() if method == "GET"}
+
+
+def _route(key: str, shape: RouteShape, readable: Mapping[str, str]) -> Route:
     method, _, pattern = key.partition(" ")
-    metered = _metered(shape)
+    metered = _metered(shape, readable)
     is_resource = metered is None and shape.job is None
     return Route(
         name=key,
@@ -246,7 +267,7 @@ def _route(key: str, shape: RouteShape) -> Route:
     )
 
 
-def _metered(shape: RouteShape) -> Metered | None:
+def _metered(shape: RouteShape, readable: Mapping[str, str]) -> Metered | None:
     if shape.product is None or shape.mode is None or shape.units is None:
         return None
     overrun = shape.overrun or (Overrun.CHARGE if shape.starts_job else Overrun.CAP)
@@ -254,7 +275,7 @@ def _metered(shape: RouteShape) -> Metered | None:
         product=shape.product,
         mode=_where(shape.mode),
         units=_units(shape.units),
-        extra_parts=tuple(_extra_part(part) for part in shape.also),
+        extra_parts=tuple(_extra_part(part, readable) for part in shape.also),
         add_ons=tuple(AddOn(name, _condition(when)) for name, when in shape.add_ons.items()),
         saved=_optional_where(shape.saved_configuration),
         modes=shape.modes,
@@ -264,14 +285,25 @@ def _metered(shape: RouteShape) -> Metered | None:
         starts_job=shape.starts_job,
         on_disconnect=shape.on_disconnect or OnDisconnect.FOLLOW,
         overrun=overrun,
+        saved_at=_saved_at(shape.saved_configuration, [part.mode_in_saved for part in shape.also], readable),
     )
+
+
+def _saved_at(
+    shape: SavedShape | None, further: Sequence[Pointer | None], readable: Mapping[str, str]
+) -> SavedAt | None:
+    if shape is None or shape.get is None or shape.mode is None:
+        return None
+    upstream = readable.get(shape_of(shape.get))
+    modes = dict.fromkeys([shape.mode, *(pointer for pointer in further if pointer is not None)])
+    return None if upstream is None else SavedAt(upstream, shape.get, tuple(modes))
 
 
 def _job_ref(shape: JobRefShape) -> JobRef:
     return JobRef(shape.kind, shape.use, shape.parameter, unknown_forwarded=shape.unknown == "forward")
 
 
-def _extra_part(part: ExtraPartShape) -> ExtraPart:
+def _extra_part(part: ExtraPartShape, readable: Mapping[str, str]) -> ExtraPart:
     return ExtraPart(
         product=part.product,
         mode=_where(part.mode),
@@ -280,6 +312,8 @@ def _extra_part(part: ExtraPartShape) -> ExtraPart:
         saved=_optional_where(part.saved_configuration),
         modes=part.modes,
         default_mode=part.default_mode,
+        saved_at=_saved_at(part.saved_configuration, (), readable),
+        mode_in_saved=part.mode_in_saved,
     )
 
 

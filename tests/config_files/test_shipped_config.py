@@ -15,6 +15,7 @@ from gateway.settings import IsolatesBy
 from gateway.wire.headers import Headers
 from gateway.wire.price import PriceList
 from gateway.wire.route import Delivery, JobUse, Overrun, Route
+from gateway.wire.saved_configuration import NO_MODES, LookUp, Modes
 from gateway.wire.values import RequestValues, needs, wheres
 
 CONFIG = Path(__file__).parents[2] / "config" / "gateway.yaml"
@@ -36,7 +37,9 @@ def quote_of(shipped: Configuration, call: str, body: str) -> Quote:
     metered = route_of(shipped, call).metered
     assert metered is not None
     values = RequestValues(needs(wheres(metered)), headers=no_headers(), query=b"", body=body.encode())
-    quote = PriceList(shipped.catalog.rate_card).price(metered, values)
+    prices, saved = PriceList(shipped.catalog.rate_card), dict[LookUp, Modes]()
+    while isinstance(quote := prices.price(metered, values, saved), LookUp):
+        saved[quote] = NO_MODES
     assert isinstance(quote, Quote), quote
     return quote
 

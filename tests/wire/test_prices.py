@@ -389,3 +389,63 @@ def test_quotes_whose_units_vary_are_not_kept() -> None:
         values = RequestValues(needs(wheres(metered)), headers=[], query=b"", body=body)
         assert isinstance(prices.price(metered, values), Quote)
     assert len(prices._quotes) <= 1
+
+
+def with_saved(call: str, body: object, told: dict[str, Modes]) -> Quote:
+    """The quote where configurations of these names tell these modes."""
+    saved: dict[LookUp, Modes] = {}
+    while isinstance(found := first_price(call, body, saved), LookUp):
+        saved[found] = told.get(found.target.rpartition("/")[2], NO_MODES)
+    assert isinstance(found, Quote), found
+    return found
+
+
+TIER = ("parameters", "tier")
+PARSE_TIER = ("parameters", "parse_tier")
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({TIER: "fast"}, (1_000, 1_000)),
+        ({TIER: "agentic"}, (10_000, 10_000)),
+        ({TIER: "a tier of tomorrow"}, (45_000, 1_000)),
+        ({}, (45_000, 1_000)),
+    ],
+)
+def test_a_saved_configuration_that_tells_its_tier_is_quoted_at_it(told: Modes, expected: tuple[int, int]) -> None:
+    quote = with_saved("POST /api/v2/parse", {"configuration_id": "cfg-1"}, {"cfg-1": told})
+    assert (quote.millicredits_per_unit, quote.least_millicredits_per_unit) == expected
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({TIER: "agentic"}, [("extract", "agentic"), ("parse", "agentic")]),
+        ({TIER: "agentic", PARSE_TIER: "fast"}, [("extract", "agentic"), ("parse", "fast")]),
+        ({TIER: "agentic", PARSE_TIER: "of tomorrow"}, [("extract", "agentic"), ("parse", "agentic_plus")]),
+        ({TIER: "turbo", PARSE_TIER: "fast"}, [("extract", "turbo")]),
+        ({}, [("extract", "agentic_plus"), ("parse", "agentic_plus")]),
+    ],
+)
+def test_a_saved_extraction_tells_the_tier_of_its_parse_too(told: Modes, expected: list[tuple[str, str]]) -> None:
+    body = {"file_input": "dfl-1", "configuration_id": "cfg-1"}
+    quote = with_saved("POST /api/v2/extract", body, {"cfg-1": told})
+    assert [(part.product, part.mode) for part in quote.parts] == expected
+
+
+def test_the_saved_parse_of_an_extraction_is_looked_up_by_itself() -> None:
+    body = {"file_input": "dfl-1", "configuration": {"tier": "agentic", "parse_config_id": "cfg-2"}}
+    quote = with_saved("POST /api/v2/extract", body, {"cfg-2": {TIER: "fast"}})
+    assert [(part.product, part.mode) for part in quote.parts] == [("extract", "agentic"), ("parse", "fast")]
+
+
+@pytest.mark.parametrize("name", ["../../v2/parse", "a/b", "", "a?b", "x" * 129, "é", "."])
+def test_a_name_that_is_no_path_segment_is_never_asked_for(name: str) -> None:
+    quote = first_price("POST /api/v2/parse", {"configuration_id": name}, {})
+    assert isinstance(quote, Quote)
+    assert quote.mode == "agentic_plus"
+
+
+def test_a_call_that_sends_its_tier_looks_nothing_up() -> None:
+    assert isinstance(first_price("POST /api/v2/parse", {"tier": "fast", "configuration_id": "cfg-1"}, {}), Quote)
