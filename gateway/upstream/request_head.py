@@ -4,6 +4,7 @@ It repairs nothing: whoever hands it a line break has a bug, and gets a ValueErr
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from gateway.upstream.answer import HeaderLines, RequestBody
@@ -38,8 +39,7 @@ class Origin:
         return cls(tls, parts.hostname, port, authority.encode("ascii"), parts.path.rstrip("/").encode("ascii"))
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHead:
+class RequestHead(NamedTuple):
     """The bytes of a head, and how the body behind it is framed: `length` bytes, or chunked."""
 
     data: bytes
@@ -51,19 +51,21 @@ def request_head(origin: Origin, method: bytes, target: bytes, headers: HeaderLi
     """Write the head for this body (RFC 9112 §6.2: never both framings). ValueError for what must not be sent."""
     if not target.startswith(b"/"):
         raise ValueError("a target begins with a slash")
-    lines = [b"%b %b%b HTTP/1.1\r\nhost: %b\r\n" % (method, origin.base_path, target, origin.authority)]
+    parts = [method, b" ", origin.base_path, target, b" HTTP/1.1\r\nhost: ", origin.authority, b"\r\n"]
+    breaks = 3 + len(headers)
     length: int | None = None
     for name, value in headers:
         if name in _FRAMING_IS_OURS:
             if name != b"content-length" or length is not None:
                 raise ValueError(f"{name.decode()} is not the caller's to set, or was set twice")
             length = _length(value)
-        lines.append(b"%b: %b\r\n" % (name, value))
+        parts += (name, b": ", value, b"\r\n")
     chunked = False
     if isinstance(body, bytes):
         if length is None:
             length = len(body)
-            lines.append(b"content-length: %d\r\n" % length)
+            parts.append(b"content-length: %d\r\n" % length)
+            breaks += 1
         elif length != len(body):
             raise ValueError("content-length differs from the body")
     elif body is None:
@@ -71,10 +73,10 @@ def request_head(origin: Origin, method: bytes, target: bytes, headers: HeaderLi
             raise ValueError("content-length without a body")
     elif length is None:
         chunked = True
-        lines.append(b"transfer-encoding: chunked\r\n")
-    lines.append(b"\r\n")
-    data = b"".join(lines)
-    breaks = len(lines) + 1  # the first piece holds two lines
+        parts.append(b"transfer-encoding: chunked\r\n")
+        breaks += 1
+    parts.append(b"\r\n")
+    data = b"".join(parts)
     if data.count(b"\n") != breaks or data.count(b"\r") != breaks or b"\0" in data or target.count(b" "):
         raise ValueError("a line break, NUL or space where none may be")
     return RequestHead(data, length, chunked)

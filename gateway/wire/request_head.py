@@ -11,6 +11,7 @@ from gateway.wire.headers import Headers
 
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=-]{1,255}|\[[0-9A-Fa-f:.]{2,45}\])(?::[0-9]{0,5})?")
 _METHOD: Final = re.compile(r"[A-Z][A-Z_-]{0,31}")
+_USUAL: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 _MAX_LENGTH_DIGITS: Final = 18
 _MAX_IDEMPOTENCY_KEY: Final = 255
 
@@ -69,7 +70,7 @@ def read_head(method: str, http_version: str, headers: Headers) -> RequestHead |
             once[name] = value
     if http_version not in {"1.0", "1.1", "2", "2.0", "3"}:
         return BadHead("unsupported HTTP version")
-    if not _METHOD.fullmatch(method) or method in {"TRACE", "CONNECT"}:
+    if method not in _USUAL and (not _METHOD.fullmatch(method) or method in {"TRACE", "CONNECT"}):
         return BadHead("unsupported method")
     host = once.get(b"host", b"")
     if not _HOST.fullmatch(host):

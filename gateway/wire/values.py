@@ -95,6 +95,19 @@ def read_json(text: bytes, wanted: Needs, loc: tuple[str, ...] = ("body",)) -> o
     return document
 
 
+def may_name_owners(body: bytes) -> bool:
+    """Whether a JSON body could name an owner, in any spelling and encoding that some reader of JSON may know.
+
+    Without their names, escapes and the NUL bytes of UTF-16 and UTF-32 it cannot: most bodies need not be parsed.
+    """
+    return (
+        body[:1] not in {b"{", b"["}
+        or b"\\" in body
+        or b"\0" in body
+        or (b"_id" in body and (PROJECT_ID.encode() in body or ORGANIZATION_ID.encode() in body))
+    )
+
+
 class _Repeated(ValueError):
     """A name that decides something comes twice in one object."""
 
@@ -217,7 +230,7 @@ class RequestValues:
         Of a body that is a list, the top of each element counts.
         """
         found = query_owners(self._query)
-        if isinstance(found, Unreadable):
+        if isinstance(found, Unreadable) or not (self._documents or self._fields):
             return found
         document = self._documents.get("")
         if isinstance(document, Unreadable):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from gateway.wire.headers import Headers
 from gateway.wire.route import AddOn, Condition, ExtraPart, Metered, Source, Units, Where
 from gateway.wire.unreadable import Unreadable
-from gateway.wire.values import Needs, RequestValues, needs, query_owners, read_json, wheres
+from gateway.wire.values import Needs, RequestValues, may_name_owners, needs, query_owners, read_json, wheres
 
 TIER = Where(Source.JSON, pointer=("configuration", "tier"))
 EACH = Where(Source.JSON, pointer=("items", "*", "mode"))
@@ -200,6 +200,29 @@ def test_an_owner_in_a_form_is_seen() -> None:
 )
 def test_an_owner_cannot_be_hidden(query: bytes, body: bytes | None) -> None:
     assert isinstance(owners(query, body), Unreadable)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"project_id": "p"}',
+        b'[{"organization_id": "o"}]',
+        b'{"\\u0070roject_id": "p"}',
+        b'{"proj\\x65ct_id": "p"}',
+        b' {"project_id": "p"}',
+        '{"project_id": "p"}'.encode("utf-16"),
+        '{"project_id": "p"}'.encode("utf-16-le"),
+        '{"project_id": "p"}'.encode("utf-32-be"),
+        '{"project_id": "p"}'.encode("cp037"),
+        b'\xef\xbb\xbf{"project_id": "p"}',
+    ],
+)
+def test_a_body_that_could_name_an_owner_to_any_reader_is_read(body: bytes) -> None:
+    assert may_name_owners(body)
+
+
+def test_a_body_that_names_nobody_to_any_reader_need_not_be_read() -> None:
+    assert not may_name_owners(b'{"query": "a", "file_id": "f"}')
 
 
 def test_queries_without_owners_take_the_short_way() -> None:

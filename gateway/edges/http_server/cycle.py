@@ -154,7 +154,7 @@ class Cycle:
     # How the response is framed.
 
     def _send_head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        lines = [STATUS_LINES[status]]
+        parts, breaks = [STATUS_LINES[status]], 2
         length: int | None = None
         for name, value in headers:
             lower = name.lower()
@@ -166,22 +166,26 @@ class Cycle:
                 elif lower == b"connection" and b"close" in value.lower():
                     self.keep_alive = False
                 continue
-            lines.append(b"%b: %b\r\n" % (lower, value))
+            parts += (lower, b": ", value, b"\r\n")
+            breaks += 1
         if status in (204, 304):
             self._no_body = True
         if length is not None and status != 204:  # noqa: PLR2004 RFC 9110 §8.6: 304 and HEAD tell it, 204 may not
-            lines.append(b"content-length: %d\r\n" % length)
+            parts.append(b"content-length: %d\r\n" % length)
+            breaks += 1
         framed = self._no_body or length is not None
         chunked = not framed and self.scope["http_version"] == "1.1"
         if chunked:
-            lines.append(b"transfer-encoding: chunked\r\n")
+            parts.append(b"transfer-encoding: chunked\r\n")
+            breaks += 1
         # A caller who was never asked for its body may send it or not: nothing can follow on this connection.
         if not self.keep_alive or not (framed or chunked) or self._ask:
             self.keep_alive = False
-            lines.append(b"connection: close\r\n")
-        lines.append(b"\r\n")
-        head = b"".join(lines)
-        if head.count(b"\n") != len(lines) or head.count(b"\r") != len(lines) or b"\0" in head:
+            parts.append(b"connection: close\r\n")
+            breaks += 1
+        parts.append(b"\r\n")
+        head = b"".join(parts)
+        if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
             raise RuntimeError("a line break or NUL in a response header")
         self.started = True
         self._ask = False
