@@ -98,20 +98,20 @@ def only_one() -> Iterator[None]:
         yield
 
 
-def installer() -> list[str]:
-    """The command that installs into `.venv`: uv, else the pip at hand, else the one Python carries along."""
+def installer(python: Path = PYTHON) -> list[str]:
+    """The command that installs into an environment: uv, else the pip at hand, else the one Python carries along."""
     if uv := shutil.which("uv"):
-        return [uv, "pip", "install", "--quiet", "--python", str(PYTHON)]
+        return [uv, "pip", "install", "--quiet", "--python", str(python)]
     quiet = ["-qq", "--no-input", "--disable-pip-version-check"]
     on_path = [[found] for name in ("pip3", "pip") if (found := shutil.which(name))]
     for pip in ([sys.executable, "-m", "pip"], *on_path):
-        probe = [*pip, "--python", str(PYTHON), "--version"]  # came with 22.3; an older or missing pip fails here
+        probe = [*pip, "--python", str(python), "--version"]  # came with 22.3; an older or missing pip fails here
         if subprocess.run(probe, capture_output=True, check=False).returncode == 0:
-            return [*pip, "--python", str(PYTHON), *quiet, "install", "--no-compile"]
+            return [*pip, "--python", str(python), *quiet, "install", "--no-compile"]
     if importlib.util.find_spec("ensurepip"):
-        bundled = subprocess.run([PYTHON, "-m", "ensurepip", "--default-pip"], capture_output=True, check=False)
+        bundled = subprocess.run([python, "-m", "ensurepip", "--default-pip"], capture_output=True, check=False)
         if bundled.returncode == 0:
-            return [str(PYTHON), "-m", "pip", *quiet, "install", "--no-compile"]
+            return [str(python), "-m", "pip", *quiet, "install", "--no-compile"]
     raise SetupError(
         "this Python has no pip (22.3 or newer), and there is no uv on PATH.\n"
         "Install one of them and run this again, for example:\n"
@@ -121,13 +121,23 @@ def installer() -> list[str]:
     )
 
 
-def make_venv() -> None:
+def make_venv(folder: Path = VENV) -> None:
     """An empty environment, without pip, so that a Python without ensurepip can make it too."""
     import venv  # noqa: PLC0415 - a third of this script's start-up time, and mostly not needed
 
-    if VENV.exists():
-        shutil.rmtree(VENV)
-    venv.EnvBuilder(with_pip=False, symlinks=True).create(VENV)
+    if folder.exists():
+        shutil.rmtree(folder)
+    venv.EnvBuilder(with_pip=False, symlinks=True).create(folder)
+
+
+def install(lock: Path, python: Path) -> None:
+    """Put what a lock holds into the environment of `python`: wheels only, hashes checked."""
+    command = [*installer(python), "--require-hashes", "--only-binary", ":all:", "-r", str(lock)]
+    # a `user = true` or `target = …` in someone's pip settings would lead past the environment
+    environment = {**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
+    if subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode != 0:
+        tried = " ".join(command)
+        raise SetupError(f"the locked packages could not be installed; the reason is above. Tried:\n  {tried}")
 
 
 def install_project() -> None:
@@ -152,12 +162,7 @@ def set_up(lock: str) -> None:
             make_venv()
         STAMP.unlink(missing_ok=True)
         say(f"installing {LOCKS[lock].relative_to(ROOT)} (once; takes some seconds)")
-        command = [*installer(), "--require-hashes", "--only-binary", ":all:", "-r", str(LOCKS[lock])]
-        # a `user = true` or `target = …` in someone's pip settings would lead past the environment
-        environment = {**os.environ, "PIP_USER": "0", "PIP_REQUIRE_VIRTUALENV": "0"}
-        if subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode != 0:
-            tried = " ".join(command)
-            raise SetupError(f"the locked packages could not be installed; the reason is above. Tried:\n  {tried}")
+        install(LOCKS[lock], PYTHON)
         install_project()
         fresh = STAMP.with_suffix(".new")
         fresh.write_text(json.dumps({lock: fingerprint(lock)}))
@@ -187,10 +192,15 @@ def compile_locks(arguments: Sequence[str]) -> int:
     common = ["--no-config", "--universal", "--generate-hashes", "--python-version", "3.11", "--quiet", *arguments]
     common += ["--no-emit-index-url", "--no-emit-find-links", "--custom-compile-command", "python3 dev.py lock"]
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_"))}
-    for name, more in (("runtime", []), ("dev", ["--group", "dev", "--constraint", "requirements/runtime.txt"])):
+    as_run = ["--constraint", "requirements/runtime.txt"]
+    for name, what in (
+        ("runtime", ["pyproject.toml"]),
+        ("dev", ["--group", "dev", *as_run, "pyproject.toml"]),
+        ("legacy-clients", ["--group", "legacy-clients", *as_run]),
+    ):
         say(f"compiling requirements/{name}.txt")
         target = f"requirements/{name}.txt"
-        command = [uv, "pip", "compile", *common, *more, "--output-file", target, "pyproject.toml"]
+        command = [uv, "pip", "compile", *common, "--output-file", target, *what]
         if code := subprocess.run(command, env=clean, check=False).returncode:
             return code
     return 0

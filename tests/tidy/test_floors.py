@@ -144,7 +144,7 @@ def test_no_file_names_a_folder_of_the_machine_it_was_written_on() -> None:
     assert not wrong
 
 
-@pytest.mark.parametrize("lock", ["runtime", "dev"])
+@pytest.mark.parametrize("lock", ["runtime", "dev", "legacy-clients"])
 def test_a_lock_names_no_place_to_download_from(lock: str) -> None:
     lines = (ROOT / "requirements" / f"{lock}.txt").read_text().splitlines()
     assert not [line for line in lines if "://" in line or line.startswith("-")]
@@ -156,7 +156,12 @@ def test_the_locks_hold_what_the_project_asks_for() -> None:
 
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     runtime = set(project["project"]["dependencies"])
-    wanted = {"runtime": runtime, "dev": runtime | set(project["dependency-groups"]["dev"])}
+    groups = project["dependency-groups"]
+    wanted = {
+        "runtime": runtime,
+        "dev": runtime | set(groups["dev"]),
+        "legacy-clients": set(groups["legacy-clients"]),
+    }
     for lock, requirements in wanted.items():
         text = (ROOT / "requirements" / f"{lock}.txt").read_text()
         locked = {key(line) for line in text.splitlines() if line[:1].isalnum()}
