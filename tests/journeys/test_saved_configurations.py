@@ -72,6 +72,16 @@ def test_a_saved_extraction_holds_both_of_its_tiers(caller: httpx.Client) -> Non
     assert reply.headers["x-credits-held"] == "180"
 
 
+def test_an_agent_tells_its_mode(caller: httpx.Client) -> None:
+    agents, config = "/api/v1/extraction/extraction-agents", {"extraction_mode": "BALANCED"}
+    agent = {"name": "bills", "data_schema": {"type": "object"}, "config": config}
+    name = caller.post(agents, json=agent).json()["id"]
+    reply = caller.post(
+        "/api/v1/extraction/jobs/file", data={"extraction_agent_id": name}, files={"file": ("a.txt", b"text")}
+    )
+    assert reply.headers["x-credits-held"] == "100"
+
+
 def test_what_is_changed_through_the_gateway_holds_from_the_next_call_on(caller: httpx.Client) -> None:
     name = save(caller, tier="fast", version="latest")
     assert held(caller, name) == "10"
