@@ -253,7 +253,8 @@ def read_from(file: RoutesFile) -> dict[str, str]:
 def _route(key: str, shape: RouteShape, readable: Mapping[str, str]) -> Route:
     method, _, pattern = key.partition(" ")
     metered = _metered(shape, readable)
-    is_resource = metered is None and shape.job is None
+    # What a metered path names, such as an index, is some account's too.
+    is_resource = "{" in pattern if metered is not None else shape.job is None
     return Route(
         name=key,
         method=method,

@@ -65,6 +65,8 @@ def outcome(call: CallEnd) -> Outcome:
     """The outcome of a call, by the table in `docs/charging.md`."""
     if call.end is End.UNREACHED:
         return Release("the upstream gave no reply")
+    if call.end is End.STOPPED and call.status == 0:
+        return Release("the caller left before the first byte of an answer")
     if not call.charged:
         return Release(f"the upstream answered {call.status}")
     if call.starts_job and call.job_id is not None:

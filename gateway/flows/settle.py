@@ -214,6 +214,9 @@ class Settler:
         except asyncio.CancelledError:
             self._insist(attempt, hold_id)
             raise
+        except Exception:
+            self._live.discard(hold_id)  # a mistake of ours: the hold expires, instead of being renewed for ever
+            raise
         self._live.discard(hold_id)
         return done
 

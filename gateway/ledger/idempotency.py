@@ -18,6 +18,8 @@ from gateway.ledger.store import Store
 _LIFE_MS: Final = 86_400_000
 # From the claim to the hold: an admission, which may have to wait for the books.
 _ADMITTED_WITHIN_MS: Final = 10_000
+# A hold's life, and as long as a settlement is insisted on after that.
+_CHARGED_LATE_WITHIN_MS: Final = 660_000
 
 
 class Claim(Enum):
@@ -68,7 +70,7 @@ class Idempotency:
         reply = await self._redis.evalsha(
             self._scripts["idem_claim"],
             [idem_key(prefix, account_id, key)],
-            [prefix, hold_id, digest, _LIFE_MS, _ADMITTED_WITHIN_MS, instead_of],
+            [prefix, hold_id, digest, _LIFE_MS, _ADMITTED_WITHIN_MS, instead_of, _CHARGED_LATE_WITHIN_MS],
         )
         match reply:
             case [b"reply", first]:

@@ -154,7 +154,11 @@ def upstream_request_headers(
     if accept_encoding_identity:
         kept = [field for field in kept if field[0] != b"accept-encoding"]
         kept.append((b"accept-encoding", b"identity"))
-    kept += identity if credential is None else (*identity, credential)
+    kept += identity
+    if credential is not None:
+        if credential[0] not in _SPOOFED:
+            kept = [field for field in kept if field[0] != credential[0]]
+        kept.append(credential)
     return kept
 
 

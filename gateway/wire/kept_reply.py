@@ -5,8 +5,9 @@ import orjson
 from gateway.wire.headers import Headers
 from gateway.wire.problems import ProblemReply
 
-# A job's first reply has a few hundred bytes; what is longer is charged once all the same, but not kept.
-MOST_BYTES = 262_144
+# A job's first reply has a few hundred bytes. What is longer is charged once all the same, but not kept: Redis holds
+# these for a day in memory, for every account.
+MOST_BYTES = 32_768
 REPLAYED = (b"idempotency-replayed", b"true")
 
 

@@ -121,6 +121,10 @@ class Exchange:
                 raise
             running.uncancel()
             await self._end(End.STOPPED)
+        except Exception:
+            # Whatever it was, also what the caller's own body raised while the answer was under way: the hold ends.
+            await self._end(End.BROKEN)
+            raise
         finally:
             if self._watch is not None:
                 self._watch.cancel()

@@ -4,6 +4,7 @@ Reads as much of the body as that needs and no more. What is still to come is ch
 repeated field behind the file stops the upstream call before the upstream has seen its end.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import NamedTuple
 
@@ -24,6 +25,8 @@ from gateway.wire.values import ORGANIZATION_ID, OWNER_NAMES, PROJECT_ID, Needs,
 
 # A body up to this size is read whole where its owners must be looked at.
 SMALL_BODY_BYTES = 4_194_304
+# A larger document is parsed in a thread: everybody else's calls wait for the event loop meanwhile.
+PARSED_AT_ONCE_BYTES = 262_144
 
 
 class ForeignOwner(Exception):
@@ -79,13 +82,12 @@ async def read(
     if isinstance(shown, Unreadable):
         return shown
     whole, form = shown
-    values = RequestValues(
-        wanted,
-        headers=headers,
-        query=query,
-        body=whole if whole and (wanted.json or _is_json(head.content_type)) else None,
-        fields=None if form is None else form.fields,
-    )
+    document = whole if whole and (wanted.json or _is_json(head.content_type)) else None
+    fields = None if form is None else form.fields
+    if document is not None and len(document) > PARSED_AT_ONCE_BYTES:
+        values = await asyncio.to_thread(RequestValues, wanted, headers=headers, query=query, body=document)
+    else:
+        values = RequestValues(wanted, headers=headers, query=query, body=document, fields=fields)
     if (unreadable := check_owners(values, caller)) is not None:
         return unreadable
     quote: Quote | None = None
@@ -103,7 +105,9 @@ async def read(
         return Readable(quote, whole)
     if form is None:
         return Readable(quote, aiter(body))
-    return Readable(quote, _watched(body, form, caller), dict(form.fields))
+    # Only what was waited for: whether more had come by when the price was known is a matter of packets.
+    priced_by = {name: value for name, value in form.fields.items() if name in wanted.form}
+    return Readable(quote, _watched(body, form, caller), priced_by)
 
 
 async def price_of_saved(
@@ -131,7 +135,8 @@ async def _shown(
     """As much of the body as the price and the owners need: all of it, or the form read so far, or nothing."""
     if not head.has_body:
         return Unreadable(("body",), "is missing") if wanted.json else (None, None)
-    if wanted.body and head.content_encoded:
+    # Also where only the owners are looked at: what we cannot read, the upstream can.
+    if head.content_encoded and (wanted.body or _is_form(head.content_type) or _is_json(head.content_type)):
         return Unreadable(("header", "content-encoding"), "this route's body must be sent without content coding")
     if wanted.form or (not wanted.json and _is_form(head.content_type)):
         form = form_reader(head.content_type, wanted.form, also=OWNER_NAMES)

@@ -14,6 +14,8 @@ from typing import IO, Final
 from gateway.edges.proxy.asgi import Receive
 
 READ_AHEAD_BYTES: Final = 1_048_576
+# Of JSON bodies beyond the first mebibyte of each, all calls of a process together.
+WHOLE_BODIES_BYTES: Final = 268_435_456
 REPLAY_BYTES: Final = 262_144
 
 
@@ -29,11 +31,10 @@ class SpoolFull(Exception):
     """Too many large uploads are being read ahead at this moment."""
 
 
-class Spool:
-    """Disk space for bodies read ahead, shared by all calls of a process and bounded."""
+class Budget:
+    """Bytes that all calls of a process share."""
 
-    def __init__(self, directory: Path, max_bytes: int) -> None:
-        self.directory = directory
+    def __init__(self, max_bytes: int) -> None:
         self._free_bytes = max_bytes
 
     def take(self, size_bytes: int) -> None:
@@ -46,6 +47,15 @@ class Spool:
         """Returns space that `take` reserved."""
         self._free_bytes += size_bytes
 
+
+class Spool(Budget):
+    """Disk space for bodies read ahead, and memory for those that must be whole, each bounded."""
+
+    def __init__(self, directory: Path, max_bytes: int, *, memory_bytes: int = WHOLE_BODIES_BYTES) -> None:
+        super().__init__(max_bytes)
+        self.directory = directory
+        self.memory = Budget(memory_bytes)
+
     def open(self) -> IO[bytes]:
         """A new unnamed file. Blocking: call it in a thread."""
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -55,7 +65,17 @@ class Spool:
 class RequestBody:
     """One request's body. Iterating gives what was read ahead, then the rest as it arrives."""
 
-    __slots__ = ("_ahead", "_ahead_bytes", "_file", "_file_bytes", "_left_bytes", "_receive", "_spool", "ended")
+    __slots__ = (
+        "_ahead",
+        "_ahead_bytes",
+        "_file",
+        "_file_bytes",
+        "_left_bytes",
+        "_memory_bytes",
+        "_receive",
+        "_spool",
+        "ended",
+    )
 
     def __init__(self, receive: Receive, *, max_bytes: int, spool: Spool, empty: bool) -> None:
         self._receive = receive
@@ -63,6 +83,7 @@ class RequestBody:
         self._left_bytes = max_bytes
         self._ahead: list[bytes] = []
         self._ahead_bytes = 0
+        self._memory_bytes = 0
         self._file: IO[bytes] | None = None
         self._file_bytes = 0
         self.ended = empty
@@ -85,8 +106,11 @@ class RequestBody:
         return b""
 
     async def whole(self) -> bytes:
-        """All of the body; for routes whose bodies are small by their own limit."""
+        """All of the body, in memory: what is beyond `READ_AHEAD_BYTES` from a budget of all calls. SpoolFull."""
         while chunk := await self._next():
+            if self._ahead_bytes > READ_AHEAD_BYTES:
+                self._spool.memory.take(len(chunk))
+                self._memory_bytes += len(chunk)
             self._ahead.append(chunk)
             self._ahead_bytes += len(chunk)
         if len(self._ahead) > 1:
@@ -128,6 +152,9 @@ class RequestBody:
 
     def close(self) -> None:
         """Gives the spool's space back; closing an unnamed file frees it at once."""
+        if self._memory_bytes:
+            self._spool.memory.give_back(self._memory_bytes)
+            self._memory_bytes = 0
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()

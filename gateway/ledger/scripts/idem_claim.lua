@@ -5,6 +5,7 @@
 -- ARGV  1 key prefix of the shard  2 the new call's hold id  3 digest of its request ('' if not known yet)
 --       4 life of the record ms  5 time in which a claim without a hold is taken for a call that is being admitted, ms
 --       6 a hold id that the books have not charged ('' if they were not asked)
+--       7 time after its claim in which an expired call may still be charged, ms
 -- Reply {'claimed'}: it is, go on. {'in_progress'}, {'mismatch'}, {'reply', first reply}.
 --       {'charged', hold id}: the first call was charged, and its reply was lost with its process.
 --       {'ask', hold id}: Redis has forgotten the first call's hold, or never had it: ask the books.
@@ -19,6 +20,8 @@ if record[1] and record[1] ~= ARGV[2] then
   if record[3] then return {'reply', record[3]} end
   local state = call('HGET', ARGV[1] .. 'hold:' .. record[1], 'state')
   if state == 'open' then return {'in_progress'} end
+  -- An expired hold may still be captured, late, by a process that could not reach Redis.
+  if state == 'expired' and now_ms - record[4] < tonumber(ARGV[7]) then return {'in_progress'} end
   if state == 'captured' then return {'charged', record[1]} end
   if not state and now_ms - record[4] < tonumber(ARGV[5]) then return {'in_progress'} end
   if not state and record[1] ~= ARGV[6] then return {'ask', record[1]} end
