@@ -229,10 +229,9 @@ def test_queries_without_owners_take_the_short_way() -> None:
     assert query_owners(b"expand=usage&limit=5") == ((), ())
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["tier", "a", "ü"]), inner, max_size=3),
-    max_leaves=10,
+LEAF = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text()
+JSON: st.SearchStrategy[object] = st.deferred(
+    lambda: LEAF | st.lists(JSON, max_size=3) | st.dictionaries(st.sampled_from(["tier", "a", "ü"]), JSON, max_size=3)
 )
 
 
