@@ -249,10 +249,10 @@ def test_a_valid_job_id_is_one_path_segment_and_never_a_dot_segment(job_id: str)
         assert job_id not in {".", ".."}
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["job", "status", "usage", "credits"]), inner),
-    max_leaves=10,
+LEAF = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+NAMES = st.sampled_from(["job", "status", "usage", "credits"])
+JSON: st.SearchStrategy[object] = st.deferred(
+    lambda: LEAF | st.lists(JSON, max_size=3) | st.dictionaries(NAMES, JSON, max_size=3)
 )
 
 

@@ -56,10 +56,9 @@ def test_a_pointer_begins_with_a_slash() -> None:
         parse("job/usage")
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    max_leaves=20,
+LEAF = st.none() | st.booleans() | st.integers() | st.text()
+JSON: st.SearchStrategy[object] = st.deferred(
+    lambda: LEAF | st.lists(JSON, max_size=4) | st.dictionaries(st.text(), JSON, max_size=4)
 )
 
 
