@@ -4,11 +4,16 @@ The claim is Redis's, and refers to the call's hold; where Redis has forgotten t
 charged. What is digested and which replies are kept is the door's.
 """
 
+import asyncio
 from enum import Enum
+from typing import Final
 
 from gateway.books.books import Books
 from gateway.books.usage import has_settled
 from gateway.ledger.idempotency import AskTheBooks, ChargedBefore, Claim, FirstReply, Idempotency
+
+# Between a call's charge and the keeping of its reply there is a moment; who asks within it waits for the reply.
+PAUSES_S: Final = (0.05, 0.15, 0.3)
 
 
 class Repeat(Enum):
@@ -37,6 +42,11 @@ class FirstCalls:
             answer = await self._idempotency.claim(
                 account_id, key, hold_id=hold_id, digest=digest, instead_of=answer.hold_id
             )
+        for pause_s in PAUSES_S:
+            if not isinstance(answer, ChargedBefore):
+                break
+            await asyncio.sleep(pause_s)
+            answer = await self._idempotency.claim(account_id, key, hold_id=hold_id, digest=digest)
         match answer:
             case Claim.CLAIMED:
                 return None
