@@ -156,7 +156,8 @@ def test_facts_come_back_as_they_went(route: str, units: int, price: int, mode: 
 
 
 @pytest.mark.parametrize(
-    "settlement", [Settlement(None, "the amount held, 3 €"), Settlement(0, ""), Settlement(7, "x"), Settlement(None, "y", "agentic")]
+    "settlement",
+    [Settlement(None, "the amount held, 3 €"), Settlement(0, ""), Settlement(7, "x"), Settlement(None, "y", "agentic")],
 )
 def test_settlements_come_back_as_they_went(settlement: Settlement) -> None:
     assert read_settlement(settlement_json(settlement)) == settlement
