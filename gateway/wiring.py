@@ -35,8 +35,9 @@ from gateway.flows.audit import Auditor
 from gateway.flows.authenticate import Directory
 from gateway.flows.expire_holds import Sweeper
 from gateway.flows.first_call import FirstCalls
-from gateway.flows.follow_job import Followed, Follower, TellsOperators
+from gateway.flows.follow_job import Follower, TellsOperators
 from gateway.flows.issue_invoice import Closer
+from gateway.flows.job_documents import Followed
 from gateway.flows.live_holds import LiveHolds
 from gateway.flows.rebuild import Rebuilder
 from gateway.flows.relay import Relay

@@ -12,23 +12,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
-import orjson
 import structlog
 
 from gateway.domain.hold import JobHold
 from gateway.domain.job import JobAge, JobCost, JobStatus, NoCost, first_known, together
 from gateway.domain.outcome import Capture, Release
 from gateway.domain.usage import CallFacts
+from gateway.flows.job_documents import Followed, Gone, JobDocuments, Unreadable
 from gateway.flows.settle import NotAcknowledged, Settler
 from gateway.ledger.answers import JobLease, JobMark
 from gateway.ledger.faults import StoreUnavailable
 from gateway.ledger.ledger import Ledger
-from gateway.upstream.answer import HeaderLines, Upstream
 from gateway.upstream.faults import UpstreamFault
 from gateway.wire.call_facts import read_facts
 from gateway.wire.job_reply import (
     cost_sources,
-    fill,
     job_ids,
     read_billed_mode,
     read_cost,
@@ -43,9 +41,7 @@ LEASES_PER_SHARD: Final = 16
 LOOKS_AT_ONCE: Final = 32
 LOOK_WITHIN_S: Final = 20.0
 LATER_PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
-REPLY_BYTES: Final = 4_194_304
 UNKNOWN_KIND_PAUSE_MS: Final = 15_000
-_GONE: Final = frozenset({404, 410})
 # Jobs of a job of jobs are asked about so many at a time.
 ASKED_AT_ONCE: Final = 8
 
@@ -56,7 +52,7 @@ class JobAlert(StrEnum):
     """What an operator should know of, each with an error in the log."""
 
     NEVER_ENDED = "never_ended"  # given up at its limit: free
-    COST_NEVER_TOLD = "cost_never_told"  # it ended, and its quote was charged
+    COST_NEVER_TOLD = "cost_never_told"  # it ended, or could not be read until its limit, and its quote was charged
     NEVER_ANSWERED = "never_answered"  # the upstream gave no usable answer until the hold ended
 
 
@@ -70,13 +66,6 @@ class TellsOperators(Protocol):
     def mode_mismatch(self, product: str, requested: str) -> None:
         """One job ran in another mode than was asked for."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """The upstream knows no such thing (any more)."""
-
-    status: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +99,6 @@ class _Over:
     document: object
 
 
-@dataclass(frozen=True, slots=True)
-class Followed:
-    """An upstream as the follower asks it."""
-
-    upstream: Upstream
-    credential: tuple[bytes, bytes] | None
-
-
 class Follower:
     """Settles jobs. Any number of processes may follow at a time."""
 
@@ -136,7 +117,7 @@ class Follower:
         self._ledger = ledger
         self._settler = settler
         self._job_kinds = job_kinds
-        self._upstreams = upstreams
+        self._documents = JobDocuments(upstreams)
         self._tell = tell
         self._capped = capped
         self._shards = shards
@@ -242,6 +223,11 @@ class Follower:
         deleted: list[str] = []
         for job_id in job_ids(look.lease.job_id):
             document = await self._document(look, look.kind.poll_path, job_id)
+            if isinstance(document, Unreadable):
+                if not await self._billed(look, job_id):
+                    return self._unreadable(look)
+                over.append(_Over(job_id, JobStatus.CHARGED, None))
+                continue
             if isinstance(document, Gone):
                 deleted.append(job_id)
                 continue
@@ -263,6 +249,30 @@ class Follower:
             return Release("the job did not end within its limit")
         return NotYet(None if look.lease.gone_at_ms is None else JobMark.THERE)
 
+    def _unreadable(self, look: _Look) -> Capture | NotYet:
+        """Nobody knows whether such a job has ended, so it is looked at until its limit; it is never free."""
+        if look.age.over_limit:
+            return self._quote(look, "no reply about the job could be read: the quote")
+        return NotYet(None if look.lease.gone_at_ms is None else JobMark.THERE)
+
+    async def _billed(self, look: _Look, job_id: str) -> bool:
+        """Whether a place that does not need the job's own reply tells a cost: what is billed has ended."""
+        for source in cost_sources(None, look.kind):
+            if source.path is None or source.each is not None:
+                continue
+            try:
+                cost = await self._ask(look, source, job_id)
+            except UpstreamFault:
+                continue
+            if isinstance(cost, JobCost):
+                return True
+        return False
+
+    def _quote(self, look: _Look, evidence: str) -> Capture:
+        log.error("a job's cost was never told: its quote is charged", why=evidence, **look.names)
+        self._tell.job_alert(look.kind.name, JobAlert.COST_NEVER_TOLD)
+        return Capture(None, None, evidence)
+
     async def _priced(self, look: _Look, over: list[_Over]) -> Capture | Release | NotYet:
         """The cost of jobs that are all over."""
         costs: list[JobCost] = []
@@ -276,9 +286,7 @@ class Follower:
             if isinstance(cost, JobCost):
                 costs.append(cost)
             elif job.status is JobStatus.CHARGED:
-                log.error("a job's cost was never told: its quote is charged", **look.names)
-                self._tell.job_alert(look.kind.name, JobAlert.COST_NEVER_TOLD)
-                return Capture(None, None, "the upstream never told the cost: the quote")
+                return self._quote(look, "the upstream never told the cost: the quote")
         if not costs:
             return Release(_nothing_owed(over, look.age))
         evidence = costs[0].evidence if len(over) == 1 else f"{len(costs)} of {len(over)} jobs, {costs[0].evidence}"
@@ -329,38 +337,12 @@ class Follower:
 
     async def _ask(self, look: _Look, source: CostSource, job_id: str) -> JobCost | NoCost:
         found = await self._document(look, source.path or "", job_id)
-        return NoCost.NOT_THERE if isinstance(found, Gone) else read_cost(found, source)
+        if isinstance(found, Gone):
+            return NoCost.NOT_THERE
+        return read_cost(None if isinstance(found, Unreadable) else found, source)
 
-    async def _document(self, look: _Look, path: str, job_id: str) -> "object | Gone":
-        """A GET as the account that owns the job; None where the reply is no JSON of a reasonable size."""
-        facts, followed = look.facts, self._upstreams[look.lease.upstream]
-        headers: HeaderLines = [
-            (b"accept", b"application/json"),
-            (b"x-account-id", facts.account_id.encode()),
-            (b"x-project-id", facts.project_id.encode()),
-            (b"x-request-id", facts.request_id.encode()),
-        ]
-        if followed.credential is not None:
-            headers.append(followed.credential)
-        target = fill(path, job_id=job_id, account_id=facts.account_id).encode()
-        answer = await followed.upstream.send(b"GET", target, headers, None)
-        try:
-            body = bytearray()
-            while chunk := await answer.read():
-                body += chunk
-                if len(body) > REPLY_BYTES:
-                    return None
-        finally:
-            await answer.close()
-        if answer.status in _GONE:
-            return Gone(answer.status)
-        if answer.status != 200:  # noqa: PLR2004
-            raise UpstreamFault(f"{answer.status} for {path}")
-        try:
-            document: object = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            return None
-        return document
+    async def _document(self, look: _Look, path: str, job_id: str) -> "object | Gone | Unreadable":
+        return await self._documents.get(look.lease.upstream, look.facts, path, job_id)
 
     def _capture(self, cost: JobCost, facts: CallFacts, who: str, billed_mode: str | None) -> Capture:
         amount = cost.millicredits(per_unit=facts.millicredits_per_unit)

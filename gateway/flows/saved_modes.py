@@ -15,7 +15,7 @@ import structlog
 
 from gateway.domain.instant import epoch_ms
 from gateway.flows.authenticate import Caller
-from gateway.flows.follow_job import Followed
+from gateway.flows.job_documents import Followed
 from gateway.flows.remembered import OnceForAll, Remembered
 from gateway.upstream.answer import HeaderLines
 from gateway.upstream.faults import UpstreamFault

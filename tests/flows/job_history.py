@@ -21,7 +21,8 @@ from gateway.domain.job import hold_ms
 from gateway.domain.outcome import Attach
 from gateway.domain.terms import Terms
 from gateway.flows.accounts import Accounts
-from gateway.flows.follow_job import Followed, Follower, JobAlert
+from gateway.flows.follow_job import Follower, JobAlert
+from gateway.flows.job_documents import Followed
 from gateway.flows.live_holds import LiveHolds
 from gateway.flows.rebuild import rebuild
 from gateway.flows.settle import Held, NotAcknowledged, Settler

@@ -72,6 +72,8 @@ class MadeUpJob:
         self.deleted_ms: int | None = None
         self.billed = bill.cost
         self.tier = "agentic"
+        # What is answered to every poll instead of a document.
+        self.unreadable: bytes | None = None
         self._looks_left = bill.looks_until_billed
         self._now_ms = now_ms
         # When a caller's poll told the gateway that it has ended.
@@ -88,6 +90,8 @@ class MadeUpJob:
     def poll(self, *, usage: bool) -> Answer:
         if self.deleted_ms is not None:
             return Answer(404, b"{}")
+        if self.unreadable is not None:
+            return Answer(200, self.unreadable)
         job: dict[str, Any] = {"id": self.id, "status": self.status, "tier": self.tier}
         if usage:
             job["usage"] = {"credits": self._bill()}

@@ -19,7 +19,7 @@ from gateway.ledger.outbox import Outbox
 from gateway.wire.call_facts import read_settlement
 from tests.flows.job_faults import Act, Fault
 from tests.flows.job_history import History, Lane, Lived, Replica, Tally, open_lanes
-from tests.flows.job_upstream import HELD, KIND, MANY_LOOKS, Bill
+from tests.flows.job_upstream import HELD, KIND, LIMIT_MS, MANY_LOOKS, Bill
 from tests.made_up import CREDIT, Clock
 
 TOLD = Bill(cost=12_500)
@@ -200,6 +200,27 @@ async def test_a_poll_of_one_of_several_jobs_of_a_hold_settles_nothing(lane: Lan
     await replica.follower.seen(KIND, shared, lane.terms.account_id, document)
     assert (await replica.ledger.counters(lane.terms.account_id)).open_holds != ()
     assert await job.end() is None
+
+
+async def _unreadable(lane: Lane, bill: Bill) -> Lived:
+    job = Lived(lane, History(1, bill, (ATTACH, END)), Tally())
+    await job.begin()
+    job.job.unreadable = b"<html>"
+    await job.end()
+    return job
+
+
+async def test_a_job_that_cannot_be_read_is_charged_its_quote_loudly_at_its_limit(lane: Lane) -> None:
+    job = await _unreadable(lane, TOLD)
+    assert (job.charged, job.evidence) == (HELD, "no reply about the job could be read: the quote")
+    assert job.tally.alerts == {JobAlert.COST_NEVER_TOLD: 1}
+    assert int(job.ends[0][b"at"]) - lane.start_ms >= LIMIT_MS
+
+
+async def test_a_job_that_cannot_be_read_costs_what_the_usage_metrics_tell(lane: Lane) -> None:
+    job = await _unreadable(lane, Bill(cost=12_500, metrics=True))
+    assert (job.charged, job.evidence) == (12_500, "follower: credits reported at /items/*/credits")
+    assert job.tally.alerts == {}
 
 
 AGE = JobAge(limit_ms=1_800_000, attached_ms=0, ended_ms=None, gone_ms=None, left_ms=2_400_000)

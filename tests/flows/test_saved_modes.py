@@ -8,7 +8,7 @@ import pytest
 from gateway.domain.terms import AccountStatus, Terms
 from gateway.flows import saved_modes
 from gateway.flows.authenticate import Caller
-from gateway.flows.follow_job import Followed
+from gateway.flows.job_documents import Followed
 from gateway.flows.saved_modes import SavedModes
 from gateway.upstream.answer import HeaderLines, RequestBody
 from gateway.upstream.faults import UpstreamUnreachable
