@@ -50,7 +50,6 @@ class Fault(StrEnum):
     BOOKS_UNAVAILABLE = "books_unavailable"
     UPGRADE_REFUSED = "upgrade_refused"
     LOOP_DETECTED = "loop_detected"
-    DRAINING = "draining"
     INTERNAL_ERROR = "internal_error"
 
 
@@ -193,9 +192,6 @@ PROBLEMS: Final[Mapping[RefusalCode | Fault, Problem]] = {
         "Too many uploads are being read ahead to find their price. Send the fields before the file, or try again.",
         retryable=True,
         retry_after_s=5,
-    ),
-    Fault.DRAINING: Problem(
-        503, "Shutting down", "This gateway process is shutting down. Try again.", retry_after_s=1, retryable=True
     ),
     Fault.UPSTREAM_TIMEOUT: Problem(
         504,
