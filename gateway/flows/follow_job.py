@@ -19,6 +19,7 @@ from gateway.domain.job import JobAge, JobCost, JobStatus, NoCost, first_known, 
 from gateway.domain.outcome import Capture, Release
 from gateway.domain.usage import CallFacts
 from gateway.flows.job_documents import Followed, Gone, JobDocuments, Unreadable
+from gateway.flows.look_lanes import LaneFull, LookLanes
 from gateway.flows.settle import NotAcknowledged, Settler
 from gateway.ledger.answers import JobLease, JobMark
 from gateway.ledger.faults import StoreUnavailable
@@ -38,7 +39,6 @@ from gateway.wire.route import CostSource, JobKind
 LOOK_EVERY_S: Final = 0.5
 LEASE_MS: Final = 30_000
 LEASES_PER_SHARD: Final = 16
-LOOKS_AT_ONCE: Final = 32
 LOOK_WITHIN_S: Final = 20.0
 LATER_PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 UNKNOWN_KIND_PAUSE_MS: Final = 15_000
@@ -121,7 +121,7 @@ class Follower:
         self._tell = tell
         self._capped = capped
         self._shards = shards
-        self._looking = asyncio.Semaphore(LOOKS_AT_ONCE)
+        self._lanes = LookLanes(upstreams)
         self._looks: set[asyncio.Task[None]] = set()
 
     async def seen(self, kind: JobKind, job: JobHold, account_id: str, document: object) -> None:
@@ -159,14 +159,12 @@ class Follower:
                 look.cancel()
 
     async def turn(self) -> None:
-        """Takes the jobs whose turn it is and begins to look at them."""
-        if self._looking.locked():
+        """Takes jobs whose turn it is, as many as there is room for, and begins to look at them."""
+        count = min(LEASES_PER_SHARD, -(-self._lanes.room // self._shards))
+        if count <= 0:
             return
         leased = await asyncio.gather(
-            *(
-                self._ledger.lease_jobs(shard, count=LEASES_PER_SHARD, lease_ms=LEASE_MS)
-                for shard in range(self._shards)
-            ),
+            *(self._ledger.lease_jobs(shard, count=count, lease_ms=LEASE_MS) for shard in range(self._shards)),
             return_exceptions=True,
         )
         for of_shard in leased:
@@ -182,22 +180,23 @@ class Follower:
 
     async def look(self, lease: JobLease) -> None:
         """One look at one hold's job or jobs: settles it, or says when to look again. Faults are logged."""
-        async with self._looking:
-            kind = self._job_kinds().get(lease.job_kind)
-            if kind is None:
-                log.error("no such job kind in routes.yaml", kind=lease.job_kind, request_id=lease.hold_id)
-                await self._later(lease, UNKNOWN_KIND_PAUSE_MS)
-                return
-            age = _age(lease, kind)
-            try:
-                async with asyncio.timeout(LOOK_WITHIN_S):
-                    await self._look(_Look(lease, read_facts(lease.facts), kind, age))
-            except (UpstreamFault, TimeoutError, StoreUnavailable, NotAcknowledged) as error:
-                log.warning("a job could not be looked at", request_id=lease.hold_id, job=lease.job_id, why=repr(error))
-                await self._missed(lease, kind, age)
-            except Exception:
-                log.exception("following a job failed", request_id=lease.hold_id, job=lease.job_id)
-                await self._missed(lease, kind, age)
+        kind = self._job_kinds().get(lease.job_kind)
+        if kind is None:
+            log.error("no such job kind in routes.yaml", kind=lease.job_kind, request_id=lease.hold_id)
+            await self._later(lease, UNKNOWN_KIND_PAUSE_MS)
+            return
+        age = _age(lease, kind)
+        try:
+            async with self._lanes.place(lease.upstream), asyncio.timeout(LOOK_WITHIN_S):
+                await self._look(_Look(lease, read_facts(lease.facts), kind, age))
+        except LaneFull:
+            await self._missed(lease, kind, age)
+        except (UpstreamFault, TimeoutError, StoreUnavailable, NotAcknowledged) as error:
+            log.warning("a job could not be looked at", request_id=lease.hold_id, job=lease.job_id, why=repr(error))
+            await self._missed(lease, kind, age)
+        except Exception:
+            log.exception("following a job failed", request_id=lease.hold_id, job=lease.job_id)
+            await self._missed(lease, kind, age)
 
     async def _missed(self, lease: JobLease, kind: JobKind, age: JobAge) -> None:
         """A look that came to nothing; loud where it was the last one before the hold ends."""

@@ -1,11 +1,14 @@
 """A Redis that is away for a moment does not leave jobs unwatched until their leases run out."""
 
+import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 from gateway.flows.follow_job import Follower
+from gateway.flows.look_lanes import LANE_LENGTH, LOOKS_AT_ONCE
 from gateway.ledger.answers import JobLease
 from gateway.ledger.faults import StoreUnavailable
 
@@ -29,6 +32,7 @@ class Ledger:
     def __init__(self, *, away: Sequence[int]) -> None:
         self.asked = 0
         self.later: list[int] = []
+        self.counts: list[int] = []
         self._away = away
 
     def _answer(self) -> None:
@@ -36,7 +40,8 @@ class Ledger:
         if self.asked in self._away:
             raise StoreUnavailable("connection_lost")
 
-    async def lease_jobs(self, shard: int, **_: Any) -> list[JobLease]:
+    async def lease_jobs(self, shard: int, *, count: int, **_: Any) -> list[JobLease]:
+        self.counts.append(count)
         self._answer()
         return [LEASE] if shard == 0 else []
 
@@ -68,3 +73,21 @@ async def test_what_some_shards_leased_is_looked_at_though_others_did_not_answer
     for look in list(following._looks):
         await look
     assert len(ledger.later) == 1
+
+
+async def test_only_so_many_are_leased_as_can_be_looked_at() -> None:
+    ledger = Ledger(away=())
+    following = follower(ledger)
+    async with AsyncExitStack() as others:
+        for _ in range(LOOKS_AT_ONCE):
+            await others.enter_async_context(following._lanes.place("parse"))
+        waiting = [asyncio.ensure_future(_placed(following)) for _ in range(LANE_LENGTH - LOOKS_AT_ONCE - 6)]
+        await asyncio.sleep(0)
+        await following.turn()
+        assert ledger.counts == [2, 2, 2]
+    await asyncio.gather(*waiting, *following._looks)
+
+
+async def _placed(following: Follower) -> None:
+    async with following._lanes.place("parse"):
+        pass
