@@ -23,11 +23,13 @@ from gateway.edges.api.account import account_api
 from gateway.edges.api.admin import admin_api
 from gateway.edges.api.front import Front
 from gateway.edges.api.parts import AccountApiParts, AdminApiParts
+from gateway.edges.api.quote import QuoteParts
 from gateway.edges.api.readiness import Readiness
 from gateway.edges.http_server.config import server_config
 from gateway.edges.http_server.limits import ServerLimits
 from gateway.edges.listeners import bound
 from gateway.flows.explain import Explain
+from gateway.flows.foresee import Foresight
 from gateway.flows.job_news import JobNews
 from gateway.flows.keep_refusals import RefusalKeeper
 from gateway.flows.relay import Relay
@@ -38,7 +40,7 @@ from gateway.ledger.faults import StoreUnavailable
 from gateway.ledger.holds import Holds
 from gateway.observe import Metrics, call_log, process_registry
 from gateway.reload import Reload
-from gateway.settings import Settings
+from gateway.settings import IsolatesBy, Settings
 from gateway.wiring import Gateway, Stores, always, open_gateway, open_stores
 
 WATCH_LAG_EVERY_S: Final = 2.0
@@ -127,6 +129,12 @@ async def _serve_over(
             ),
             metrics=UsageMetrics(books=stores.books, ledger=stores.ledger),
             series=UsageSeries(books=stores.books, ledger=stores.ledger),
+            quotes=QuoteParts(
+                offer=lambda: stores.current.offer,
+                saved_modes=gateway.saved_modes,
+                foresight=Foresight(stores.ledger, gateway.directory, load=stores.rebuild, clock=stores.clock),
+                isolates=lambda upstream: settings.upstreams[upstream].isolates_by is IsolatesBy.HEADERS,
+            ),
             job_news=JobNews(books=stores.books, ledger=stores.ledger),
             webhook_secrets=settings.webhook_secrets,
             plans=stores.current.plans,

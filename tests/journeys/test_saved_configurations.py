@@ -113,3 +113,14 @@ def test_a_call_that_names_its_tier_asks_nothing(caller: httpx.Client, account: 
     reply = caller.post("/api/v2/parse", json={**SOURCE, "tier": "agentic", "version": "latest"})
     assert reply.headers["x-credits-held"] == "100"
     assert asked(stand_ins, account) == 0
+
+
+def test_a_quote_is_what_the_call_then_holds(caller: httpx.Client, account: Account, stand_ins: StandIns) -> None:
+    name = save(caller, tier="cost_effective", version="latest")
+    body = {**SOURCE, "configuration_id": name}
+    quote = caller.post("/api/v1/quote", json={"method": "POST", "path": "/api/v2/parse", "body": body}).json()
+    assert (quote["mode"], quote["expected_credits"], quote["would"]) == ("cost_effective", 30, "admit")
+    assert [one.path for one in stand_ins.arrived(account.id)] == [SAVED, f"{SAVED}/{name}"]
+    reply = caller.post("/api/v2/parse", json=body)
+    assert reply.headers["x-credits-held"] == str(quote["expected_credits"])
+    assert asked(stand_ins, account) == 1

@@ -5,6 +5,7 @@ from starlette.applications import Starlette
 from gateway.edges.api.health import health_routes
 from gateway.edges.api.json_reply import no_such_route
 from gateway.edges.api.parts import AccountApiParts
+from gateway.edges.api.quote import quote_routes
 from gateway.edges.api.receipts import receipt_routes
 from gateway.edges.api.series import series_routes
 from gateway.edges.api.upstream_webhooks import upstream_webhook_routes
@@ -18,6 +19,7 @@ def account_api(parts: AccountApiParts) -> Starlette:
     receipts = receipt_routes(parts.directory, parts.explain)
     metrics = usage_metrics_routes(parts.directory, parts.metrics)
     series = series_routes(parts.directory, parts.series, parts.clock)
+    quotes = quote_routes(parts.directory, parts.quotes)
     webhooks = upstream_webhook_routes(parts.job_news, parts.webhook_secrets)
-    routes = [*health_routes(parts.readiness), *usage, *receipts, *metrics, *series, *webhooks]
+    routes = [*health_routes(parts.readiness), *usage, *receipts, *metrics, *series, *quotes, *webhooks]
     return Starlette(routes=routes, exception_handlers={404: no_such_route, 405: no_such_route})

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from gateway.domain.plan import Plan
+from gateway.edges.api.quote import QuoteParts
 from gateway.edges.api.readiness import Readiness
 from gateway.flows.authenticate import Directory
 from gateway.flows.explain import Explain
@@ -21,8 +22,9 @@ from gateway.flows.usage_series import UsageSeries
 class AccountApiParts:
     """`directory` tells who asks, `reports` what they used, `plans` what is sold now.
 
-    `explain` tells what one call cost and why, `metrics` lists the calls, `series` shows them over time. `job_news`
-    hears of jobs from the services, which sign with the secrets of `webhook_secrets`, by upstream.
+    `explain` tells what one call cost and why, `metrics` lists the calls, `series` shows them over time, `quotes` tells
+    what one would cost. `job_news` hears of jobs from the services, which sign with the secrets of `webhook_secrets`,
+    by upstream.
     """
 
     directory: Directory
@@ -30,6 +32,7 @@ class AccountApiParts:
     explain: Explain
     metrics: UsageMetrics
     series: UsageSeries
+    quotes: QuoteParts
     job_news: JobNews
     webhook_secrets: Mapping[str, SecretStr]
     plans: Callable[[], Mapping[str, Plan]]

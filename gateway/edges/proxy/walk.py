@@ -207,7 +207,7 @@ class Walk:
                 return unreadable(readable, request_id=call.request_id)
             case UnknownMode():
                 call.code = str(Fault.UNKNOWN_MODE)
-                return unknown_mode(readable, request_id=call.request_id, loc=_place_of_mode(route))
+                return unknown_mode(readable, request_id=call.request_id, loc=place_of_mode(route))
             case Readable():
                 return readable
 
@@ -346,7 +346,7 @@ def _left_to_upstream(refused: Refused, route: Route, target: Target) -> bool:
     return job is not None and job.unknown_forwarded and target.isolates and refused.code is RefusalCode.NO_SUCH_JOB
 
 
-def _place_of_mode(route: Route) -> tuple[str, ...]:
+def place_of_mode(route: Route) -> tuple[str, ...]:
     """Where a caller finds the mode it sent, for the error that says it is unknown."""
     if route.metered is None:
         return ("body",)

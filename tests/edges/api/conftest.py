@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
@@ -12,18 +13,23 @@ from prometheus_client import CollectorRegistry
 from pydantic import SecretStr
 
 from gateway.books.books import Books
+from gateway.configuration import load as load_configuration
 from gateway.edges.api.account import account_api
 from gateway.edges.api.admin import admin_api
 from gateway.edges.api.front import Front
 from gateway.edges.api.parts import AccountApiParts, AdminApiParts
+from gateway.edges.api.quote import QuoteParts
 from gateway.edges.api.readiness import Readiness
 from gateway.edges.proxy.asgi import Receive, Scope, Send
+from gateway.edges.proxy.parts import Offer
 from gateway.flows.accounts import Accounts, OpenedAccount
 from gateway.flows.authenticate import Directory
 from gateway.flows.explain import Explain
+from gateway.flows.foresee import Foresight
 from gateway.flows.job_news import JobNews
 from gateway.flows.keys import Keys
-from gateway.flows.rebuild import rebuild
+from gateway.flows.rebuild import Rebuilder, rebuild
+from gateway.flows.saved_modes import SavedModes
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
 from gateway.flows.usage_metrics import UsageMetrics
@@ -35,6 +41,8 @@ from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from tests.made_up import PLANS, Clock
 
+CATALOG = load_configuration(Path(__file__).parents[3] / "config" / "gateway.yaml", {}).catalog
+OFFER = Offer(CATALOG.routes, CATALOG.rate_card, CATALOG.job_kinds)
 PEPPER = b"a pepper for tests"
 WEBHOOK_SECRET = "whsec_for_tests"
 
@@ -96,12 +104,20 @@ async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running
     terms_of = partial(current_terms, books, PLANS)
     tell = TellLedger(books=books, ledger=ledger, plans=lambda: PLANS, clock=clock)
     readiness = Readiness(ledger=ledger, books=books)
+    directory = Directory(books=books, terms_of=terms_of, pepper=PEPPER, clock=clock)
+    load = Rebuilder(books=books, ledger=ledger, outbox=Outbox(store), terms_of=terms_of, clock=clock)
     parts = AccountApiParts(
-        directory=Directory(books=books, terms_of=terms_of, pepper=PEPPER, clock=clock),
+        directory=directory,
         reports=UsageReports(books=books, ledger=ledger, terms_of=terms_of),
         explain=Explain(books=books, holds=Holds(store), parts_of=lambda _: None),
         metrics=UsageMetrics(books=books, ledger=ledger),
         series=UsageSeries(books=books, ledger=ledger),
+        quotes=QuoteParts(
+            offer=lambda: OFFER,
+            saved_modes=SavedModes({}, clock),
+            foresight=Foresight(ledger, directory, load=load, clock=clock),
+            isolates=lambda _: True,
+        ),
         job_news=JobNews(books=books, ledger=ledger),
         webhook_secrets={"parse": SecretStr(WEBHOOK_SECRET)},
         plans=lambda: PLANS,
