@@ -307,6 +307,17 @@ def test_the_older_client_learns_that_a_job_failed_and_pays_nothing(town: Town, 
     assert town.place.settled(account).charged == {}
 
 
+def test_the_older_client_sees_that_a_job_was_cancelled(
+    town: Town, stand_ins: StandIns, legacy: Any, four_pages: Path
+) -> None:
+    stand_ins.behave(job_seconds=60)
+    account = town.place.account("pro")
+    with town.first.caller(account) as caller:  # that client has no word for cancelling
+        job_id = caller.post("/api/v1/parsing/upload", files={"file": four_pages.read_bytes()}).json()["id"]
+        caller.post(f"/api/v1/parsing/job/{job_id}/cancel").raise_for_status()
+    assert legacy(account)("parsing.get_job", job_id=job_id)["status"] == "CANCELLED"
+
+
 def test_the_older_client_can_read_why_a_call_makes_no_sense(town: Town, legacy: Any, four_pages: Path) -> None:
     account = town.place.account("pro")
     client = legacy(account)
