@@ -41,7 +41,7 @@ from gateway.ledger.holds import Holds
 from gateway.observe import Metrics, call_log, process_registry
 from gateway.reload import Reload
 from gateway.settings import IsolatesBy, Settings
-from gateway.wiring import Gateway, Stores, always, open_gateway, open_stores
+from gateway.wiring import SETTLE_WITHIN_S, Gateway, Stores, always, open_gateway, open_stores
 
 WATCH_LAG_EVERY_S: Final = 2.0
 WATCH_PARENT_EVERY_S: Final = 1.0
@@ -162,6 +162,9 @@ async def _serve_over(
             await asyncio.gather(
                 *(server.serve(sockets=[taken]) for server, taken in zip(servers, sockets, strict=True))
             )
+            # Calls that were cut at the end of the drain are settling: the stores may not go before they have.
+            if cut := {task for server in servers for task in server.server_state.tasks}:
+                await asyncio.wait(cut, timeout=SETTLE_WITHIN_S)
 
 
 async def run_background(configuration: Configuration) -> None:
