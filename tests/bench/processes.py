@@ -57,7 +57,7 @@ def running(
 ) -> Iterator[int]:
     """A process pinned to a core, once its port answers; ended with its children on leaving."""
     process = subprocess.Popen(
-        ["taskset", "-c", core, *command],
+        ["/usr/bin/taskset", "-c", core, *command],
         env={**os.environ, **(environment or {})},
         stdout=subprocess.DEVNULL,
         start_new_session=True,

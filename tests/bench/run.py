@@ -15,10 +15,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from gateway.ledger.server_process import find_binary
 from tests.bench.accounts import make_keys
 from tests.bench.latency import Latency, added_latency
 from tests.bench.processes import (
@@ -92,8 +93,6 @@ def everything(folder: Path) -> Iterator[tuple[int, Subject, Subject, Subject]]:
     redis_port, upstream_port, nginx_port, port, admin_port = (free_port() for _ in range(5))
     upstream = f"127.0.0.1:{upstream_port}"
     with ExitStack() as stack:
-        from gateway.ledger.server_process import find_binary
-
         stack.enter_context(
             running(
                 OTHER_CORE,
@@ -166,7 +165,7 @@ def memory_per_slow_call(subject: Subject) -> float:
     most = before
     while load.poll() is None:
         most = max(most, rss_bytes(subject.pid))
-        with __import__("contextlib").suppress(subprocess.TimeoutExpired):
+        with suppress(subprocess.TimeoutExpired):
             load.wait(0.2)
     return (most - before) / SLOW_CALLS
 
@@ -212,7 +211,7 @@ def report(rounds: dict[str, list[Round]], latencies: dict[str, Latency], memory
     )
     print(f"\n{'':<40}{'nginx + Lua':>14}{'Credit Gateway':>16}{'ratio':>8}")
     for what, their in theirs.items():
-        ratio = f"{ours[what] / their:8.2f}" if their > 0 else "       –"
+        ratio = f"{ours[what] / their:8.2f}" if their > 0 else "     n/a"
         print(f"{what:<40}{their:>14.1f}{ours[what]:>16.1f}{ratio}")
 
 

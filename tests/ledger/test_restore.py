@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gateway.domain.hold import Ending, HoldState
-from gateway.domain.usage import JobAttached
+from gateway.domain.usage import JobAttached, UsageEvent
 from gateway.ledger.keys import shard_of
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
@@ -57,9 +57,8 @@ async def test_a_lost_job_holds_its_credits_again_is_followed_and_captured_once(
     assert await captured(timed, 4000) is Ending.CAPTURED
     assert not await timed.restore_job(job)
     assert await timed.usage(ACCOUNT, PERIOD_START_MS) == (4000, 0)
-    assert [record.event.id for record in await outbox.read("c", count=9, block_ms=0) if record.event] == [
-        "req_1.captured"
-    ]
+    events = [record.event for record in await outbox.read("c", count=9, block_ms=0)]
+    assert [event.id for event in events if isinstance(event, UsageEvent)] == ["req_1.captured"]
 
 
 async def test_its_owner_finds_it_again_by_its_id(timed: Ledger, job: JobAttached) -> None:

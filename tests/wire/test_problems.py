@@ -162,7 +162,8 @@ def test_a_422_has_the_list_that_one_client_crashes_without(make: Callable[[], P
 
 
 def test_a_given_detail_and_wait_replace_the_tables() -> None:
-    reply = problem(Fault.TOO_MANY_UPLOADS, request_id="r", detail="Going.", retry_after=0, headers=[(b"connection", b"close")])
-    assert document(reply)["detail"] == "Going."
+    close = [(b"connection", b"close")]
+    reply = problem(Fault.TOO_MANY_UPLOADS, request_id="r", detail="Full.", retry_after=0, headers=close)
+    assert document(reply)["detail"] == "Full."
     assert (b"retry-after", b"1") in reply.headers
     assert reply.headers[-1] == (b"connection", b"close")
