@@ -20,6 +20,7 @@ from gateway.domain.outcome import Capture, Release
 from gateway.domain.usage import CallFacts
 from gateway.flows.job_documents import Followed, Gone, JobDocuments, Unreadable
 from gateway.flows.look_lanes import LaneFull, LookLanes
+from gateway.flows.own_job import OwnJobs, Wait
 from gateway.flows.settle import NotAcknowledged, Settler
 from gateway.ledger.answers import JobLease, JobMark
 from gateway.ledger.faults import StoreUnavailable
@@ -29,6 +30,7 @@ from gateway.wire.call_facts import read_facts
 from gateway.wire.job_reply import (
     cost_sources,
     job_ids,
+    last_job,
     read_billed_mode,
     read_cost,
     read_each,
@@ -118,6 +120,7 @@ class Follower:
         self._settler = settler
         self._job_kinds = job_kinds
         self._documents = JobDocuments(upstreams)
+        self._own = OwnJobs(ledger)
         self._tell = tell
         self._capped = capped
         self._shards = shards
@@ -218,6 +221,8 @@ class Follower:
 
     async def _decide(self, look: _Look) -> Capture | Release | NotYet:
         """What the hold's jobs cost together, once all of them are over."""
+        if (known := await self._known(look)) is not None:
+            return await self._priced(look, [known])
         over: list[_Over] = []
         deleted: list[str] = []
         for job_id in job_ids(look.lease.job_id):
@@ -234,12 +239,28 @@ class Follower:
             if status is JobStatus.RUNNING:
                 return self._running(look)
             over.append(_Over(job_id, status, document))
+        if (pointer := last_job(look.kind)) is not None and len(over) == 1:
+            own = await self._own.find(look.lease, look.age, over[0].document, pointer)
+            if isinstance(own, Wait):
+                return NotYet(None if look.lease.gone_at_ms is None else JobMark.THERE)
+            if isinstance(own, Capture | Release):
+                return own
+            over = [_Over(over[0].job_id, over[0].status if own.named else JobStatus.STOPPED, own.document)]
         if deleted and look.age.ended_ms is None and not look.age.gone_for_sure:
             return NotYet(JobMark.GONE)
         # A job that ended, and was deleted before it was known what it costs, is owed all the same.
         status = JobStatus.STOPPED if look.lease.ended_at_ms is None else JobStatus.CHARGED
         over += [_Over(job_id, status, None) for job_id in deleted]
         return await self._priced(look, over)
+
+    async def _known(self, look: _Look) -> _Over | None:
+        """The hold's own job, of those that a job is only the latest of, where an earlier look has seen it end."""
+        pointer = last_job(look.kind)
+        if pointer is None or look.age.ended_ms is None:
+            return None
+        document = await self._own.known(look.lease, pointer)
+        status = JobStatus.STOPPED if look.lease.ended_at_ms is None else JobStatus.CHARGED
+        return None if document is None else _Over(look.lease.job_id, status, document)
 
     def _running(self, look: _Look) -> Release | NotYet:
         if look.age.over_limit:

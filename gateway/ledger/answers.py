@@ -96,6 +96,13 @@ class JobLease:
     gone_at_ms: int | None = None
 
 
+class Claim(NamedTuple):
+    """The hold's own job, None: it has none (yet). `taken_at_ms`: since when the job asked for is another hold's."""
+
+    own: str | None
+    taken_at_ms: int | None
+
+
 @dataclass(frozen=True, slots=True)
 class PeriodCounters:
     """A period as Redis counts it."""

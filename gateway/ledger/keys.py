@@ -78,6 +78,16 @@ def job_key(prefix: str, upstream: str, job_id: str) -> str:
     return f"{prefix}job:{upstream}:{job_id}"
 
 
+def claim_key(prefix: str, upstream: str, account_id: str, job_id: str) -> str:
+    """Hash: `hold at` of the hold whose own this job is: of jobs that are only named by what they work on."""
+    return f"{prefix}claim:{upstream}:{account_id}:{job_id}"
+
+
+def own_job_key(prefix: str, hold_id: str) -> str:
+    """String: the one job that the hold has claimed."""
+    return f"{prefix}own:{hold_id}"
+
+
 def name_key() -> str:
     """String: the name that this Redis was given when it was empty."""
     return f"{shard_prefix(0)}name"

@@ -14,6 +14,7 @@ from gateway.domain.terms import PeriodTerms, Terms
 from gateway.domain.usage import CallFacts, JobAttached, Settlement
 from gateway.ledger.answers import (
     AdmitCall,
+    Claim,
     Counters,
     JobLease,
     JobMark,
@@ -26,6 +27,7 @@ from gateway.ledger.keys import (
     SHARDS,
     account_prefix,
     acct_key,
+    claim_key,
     due_key,
     follow_key,
     hold_key,
@@ -33,6 +35,7 @@ from gateway.ledger.keys import (
     name_key,
     open_key,
     outbox_key,
+    own_job_key,
     period_key,
     periods_prefix,
     shard_prefix,
@@ -49,6 +52,8 @@ from gateway.wire.call_facts import facts_json, settlement_json
 _TOMBSTONE_MS: Final = 600_000
 # A poll asks for its job long after the end; after this it asks the books.
 _JOB_KEY_MS_AFTER_LIMIT: Final = 86_400_000
+# What is put into a pipeline may be looked at again as long as this after the one before.
+_CLAIM_MS: Final = 31 * 86_400_000
 _RENEW_BATCH: Final = 100
 # Each turn expires up to a hundred overdue holds of one account.
 _OVERDUE_TURNS: Final = 10
@@ -184,6 +189,16 @@ class Ledger:
             self._scripts["lease_jobs"], [follow_key(prefix)], [prefix, count, lease_ms], repeat=False
         )
         return job_leases(reply)
+
+    async def claim_job(self, hold_id: str, account_id: str, *, upstream: str, job_id: str | None) -> Claim:
+        """Makes a job the hold's own, where it has none and no other hold of the account was first.
+
+        `job_id` None only asks. Safe to repeat; a claim is remembered for a month.
+        """
+        prefix = account_prefix(account_id, self.shards)
+        keys = [claim_key(prefix, upstream, account_id, job_id or ""), own_job_key(prefix, hold_id)]
+        own, taken_at_ms = await self._redis.evalsha(self._scripts["claim"], keys, [hold_id, job_id or "", _CLAIM_MS])
+        return Claim(None if own is None else own.decode(), taken_at_ms or None)
 
     async def renew(self, holds: Iterable[tuple[str, str]], *, ttl_ms: int) -> int:
         """Moves the deadlines of (account id, hold id) pairs whose calls still run. Returns how many were renewed."""

@@ -19,6 +19,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "attach_job": ("clock", "times"),
     "look": ("clock", "times"),
     "lease_jobs": ("clock", "times"),
+    "claim": ("clock", "times"),
     "renew": ("clock", "times"),
     "project": ("clock", "times", "periods"),
     "load": ("clock", "times", "periods"),

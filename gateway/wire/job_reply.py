@@ -67,6 +67,22 @@ def read_each(document: object, pointer: Pointer) -> tuple[str, ...] | NoCost:
     return tuple(str(one) for one in ids)
 
 
+def last_job(kind: JobKind) -> Pointer | None:
+    """Where the poll of a kind names the one job that its thing saw last, which may be another call's; None: nowhere.
+
+    That is where `each` leads to one id, not to a list of them.
+    """
+    return next((source.each for source in kind.costs if source.each and json_pointer.EVERY not in source.each), None)
+
+
+def naming(pointer: Pointer, job_id: str) -> object:
+    """A document that names this job and says nothing else."""
+    document: object = job_id
+    for part in reversed(pointer):
+        document = {part: document}
+    return document
+
+
 def read_job_report(document: object, kind: JobKind) -> JobReport:
     """What a poll's reply tells. A status that is not on the list of final ones means that the job still runs.
 

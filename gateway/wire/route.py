@@ -217,8 +217,10 @@ class CostSource:
     null, means "not yet known". A source is left out where `only_if` is false or `unless` is true of the poll's reply.
 
     `each` finds ids in the poll's reply: the GET is made for each of them, in place of `{job_id}`, and their costs are
-    added up. `free_if` of the document that would tell the cost: the job was free. `wait`: finding nothing means that
-    the cost is still to be written there, so that the less trusted places behind this one are not asked yet.
+    added up. Without a `*` it finds the job that the polled thing saw last, which may be another call's: such a job is
+    charged to one call only, and a call that cannot know its own costs its quote. `free_if` of the document that would
+    tell the cost: the job was free. `wait`: finding nothing means that the cost is still to be written there, so that
+    the less trusted places behind this one are not asked yet.
     """
 
     path: str | None = None

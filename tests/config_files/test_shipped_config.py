@@ -117,7 +117,7 @@ def test_retrieval_and_chat_are_quoted_exactly_and_jobs_are_not(shipped: Configu
 
 def test_every_route_that_starts_a_job_charges_what_it_truly_cost(shipped: Configuration) -> None:
     starting = [route.metered for route in shipped.catalog.routes.routes if route.metered and route.metered.starts_job]
-    assert len(starting) == 27
+    assert len(starting) == 26
     assert {metered.overrun for metered in starting} == {Overrun.CHARGE}
     assert {metered.units.at_least for metered in starting} == {1}
     assert {metered.starts_job for metered in starting} == set(shipped.catalog.job_kinds)

@@ -6,7 +6,7 @@ import redis.asyncio
 from gateway.domain.admission import Admitted
 from gateway.domain.hold import Ending, HoldState
 from gateway.domain.usage import JobAttached
-from gateway.ledger.answers import JobLease, JobMark
+from gateway.ledger.answers import Claim, JobLease, JobMark
 from gateway.ledger.keys import shard_of
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
@@ -202,3 +202,19 @@ async def test_at_most_the_jobs_asked_for_are_leased(timed: Ledger, clock: Clock
     leased = await timed.lease_jobs(SHARD, count=3, lease_ms=30_000)
     rest = await timed.lease_jobs(SHARD, count=3, lease_ms=30_000)
     assert {job.hold_id for job in leased + rest} == {f"req_{number}" for number in range(2, 6)}
+
+
+async def test_a_job_that_is_named_last_is_one_hold_s_own_and_a_hold_has_one(timed: Ledger, clock: Clock) -> None:
+    async def claim(hold_id: str, job_id: str | None) -> Claim:
+        return await timed.claim_job(hold_id, ACCOUNT, upstream="index", job_id=job_id)
+
+    assert await claim("req_1", None) == Claim(None, None)
+    first = await claim("req_1", "a")
+    assert first == await claim("req_1", "a") == await claim("req_1", None) == Claim("a", None)
+    await clock.pass_ms(5_000)
+    taken = await claim("req_2", "a")
+    assert taken.own is None
+    assert taken.taken_at_ms is not None
+    # What comes after it is not the first hold's, and the second's own.
+    assert await claim("req_1", "b") == Claim("a", None)
+    assert await claim("req_2", "b") == Claim("b", None)
