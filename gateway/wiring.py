@@ -28,7 +28,7 @@ from gateway.domain.usage import CallFacts
 from gateway.edges.background import Background
 from gateway.edges.proxy.app import Proxy
 from gateway.edges.proxy.call import Record
-from gateway.edges.proxy.parts import Offer, Parts, Target
+from gateway.edges.proxy.parts import Offer, Parts, Peers, Target
 from gateway.edges.proxy.request_body import Spool
 from gateway.flows.admit import Admission
 from gateway.flows.audit import Auditor
@@ -208,6 +208,7 @@ async def open_gateway(
                 settler=settler,
                 live=live,
                 follower=follower,
+                peers=Peers(settings.trusted_proxies),
                 spool=_spool(settings),
                 record=record,
                 upgrade_url=f"{settings.public_url or ''}/settings/billing",

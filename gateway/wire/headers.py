@@ -162,6 +162,12 @@ def upstream_request_headers(
     return kept
 
 
+def forwarded_scheme(inbound: Headers, scheme: bytes) -> bytes:
+    """The scheme that a trusted peer says its caller used; `scheme` where it says none that we know."""
+    said = [value.strip().lower() for name, value in inbound if name.lower() == b"x-forwarded-proto"]
+    return said[0] if len(said) == 1 and said[0] in {b"http", b"https"} else scheme
+
+
 def _sorted_out(inbound: Headers) -> tuple[Headers, Headers]:
     """The lines that pass, without those that Connection lists, and the lines that are rebuilt."""
     kept: Headers = []

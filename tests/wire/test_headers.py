@@ -2,7 +2,14 @@
 
 import pytest
 
-from gateway.wire.headers import HOP_BY_HOP, Headers, LoopDetected, caller_response_headers, upstream_request_headers
+from gateway.wire.headers import (
+    HOP_BY_HOP,
+    Headers,
+    LoopDetected,
+    caller_response_headers,
+    forwarded_scheme,
+    upstream_request_headers,
+)
 
 TRACE = b"0123456789abcdef" + b"fedcba9876543210"
 IDENTITY = [
@@ -239,3 +246,17 @@ def test_only_one_framing_of_an_answer_survives() -> None:
     assert answered([(b"content-length", b"5"), (b"transfer-encoding", b"chunked")]) == []
     assert answered([(b"content-length", b"0")], status=204) == []
     assert answered([(b"content-length", b"5")], status=304) == [(b"content-length", b"5")]
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ([], b"http"),
+        ([b"https"], b"https"),
+        ([b" HTTPS "], b"https"),
+        ([b"gopher"], b"http"),
+        ([b"https"] * 2, b"http"),
+    ],
+)
+def test_a_trusted_peer_tells_the_scheme_its_caller_used(said: list[bytes], expected: bytes) -> None:
+    assert forwarded_scheme([(b"X-Forwarded-Proto", value) for value in said], b"http") == expected

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from gateway.domain.rate_card import RateCard
 from gateway.edges.proxy.call import Record
@@ -50,6 +52,25 @@ class Offer:
         object.__setattr__(self, "changing", changed_by(self.routes.routes))
 
 
+class Peers:
+    """The load balancers in front of us, whose word on where a call comes from is taken."""
+
+    def __init__(self, networks: tuple[IPv4Network | IPv6Network, ...]) -> None:
+        self._networks = networks
+        self.trusted: Callable[[str], bool] = lru_cache(maxsize=1024)(self._trusted) if networks else _nobody
+
+    def _trusted(self, host: str) -> bool:
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return False
+        return any(address in network for network in self._networks)
+
+
+def _nobody(_host: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """Everything the proxy uses. `offer` gives the catalog in force at this moment."""
@@ -63,6 +84,7 @@ class Parts:
     settler: Settler
     live: LiveHolds
     follower: Follower
+    peers: Peers
     spool: Spool
     record: Record
     upgrade_url: str

@@ -28,7 +28,7 @@ from gateway.flows.first_call import Repeat
 from gateway.flows.settle import Held, NotAcknowledged
 from gateway.ledger.faults import StoreUnavailable
 from gateway.upstream.faults import BodyMismatch, UpstreamFault, UpstreamTimeout, UpstreamUnreachable
-from gateway.wire.headers import LoopDetected, upstream_request_headers
+from gateway.wire.headers import LoopDetected, forwarded_scheme, upstream_request_headers
 from gateway.wire.kept_reply import unpack
 from gateway.wire.problems import Fault, ProblemReply, problem, refusal, unknown_mode, unreadable
 from gateway.wire.rate_limit_fields import rate_limit_headers
@@ -320,13 +320,16 @@ class Walk:
         if charge is not None:
             identity.append((b"x-credits-limit", credits_text(charge.held.held_millicredits).encode()))
         client = scope.get("client")
+        trusted = client is not None and self._parts.peers.trusted(client[0])
+        scheme: bytes = scope.get("scheme", "http").encode()
         return upstream_request_headers(
             scope["headers"],
             credential=target.credential,
             identity=identity,
             trace=request_id[4:],
             peer=client[0].encode() if client else None,
-            scheme=scope.get("scheme", "http").encode(),
+            scheme=forwarded_scheme(scope["headers"], scheme) if trusted else scheme,
+            trusted_peer=trusted,
             http_version=scope["http_version"].encode(),
             accept_encoding_identity=readable,
         )
