@@ -238,6 +238,7 @@ def _limits(settings: Settings) -> ServerLimits:
         target_bytes=limits.target_bytes,
         head_s=limits.header_s,
         body_idle_s=limits.body_idle_s,
+        send_idle_s=limits.send_idle_s,
         idle_s=limits.keep_alive_s,
         connections=limits.connections,
         drain_s=settings.drain_s,
