@@ -68,7 +68,8 @@ class OwnJobs:
             return Own(document if named else naming(pointer, claim.own), named)
         if claim.taken_at_ms is not None and claim.taken_at_ms < lease.attached_at_ms:
             # Charged before this call began, and no job came after it: known, not guessed, so it is free.
-            return Release("no job began for the call: free") if age.attached_ms >= _NONE_BEGAN_MS else Wait()
+            none_began = age.attached_ms >= min(_NONE_BEGAN_MS, age.limit_ms // 2)
+            return Release("no job began for the call: free") if none_began else Wait()
         if lease.leased_at_ms - (claim.taken_at_ms or 0) < patience_ms and not age.over_limit:
             return Wait()
         log.warning("a call's own job was not told: its quote is charged", request_id=lease.hold_id, job=lease.job_id)
