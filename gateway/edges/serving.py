@@ -6,6 +6,7 @@ finishes the settlements under way, and only then lets go of the stores.
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 import socket
@@ -45,6 +46,8 @@ from gateway.wiring import SETTLE_WITHIN_S, Gateway, Stores, always, open_gatewa
 
 WATCH_LAG_EVERY_S: Final = 2.0
 WATCH_PARENT_EVERY_S: Final = 1.0
+# New objects between two looks of the garbage collector; Python's own 700 is a handful of calls.
+YOUNG_OBJECTS: Final = 20_000
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 log = structlog.get_logger()
@@ -159,6 +162,7 @@ async def _serve_over(
             loop = asyncio.get_running_loop()
             for number in SIGNALS:
                 loop.add_signal_handler(number, serving.stop)
+            _spare_the_collector()
             await asyncio.gather(
                 *(server.serve(sockets=[taken]) for server, taken in zip(servers, sockets, strict=True))
             )
@@ -181,6 +185,16 @@ async def run_background(configuration: Configuration) -> None:
                     loop.add_signal_handler(number, serving.stop)
                 log.info("background work runs")
                 await serving.until_stopped()
+
+
+def _spare_the_collector() -> None:
+    """What is loaded by now stays, so the garbage collector need not walk it again and again, a tenth of a call's CPU.
+
+    It also comes less often: what a call leaves behind hardly ever holds on to itself.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
 
 @asynccontextmanager
