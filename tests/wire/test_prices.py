@@ -19,7 +19,7 @@ PRICES = PriceList(CATALOG.rate_card)
 PARSE, EXTRACT, CLASSIFY = "POST /api/v2/parse", "POST /api/v2/extract", "POST /api/v2/classify"
 PARSE_V1 = "POST /api/v1/parsing/upload"
 EXTRACT_V1 = "POST /api/v1/extraction/run"
-INDEX = "POST /api/v1/pipelines"
+INDEX = "PUT /api/v1/pipelines"
 
 
 def price(call: str, body: object = None, **fields: str) -> Priced:
@@ -274,7 +274,7 @@ def test_index_v2_exports() -> None:
     ],
 )
 def test_index_v1_is_the_page_and_its_parse(parameters: object, expected: str) -> None:
-    for call in (INDEX, "PUT /api/v1/pipelines", "PUT /api/v1/pipelines/p"):
+    for call in (INDEX, "PUT /api/v1/pipelines/p"):
         assert per_unit(call, {"name": "n", "llama_parse_parameters": parameters}) == f"{expected}/page"
 
 
