@@ -226,7 +226,7 @@ def main(arguments: list[str]) -> int:
     if command == "test":
         become([PYTHON, "-m", "pytest", *rest])
     elif command == "bench":
-        become([PYTHON, "-m", "tests.bench", *rest])
+        become([PYTHON, "-m", "tests.bench.run", *rest])
     else:
         become([VENV / "bin" / "gateway", *(["demo"] if command == "demo" else []), *rest])
     return 0

@@ -63,7 +63,7 @@ class Round:
 def wrk(subject: Subject, seconds: int, connections: int) -> dict[str, int]:
     """Load on one subject from core 1. Stops where a call was not answered with 2xx: the figure would mean nothing."""
     environment = {**os.environ, "P": PATH, **({"KEYS": str(subject.keys)} if subject.keys else {})}
-    command = ["taskset", "-c", OTHER_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s"]
+    command = ["taskset", "-c", OTHER_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s"]
     command += [str(COMPARISON / "load.lua"), f"http://127.0.0.1:{subject.port}"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
     line = next(line for line in done.stdout.splitlines() if line.startswith("JSON "))
