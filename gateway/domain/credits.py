@@ -43,6 +43,7 @@ def reported_millicredits(value: object) -> int | None:
 
 def credits_text(amount_millicredits: int) -> str:
     """Decimal credits without trailing zeros, also a valid JSON number: 12500 is "12.5"."""
-    sign = "-" if amount_millicredits < 0 else ""
-    whole, part = divmod(abs(amount_millicredits), MILLICREDITS_PER_CREDIT)
-    return f"{sign}{whole}.{part:03d}".rstrip("0").rstrip(".") if part else f"{sign}{whole}"
+    if amount_millicredits < 0:
+        return f"-{credits_text(-amount_millicredits)}"
+    whole, part = divmod(amount_millicredits, MILLICREDITS_PER_CREDIT)
+    return f"{whole}.{part:03d}".rstrip("0") if part else str(whole)

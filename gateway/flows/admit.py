@@ -7,6 +7,7 @@ times. The rule itself is in the ledger's script.
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Final, NamedTuple
 
 from gateway.domain.admission import Admitted, Refused
@@ -97,7 +98,15 @@ class Admission:
             if plan is None:
                 raise PlanMissing(caller.account_id, period.plan_id)
             call = _admit_call(caller, asked, plan)
-            answer = await self._answer(caller, call)
+            try:
+                answer = await self._ledger.admit(call, still=partial(self._directory.still_knows, caller))
+            except StoreUnavailable as away:
+                if away.reason != OUTDATED:
+                    raise
+                # Redis was reached again since the caller's terms were read. It may have come back older, and what
+                # the books had seen before then is no measure for that.
+                caller = await self._refreshed(caller)
+                continue
             match answer:
                 case Admitted():
                     return Allowed(answer, caller, plan.id, call.facts)
@@ -106,21 +115,7 @@ class Admission:
                 case NotProjected():
                     reason = answer.reason
                     caller = await self._mended(caller, reason)
-                case None:
-                    caller = await self._refreshed(caller)
         raise NeverProjected(f"account {caller.account_id}: still {reason} after {ASK_AT_MOST} attempts")
-
-    async def _answer(self, caller: Caller, call: AdmitCall) -> Admitted | Refused | NotProjected | None:
-        """The ledger's answer; None where Redis was reached again since the caller's terms were read.
-
-        It may have come back older, and what the books had seen before then is no measure for that.
-        """
-        try:
-            return await self._ledger.admit(call, still=lambda: caller.generation == self._directory.generation)
-        except StoreUnavailable as away:
-            if away.reason != OUTDATED:
-                raise
-            return None
 
     async def _refreshed(self, caller: Caller) -> Caller:
         refreshed = await self._directory.refreshed(caller)

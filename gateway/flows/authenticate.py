@@ -90,6 +90,10 @@ class Directory:
         """How often everything was forgotten."""
         return self._generation
 
+    def still_knows(self, caller: Caller) -> bool:
+        """Whether nothing was forgotten since the caller was found."""
+        return caller.generation == self._generation
+
     def remembered(self, secret: bytes) -> Caller | None:
         """The caller with this key where it was seen lately and nothing has changed; None says nothing: ask `find`."""
         now_ms = self._now_ms()

@@ -109,17 +109,15 @@ class Exchange:
         """Sends the request, passes the answer on. UpstreamFault, NotAcknowledged and what the body raises where
         nothing has been sent to the caller yet; ReplyCut where something has.
         """
-        running = asyncio.current_task()
-        assert running is not None, "an exchange runs in a task"  # noqa: S101
         if self._charge is None or self._charge.metered.on_disconnect is not OnDisconnect.FOLLOW:
-            self._watch = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._watch_caller, running)
+            self._watch = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._watch_caller, _this_task())
         try:
             await self._run(upstream, method, target, headers, body)
         except asyncio.CancelledError:
             if not self._gone:
                 await self._end(End.BROKEN)
                 raise
-            running.uncancel()
+            _this_task().uncancel()
             await self._end(End.STOPPED)
         except Exception:
             # Whatever it was, also what the caller's own body raised while the answer was under way: the hold ends.
@@ -276,3 +274,9 @@ class Exchange:
             pass
         self._gone = True
         running.cancel()
+
+
+def _this_task() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    assert task is not None, "an exchange runs in a task"  # noqa: S101
+    return task

@@ -21,7 +21,16 @@ from gateway.wire.request_head import RequestHead
 from gateway.wire.route import Metered, Route
 from gateway.wire.saved_configuration import LookUp, Modes
 from gateway.wire.unreadable import Unreadable
-from gateway.wire.values import ORGANIZATION_ID, OWNER_NAMES, PROJECT_ID, Needs, RequestValues, needs, wheres
+from gateway.wire.values import (
+    ORGANIZATION_ID,
+    OWNER_NAMES,
+    PROJECT_ID,
+    Needs,
+    RequestValues,
+    may_name_owners,
+    needs,
+    wheres,
+)
 
 # A body up to this size is read whole where its owners must be looked at.
 SMALL_BODY_BYTES = 4_194_304
@@ -82,7 +91,9 @@ async def read(
     if isinstance(shown, Unreadable):
         return shown
     whole, form = shown
-    document = whole if whole and (wanted.json or _is_json(head.content_type)) else None
+    document = None
+    if whole and (wanted.json or (_is_json(head.content_type) and may_name_owners(whole))):
+        document = whole
     fields = None if form is None else form.fields
     if document is not None and len(document) > PARSED_AT_ONCE_BYTES:
         values = await asyncio.to_thread(RequestValues, wanted, headers=headers, query=query, body=document)
@@ -190,19 +201,19 @@ def check_owners(values: RequestValues, caller: Caller) -> Unreadable | None:
     if isinstance(owners, Unreadable):
         return owners
     projects, organizations = owners
-    if any(project != caller.project_id for project in projects):
-        raise ForeignOwner
-    if any(organization != caller.account_id for organization in organizations):
+    if not {caller.project_id}.issuperset(projects) or not {caller.account_id}.issuperset(organizations):
         raise ForeignOwner
     return None
 
 
 def _is_form(content_type: bytes | None) -> bool:
-    kind = (content_type or b"").partition(b";")[0].strip().lower()
-    return kind in {b"multipart/form-data", b"application/x-www-form-urlencoded"}
+    return _kind(content_type or b"") in {b"multipart/form-data", b"application/x-www-form-urlencoded"}
 
 
 def _is_json(content_type: bytes | None) -> bool:
     """Also no Content-Type at all, which some frameworks take for JSON."""
-    kind = (content_type or b"application/json").partition(b";")[0].strip().lower()
-    return kind.endswith(b"json")
+    return _kind(content_type or b"application/json").endswith(b"json")
+
+
+def _kind(content_type: bytes) -> bytes:
+    return content_type.partition(b";")[0].strip().lower()

@@ -107,7 +107,10 @@ class RequestBody:
 
     async def whole(self) -> bytes:
         """All of the body, in memory: what is beyond `READ_AHEAD_BYTES` from a budget of all calls. SpoolFull."""
-        while chunk := await self._next():
+        while not self.ended:
+            chunk = await self._next()
+            if not chunk:
+                break
             if self._ahead_bytes > READ_AHEAD_BYTES:
                 self._spool.memory.take(len(chunk))
                 self._memory_bytes += len(chunk)
