@@ -11,6 +11,8 @@ from gateway.upstream.answer import HeaderLines, RequestBody
 
 _FRAMING_IS_OURS = frozenset({b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade"})
 _MAX_LENGTH_DIGITS = 18
+# A byte is found in bytes far sooner than bytes are.
+_NUL, _SPACE = 0, ord(" ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def request_head(origin: Origin, method: bytes, target: bytes, headers: HeaderLi
         breaks += 1
     parts.append(b"\r\n")
     data = b"".join(parts)
-    if data.count(b"\n") != breaks or data.count(b"\r") != breaks or b"\0" in data or target.count(b" "):
+    if data.count(b"\n") != breaks or data.count(b"\r") != breaks or _NUL in data or _SPACE in target:
         raise ValueError("a line break, NUL or space where none may be")
     return RequestHead(data, length, chunked)
 

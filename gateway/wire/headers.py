@@ -90,6 +90,7 @@ _PLAIN_CONNECTION: Final = frozenset({b"keep-alive", b"close"})
 # Handled one by one, since they are rebuilt rather than dropped or passed.
 _REBUILT: Final = frozenset({b"content-length", b"via", b"x-forwarded-for", b"traceparent", b"tracestate"})
 _MAX_LENGTH_DIGITS: Final = 18
+_UNDERSCORE: Final = ord("_")
 # W3C Trace Context, 3.2: version ff and all-zero ids are invalid, and only later versions than 00 may be longer.
 _TRACEPARENT: Final = re.compile(
     rb"(?!ff|00-.{53})[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})(?:-.*)?"
@@ -183,7 +184,7 @@ def _sorted_out(inbound: Headers) -> tuple[Headers, Headers]:
                 options.append(field[1])
         elif name in _REBUILT:
             rebuilt.append((name, field[1]))
-        elif not (name.startswith(b"x-forwarded-") or (b"_" in name and _alias_is_stripped(name))):
+        elif not (name.startswith(b"x-forwarded-") or (_UNDERSCORE in name and _alias_is_stripped(name))):
             kept.append((name, field[1]))
     if options and (listed := _connection_options(options)):
         kept = [field for field in kept if field[0] not in listed]

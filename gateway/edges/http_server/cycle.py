@@ -25,6 +25,7 @@ STATUS_LINES = {
     for status in range(200, 600)
 }
 _OURS = frozenset({b"content-length", b"transfer-encoding", b"connection", b"keep-alive"})
+_NUL = 0  # a byte is found in bytes far sooner than bytes are
 _DISCONNECT = {"type": "http.disconnect"}
 
 
@@ -185,7 +186,7 @@ class Cycle:
             breaks += 1
         parts.append(b"\r\n")
         head = b"".join(parts)
-        if head.count(b"\n") != breaks or head.count(b"\r") != breaks or b"\0" in head:
+        if head.count(b"\n") != breaks or head.count(b"\r") != breaks or _NUL in head:
             raise RuntimeError("a line break or NUL in a response header")
         self.started = True
         self._ask = False

@@ -18,6 +18,7 @@ _TARGET = re.compile(rb"/[!\"$-~]*")
 _TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MAX_LENGTH_DIGITS = 18
 _MAX_PORT = 65535
+_PERCENT = ord("%")
 
 
 class Refused(Exception):
@@ -86,7 +87,7 @@ def check_headers(headers: list[tuple[bytes, bytes]], *, version: str) -> Framin
 def split_target(target: bytes) -> tuple[bytes, bytes, str]:
     """Raw path, raw query, and the path decoded as ASGI wants it (decide on the raw one)."""
     raw_path, _, query = target.partition(b"?")
-    if b"%" in raw_path:
+    if _PERCENT in raw_path:
         return raw_path, query, unquote_to_bytes(raw_path).decode("utf-8", "replace")
     return raw_path, query, raw_path.decode("ascii")
 
