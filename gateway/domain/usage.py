@@ -1,6 +1,7 @@
 """Usage: the facts of a call that its hold remembers, and the event that a settled hold becomes."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from gateway.domain.hold import Ending
 
@@ -25,8 +26,7 @@ class CallFacts:
     quote_millicredits: int
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What the settler knows of the end: units delivered (None: not told) and the evidence for the cost, in words.
 
     `billed_mode` is the mode that the upstream says it ran in, None where it does not say.

@@ -145,15 +145,7 @@ def _admit_call(caller: Caller, asked: Asked, plan: Plan) -> AdmitCall:
         owner_part(caller.account_id, caller.project_id, caller.key_id),
         price_part(quote, route.name, route.upstream, plan.id),
     )
+    expected, least = quote.expected_millicredits, quote.least_millicredits
     return AdmitCall(
-        hold_id=hold_id,
-        nonce=hold_id,
-        terms=caller.terms,
-        plan_limits=limits,
-        concurrent_calls=plan.concurrent_calls,
-        quote_millicredits=quote.expected_millicredits,
-        least_millicredits=quote.least_millicredits,
-        ttl_ms=HOLD_TTL_MS,
-        facts=facts,
-        job=job,
+        hold_id, hold_id, caller.terms, limits, plan.concurrent_calls, expected, least, HOLD_TTL_MS, facts, job
     )

@@ -59,14 +59,14 @@ class Packer:
         if frame is None or frame.terms is not terms or frame[1:3] != (limits, call.concurrent_calls):
             frame = self._remember(name, _frame(self._admit, call, self._shards))
         prefix = account_prefix(terms.account_id, self._shards)
-        hold, hold_id = hold_key(prefix, call.hold_id), bulk(call.hold_id)
+        hold, hold_id, facts = hold_key(prefix, call.hold_id), bulk(call.hold_id), call.facts
         parts = (
             frame.head,
             bulk(hold) if job is None else bulk(hold) + bulk(job_key(prefix, *job)),
             hold_id,
             hold_id if call.nonce == call.hold_id else bulk(call.nonce),
             _amounts(call.quote_millicredits, call.least_millicredits, call.ttl_ms),
-            bulk(call.facts),
+            b"$%d\r\n%b\r\n" % (len(facts), facts),
             frame.tail,
         )
         return hold, Packed(b"".join(parts))

@@ -60,6 +60,8 @@ class Reply:
     _surplus = False
     _on_drained: Callable[[], None] | None = None
     _on_close: Callable[[], asyncio.Future[None] | None] | None = None
+    # A parser asks for these as well: it is quicker to be told that there is nothing than to miss them.
+    on_status = on_chunk_header = on_chunk_complete = None
 
     def __init__(self, *, to_head: bool, loop: asyncio.AbstractEventLoop) -> None:
         self.begun: asyncio.Future[None] = loop.create_future()
@@ -277,12 +279,14 @@ class Reply:
         if data:
             self._chunks.append(data)
             self.backlog += len(data)
-            self._wake()
+            if self._reader is not None:
+                self._wake()
 
     def _finish(self) -> None:
         self.complete = True
         self._parser = None
-        self._wake()
+        if self._reader is not None:
+            self._wake()
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():

@@ -74,7 +74,7 @@ def settlement_json(settlement: Settlement) -> bytes:
     """
     if settlement.billed_mode is None:
         return orjson.dumps({"units": settlement.units, "evidence": settlement.evidence})
-    return orjson.dumps(settlement)
+    return orjson.dumps(settlement._asdict())
 
 
 def read_settlement(text: bytes) -> Settlement:

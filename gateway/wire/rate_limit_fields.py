@@ -38,8 +38,9 @@ def rate_limit_headers(limits: Sequence[LimitState]) -> list[tuple[bytes, bytes]
     """
     if not limits:
         return []
-    policy = ", ".join([_policy(limit.name, limit.calls, limit.window_ms) for limit in limits])
-    left = ", ".join(
-        [f"{_name(limit.name)};r={max(0, limit.remaining)};t={whole_seconds(limit.opens_in_ms)}" for limit in limits]
-    )
-    return [(b"ratelimit-policy", policy.encode()), (b"ratelimit", left.encode())]
+    policies: list[str] = []
+    left: list[str] = []
+    for name, calls, window_ms, remaining, opens_in_ms in limits:
+        policies.append(_policy(name, calls, window_ms))
+        left.append(f"{_name(name)};r={max(0, remaining)};t={whole_seconds(opens_in_ms)}")
+    return [(b"ratelimit-policy", ", ".join(policies).encode()), (b"ratelimit", ", ".join(left).encode())]

@@ -85,12 +85,12 @@ def read_head(method: str, http_version: str, headers: Headers) -> RequestHead |
     if key is not None and not (0 < len(key) <= _MAX_IDEMPOTENCY_KEY and key.isascii()):
         return BadHead(f"Idempotency-Key must be 1 to {_MAX_IDEMPOTENCY_KEY} ASCII characters")
     return RequestHead(
-        content_length=None if length is None else int(length),
-        chunked=coding is not None,
-        authorization=once.get(b"authorization"),
-        content_type=once.get(b"content-type"),
-        content_encoded=once.get(b"content-encoding", b"identity").lower() != b"identity",
-        idempotency_key=None if key is None else key.decode(),
-        upgrade=once.get(b"upgrade"),
-        host=host,
+        None if length is None else int(length),
+        coding is not None,
+        once.get(b"authorization"),
+        once.get(b"content-type"),
+        once.get(b"content-encoding", b"identity").lower() != b"identity",
+        None if key is None else key.decode(),
+        once.get(b"upgrade"),
+        host,
     )

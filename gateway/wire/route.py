@@ -367,12 +367,30 @@ class RouteTable:
 
     def match(self, method: str, path: str) -> Match | None:
         """The route of a call, or None. `path` is the raw path that `bad_path` let through."""
+        segments = path[1:].split("/")
         values: list[str] = []
-        found = self._find(self._root, method, path[1:].split("/"), 0, values)
+        found = self._straight(method, segments, values)
+        if found is None:
+            values.clear()
+            found = self._find(self._root, method, segments, 0, values)
         if found is None:
             return None
         route, names = found
         return Match(route, dict(zip(names, values, strict=True)))
+
+    def _straight(self, method: str, segments: list[str], values: list[str]) -> tuple[Route, tuple[str, ...]] | None:
+        """The route that the first choice at every segment leads to, what `_find` would find first; mostly there is."""
+        node = self._root
+        for segment in segments:
+            literal = node.literals.get(segment)
+            if literal is not None:
+                node = literal
+            elif node.parameter is None or not segment or "%" in segment:
+                return None
+            else:
+                values.append(segment)
+                node = node.parameter
+        return node.routes.get(method)
 
     def _find(
         self, node: _Node, method: str, segments: list[str], at: int, values: list[str]

@@ -87,12 +87,14 @@ class Cycle:
         """Take a piece of the request's body."""
         self._chunks.append(data)
         self.backlog += len(data)
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def body_end(self) -> None:
         """Take the body's end."""
         self.more_body = False
-        self._wake()
+        if self._waiter is not None:
+            self._wake()
 
     def disconnect(self) -> None:
         """Take it that the caller has gone, or that its body cannot be completed."""
@@ -223,7 +225,8 @@ class Cycle:
             self._line.write_all(parts)
         if last:
             self.complete = True
-            self._wake()
+            if self._waiter is not None:
+                self._wake()
             self._line.finished(self)
 
     async def _internal_error(self) -> None:

@@ -56,22 +56,13 @@ class Charge(NamedTuple):
 class Exchange:
     """Runs one upstream leg. `charge` None: the call is free."""
 
-    __slots__ = (
-        "_body",
-        "_call",
-        "_charge",
-        "_gone",
-        "_meter",
-        "_own_headers",
-        "_poll_seen",
-        "_receive",
-        "_send",
-        "_settled",
-        "_settler",
-        "_watch",
-        "_watching",
-        "started",
-    )
+    # Defaults live on the class, so that a call only pays for what it sets.
+    started = False
+    _settled = False
+    _gone = False
+    _meter: Meter | None = None
+    _watch: asyncio.TimerHandle | None = None
+    _watching: asyncio.Task[None] | None = None
 
     def __init__(
         self,
@@ -93,12 +84,8 @@ class Exchange:
         self._body = body
         self._receive = receive
         self._send = send
-        self._settled = False
-        self._gone = False
-        self._watch: asyncio.TimerHandle | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._meter = Meter() if poll_seen is not None or (charge is not None and charge.kind is not None) else None
-        self.started = False
+        if poll_seen is not None or (charge is not None and charge.kind is not None):
+            self._meter = Meter()
 
     @property
     def reads_answer(self) -> bool:

@@ -65,27 +65,17 @@ class Spool(Budget):
 class RequestBody:
     """One request's body. Iterating gives what was read ahead, then the rest as it arrives."""
 
-    __slots__ = (
-        "_ahead",
-        "_ahead_bytes",
-        "_file",
-        "_file_bytes",
-        "_left_bytes",
-        "_memory_bytes",
-        "_receive",
-        "_spool",
-        "ended",
-    )
+    # Defaults live on the class, so that a call only pays for what it sets.
+    _ahead_bytes = 0
+    _memory_bytes = 0
+    _file: IO[bytes] | None = None
+    _file_bytes = 0
 
     def __init__(self, receive: Receive, *, max_bytes: int, spool: Spool, empty: bool) -> None:
         self._receive = receive
         self._spool = spool
         self._left_bytes = max_bytes
         self._ahead: list[bytes] = []
-        self._ahead_bytes = 0
-        self._memory_bytes = 0
-        self._file: IO[bytes] | None = None
-        self._file_bytes = 0
         self.ended = empty
 
     async def _next(self) -> bytes:

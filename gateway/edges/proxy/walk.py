@@ -62,18 +62,11 @@ FAULTS: Final[tuple[tuple[type[Exception], Fault, bool], ...]] = (
 class Walk:
     """One call's way down to the upstream."""
 
-    __slots__ = (
-        "_body",
-        "_call",
-        "_changing",
-        "_exchange",
-        "_keeping",
-        "_offer",
-        "_parts",
-        "_receive",
-        "_scope",
-        "_send",
-    )
+    # Defaults live on the class, so that a call only pays for what it sets.
+    _body: RequestBody | None = None
+    _exchange: Exchange | None = None
+    _keeping: Keeping | None = None
+    _changing: Changing | None = None
 
     def __init__(self, parts: Parts, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         self._parts = parts
@@ -82,10 +75,6 @@ class Walk:
         self._receive = receive
         self._send = send
         self._offer = parts.offer()
-        self._body: RequestBody | None = None
-        self._exchange: Exchange | None = None
-        self._keeping: Keeping | None = None
-        self._changing: Changing | None = None
 
     async def down(self) -> ProblemReply | None:
         """Answers the call; a problem is returned where nothing has been sent yet. CallerGone, ReplyCut."""
