@@ -98,8 +98,17 @@ class Exchange:
         """
         if self._charge is None or self._charge.metered.on_disconnect is not OnDisconnect.FOLLOW:
             self._watch = asyncio.get_running_loop().call_later(WATCH_AFTER_S, self._watch_caller, _this_task())
+        answer: UpstreamAnswer | None = None
         try:
-            await self._run(upstream, method, target, headers, body)
+            try:
+                answer = await upstream.send(method, target, headers, body)
+                self._call.status = answer.status
+                if self._meter is not None:
+                    self._meter.on_start(answer.status, answer.headers)
+                await (self._pass_whole(answer) if answer.complete else self._pass_streaming(answer))
+            finally:
+                if answer is not None:
+                    await answer.close()
         except asyncio.CancelledError:
             if not self._gone:
                 await self._end(End.BROKEN)
@@ -108,7 +117,7 @@ class Exchange:
             await self._end(End.STOPPED)
         except Exception:
             # Whatever it was, also what the caller's own body raised while the answer was under way: the hold ends.
-            await self._end(End.BROKEN)
+            await self._end(End.UNREACHED if answer is None else End.BROKEN)
             raise
         finally:
             if self._watch is not None:
@@ -119,25 +128,6 @@ class Exchange:
     async def abandon(self) -> None:
         """Ends the call before anything was sent upstream."""
         await self._end(End.UNREACHED)
-
-    async def _run(
-        self, upstream: Upstream, method: bytes, target: bytes, headers: Headers, body: RequestBytes
-    ) -> None:
-        try:
-            answer = await upstream.send(method, target, headers, body)
-        except Exception:
-            await self._end(End.UNREACHED)
-            raise
-        try:
-            self._call.status = answer.status
-            if self._meter is not None:
-                self._meter.on_start(answer.status, answer.headers)
-            if answer.complete:
-                await self._pass_whole(answer)
-            else:
-                await self._pass_streaming(answer)
-        finally:
-            await answer.close()
 
     async def _pass_whole(self, answer: UpstreamAnswer) -> None:
         """An answer that is here already: settled first, so that its head can tell what it cost."""

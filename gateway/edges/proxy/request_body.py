@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
-from gateway.edges.proxy.asgi import Receive
+from gateway.edges.proxy.asgi import Message, Receive
 
 READ_AHEAD_BYTES: Final = 1_048_576
 # Of JSON bodies beyond the first mebibyte of each, all calls of a process together.
@@ -81,26 +81,26 @@ class RequestBody:
     async def _next(self) -> bytes:
         """The next chunk from the caller, b"" at the end. CallerGone, BodyTooLarge."""
         while not self.ended:
-            message = await self._receive()
-            # A disconnect may be the first thing we are told: it is never the end of a body.
-            if message["type"] != "http.request":
-                raise CallerGone
-            chunk: bytes = message.get("body", b"")
-            self._left_bytes -= len(chunk)
-            if self._left_bytes < 0:
-                raise BodyTooLarge
-            if not message.get("more_body", False):
-                self.ended = True
-            if chunk:
+            if chunk := self._taken(await self._receive()):
                 return chunk
         return b""
+
+    def _taken(self, message: Message) -> bytes:
+        # A disconnect may be the first thing we are told: it is never the end of a body.
+        if message["type"] != "http.request":
+            raise CallerGone
+        chunk: bytes = message.get("body", b"")
+        self._left_bytes -= len(chunk)
+        if self._left_bytes < 0:
+            raise BodyTooLarge
+        if not message.get("more_body", False):
+            self.ended = True
+        return chunk
 
     async def whole(self) -> bytes:
         """All of the body, in memory: what is beyond `READ_AHEAD_BYTES` from a budget of all calls. SpoolFull."""
         while not self.ended:
-            chunk = await self._next()
-            if not chunk:
-                break
+            chunk = self._taken(await self._receive())
             if self._ahead_bytes > READ_AHEAD_BYTES:
                 self._spool.memory.take(len(chunk))
                 self._memory_bytes += len(chunk)

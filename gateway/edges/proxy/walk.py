@@ -5,6 +5,8 @@ are asked in.
 """
 
 import asyncio
+from collections.abc import Awaitable
+from time import perf_counter
 from typing import Final
 
 import structlog
@@ -73,33 +75,50 @@ class Walk:
         self._call = call
         self._scope = scope
         self._receive = receive
-        self._send = send
+        self._caller = self._send = send
         self._offer = parts.offer()
 
-    async def down(self) -> ProblemReply | None:
-        """Answers the call; a problem is returned where nothing has been sent yet. CallerGone, ReplyCut."""
+    async def down(self) -> None:
+        """Answers the call, whatever becomes of it on its way, and has it recorded."""
+        call = self._call
         try:
-            return await self._walked()
-        except (CallerGone, ReplyCut):
-            raise
-        except UnreadableForm as form:
-            self._call.code = str(Fault.UNREADABLE_MODE)
-            return unreadable(form.fault, request_id=self._call.request_id)
-        except Exception as error:
-            if self._exchange is not None and self._exchange.started:
-                log.exception("a call failed within its reply", request_id=self._call.request_id)
-                raise ReplyCut from error
-            return self._fault(error)
+            try:
+                reply = await self._walked()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told or cut
+                reply = self._fault(error)
+            finally:
+                # What was taken for the call is given back before its caller is told of a problem.
+                if self._body is not None:
+                    self._body.close()
+                if self._changing is not None:
+                    self._changing.forget()
+                if self._keeping is not None:
+                    await self._keeping.close()
+            if reply is not None:
+                call.status = reply.status
+                await self._caller({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+                await self._caller({"type": "http.response.body", "body": reply.body, "more_body": False})
+        except CallerGone:
+            call.end = "caller_gone"
+        except ReplyCut:
+            call.end = "cut"  # returning without the end of a reply makes the server cut the connection
         finally:
-            if self._body is not None:
-                self._body.close()
-            if self._changing is not None:
-                self._changing.forget()
-            if self._keeping is not None:
-                await self._keeping.close()
+            call.took_s = perf_counter() - call.started_s
+            self._parts.record(call)
 
     def _fault(self, error: Exception) -> ProblemReply:
-        """The problem for what was raised before anything was sent; our own mistakes are logged with their trace."""
+        """The problem for what was raised before anything was sent; our own mistakes are logged with their trace.
+
+        CallerGone, and ReplyCut where something was sent: there is nobody to tell, or no way to tell it.
+        """
+        if isinstance(error, CallerGone | ReplyCut):
+            raise error
+        if self._exchange is not None and self._exchange.started:
+            log.error("a call failed within its reply", request_id=self._call.request_id, exc_info=error)
+            raise ReplyCut from error
+        if isinstance(error, UnreadableForm):
+            self._call.code = str(Fault.UNREADABLE_MODE)
+            return unreadable(error.fault, request_id=self._call.request_id)
         if isinstance(error, NotAcknowledged):
             self._keeping = None  # the claim stays: the charge will come, so a repeat must not start a second one
             if not self._call.held_millicredits:
@@ -130,8 +149,8 @@ class Walk:
         if isinstance(match, ProblemReply):
             return match
         readable = await self._read(head, caller, match.route)
-        if isinstance(readable, ProblemReply):
-            return readable
+        if not isinstance(readable, Readable):
+            return self._unpriced(readable, match.route)
         if head.idempotency_key is not None and readable.quote is not None:
             repeated = await self._repeated(head.idempotency_key, caller, readable)
             if repeated is not None:
@@ -172,13 +191,13 @@ class Walk:
             return self._problem(Fault.BODY_TOO_LARGE, close=True)
         return match
 
-    async def _read(self, head: RequestHead, caller: Caller, route: Route) -> Readable | ProblemReply:
+    def _read(self, head: RequestHead, caller: Caller, route: Route) -> Awaitable[Readable | UnknownMode | Unreadable]:
         """The request with its quote, as far as that must be read before it may start."""
-        call, scope, offer = self._call, self._scope, self._offer
+        scope, offer = self._scope, self._offer
         body = self._body = RequestBody(
             self._receive, max_bytes=route.max_body_bytes, spool=self._parts.spool, empty=not head.has_body
         )
-        readable = await read(
+        return read(
             route,
             offer.needs[route.name],
             head,
@@ -188,17 +207,17 @@ class Walk:
             caller=caller,
             prices=offer.prices,
             saved=self._parts.saved_modes,
-            request_id=call.request_id,
+            request_id=self._call.request_id,
         )
-        match readable:
-            case Unreadable():
-                call.code = str(Fault.UNREADABLE_MODE)
-                return unreadable(readable, request_id=call.request_id)
-            case UnknownMode():
-                call.code = str(Fault.UNKNOWN_MODE)
-                return unknown_mode(readable, request_id=call.request_id, loc=place_of_mode(route))
-            case Readable():
-                return readable
+
+    def _unpriced(self, why: UnknownMode | Unreadable, route: Route) -> ProblemReply:
+        """What a caller is told whose call has no price."""
+        call = self._call
+        if isinstance(why, Unreadable):
+            call.code = str(Fault.UNREADABLE_MODE)
+            return unreadable(why, request_id=call.request_id)
+        call.code = str(Fault.UNKNOWN_MODE)
+        return unknown_mode(why, request_id=call.request_id, loc=place_of_mode(route))
 
     async def _repeated(self, key: str, caller: Caller, readable: Readable) -> ProblemReply | None:
         """The answer to a call whose Idempotency-Key was used before; None where this is its first call."""
@@ -224,7 +243,7 @@ class Walk:
                 return self._problem(REPEATS[claim])
 
     async def _admitted(self, caller: Caller, match: Match, quote: Quote | None) -> Allowed | ProblemReply:
-        """The ledger's yes, with the hold it made."""
+        """The ledger's yes, with the hold it made. One whose fate is unknown is released: a late one is refused."""
         call, route = self._call, match.route
         job = None
         if route.job is not None:
@@ -232,23 +251,20 @@ class Walk:
         if quote is not None:
             call.product, call.mode = quote.product, quote.mode
         asked = Asked(call.request_id, route, quote, job)
-        allowed = await self._asked(caller, asked)
-        if isinstance(allowed, Refused) and _left_to_upstream(allowed, route, self._parts.targets[route.upstream]):
-            allowed = await self._asked(caller, asked._replace(job=None))
-        if isinstance(allowed, Refused):
-            call.code, call.refused = str(allowed.code), (allowed, quote)
-            call.plan_id = caller.terms.periods[0].plan_id if caller.terms.periods else ""
-            return refusal(allowed, request_id=call.request_id, upgrade_url=self._parts.upgrade_url)
-        return allowed
-
-    async def _asked(self, caller: Caller, asked: Asked) -> Allowed | Refused:
-        """Asks the ledger; an admission whose fate is unknown is released, so that a late one is refused."""
-        try:
-            return await self._parts.admission.admit(caller, asked)
-        except (StoreUnavailable, asyncio.CancelledError) as error:
-            if asked.quote is not None and getattr(error, "outcome_unknown", True):
-                self._parts.settler.abandon(asked.hold_id, caller.account_id)
-            raise
+        while True:
+            try:
+                answer = await self._parts.admission.admit(caller, asked)
+            except (StoreUnavailable, asyncio.CancelledError) as error:
+                if quote is not None and getattr(error, "outcome_unknown", True):
+                    self._parts.settler.abandon(call.request_id, caller.account_id)
+                raise
+            if isinstance(answer, Allowed):
+                return answer
+            if not _left_to_upstream(answer, route, self._parts.targets[route.upstream]):
+                call.code, call.refused = str(answer.code), (answer, quote)
+                call.plan_id = caller.terms.periods[0].plan_id if caller.terms.periods else ""
+                return refusal(answer, request_id=call.request_id, upgrade_url=self._parts.upgrade_url)
+            asked = asked._replace(job=None)
 
     def _charge(self, allowed: Allowed, quote: Quote | None, match: Match) -> Charge | None:
         """The hold that was made, kept alive from here on; None of a free call."""
@@ -266,7 +282,7 @@ class Walk:
         job_id = None if metered.job_parameter is None else match.parameters[metered.job_parameter]
         return Charge(held, quote, metered, kind, allowed.remaining_millicredits, job_id)
 
-    async def _forwarded(self, match: Match, readable: Readable, allowed: Allowed) -> ProblemReply | None:
+    def _forwarded(self, match: Match, readable: Readable, allowed: Allowed) -> Awaitable[ProblemReply | None]:
         """The upstream leg."""
         call, scope, parts = self._call, self._scope, self._parts
         assert self._body is not None, "a call is priced by its body"  # noqa: S101
@@ -290,12 +306,15 @@ class Walk:
         target = parts.targets[match.route.upstream]
         headers = self._upstream_headers(target, charge, readable=exchange.reads_answer)
         if isinstance(headers, LoopDetected):
-            await exchange.abandon()
-            return self._problem(Fault.LOOP_DETECTED)
+            return self._looped(exchange)
         query: bytes = scope["query_string"]
         path: bytes = b"%b?%b" % (scope["raw_path"], query) if query else scope["raw_path"]
-        await exchange.run(target.upstream, scope["method"].encode(), path, headers, readable.body)
-        return None
+        return exchange.run(target.upstream, scope["method"].encode(), path, headers, readable.body)
+
+    async def _looped(self, exchange: Exchange) -> ProblemReply:
+        """The call has come back to us."""
+        await exchange.abandon()
+        return self._problem(Fault.LOOP_DETECTED)
 
     def _upstream_headers(self, target: Target, charge: Charge | None, *, readable: bool) -> Headers | LoopDetected:
         """What the upstream is told; `readable` where a meter must be able to read the answer."""
