@@ -26,6 +26,7 @@ from gateway.domain.quote import PricePart
 from gateway.domain.terms import Terms
 from gateway.domain.usage import CallFacts
 from gateway.edges.background import Background
+from gateway.edges.desk import Desk, desk_over
 from gateway.edges.proxy.app import Proxy
 from gateway.edges.proxy.call import Record
 from gateway.edges.proxy.parts import Offer, Parts, Peers, Target
@@ -48,6 +49,7 @@ from gateway.flows.terms import current_terms
 from gateway.flows.watch_store import StoreWatch
 from gateway.ledger.cluster import ClusterConnection
 from gateway.ledger.connection import RedisConnection
+from gateway.ledger.holds import Holds
 from gateway.ledger.idempotency import Idempotency
 from gateway.ledger.keys import SHARDS
 from gateway.ledger.ledger import Ledger
@@ -227,6 +229,22 @@ async def open_gateway(
             auditor=auditor,
         )
         yield Gateway(stores, proxy, directory, saved_modes, live, watch, background)
+
+
+def desk(stores: Stores) -> Desk:
+    """The flows that doors for people and programs ask."""
+    return desk_over(
+        books=stores.books,
+        ledger=stores.ledger,
+        holds=Holds(stores.store, shards=stores.ledger.shards),
+        tell=stores.tell,
+        terms_of=stores.terms_of,
+        parts_of=stores.parts_of,
+        pepper=stores.pepper,
+        plans=stores.current.plans,
+        rate_card=lambda: stores.current.catalog.rate_card,
+        clock=stores.clock,
+    )
 
 
 def closer(stores: Stores) -> Closer:

@@ -29,20 +29,15 @@ from gateway.edges.api.readiness import Readiness
 from gateway.edges.http_server.config import server_config
 from gateway.edges.http_server.limits import ServerLimits
 from gateway.edges.listeners import bound
-from gateway.flows.explain import Explain
 from gateway.flows.foresee import Foresight
 from gateway.flows.job_news import JobNews
 from gateway.flows.keep_refusals import RefusalKeeper
 from gateway.flows.relay import Relay
-from gateway.flows.usage_metrics import UsageMetrics
-from gateway.flows.usage_report import UsageReports
-from gateway.flows.usage_series import UsageSeries
 from gateway.ledger.faults import StoreUnavailable
-from gateway.ledger.holds import Holds
 from gateway.observe import Metrics, call_log, process_registry
 from gateway.reload import Reload
 from gateway.settings import IsolatesBy, Settings
-from gateway.wiring import SETTLE_WITHIN_S, Gateway, Stores, always, open_gateway, open_stores
+from gateway.wiring import SETTLE_WITHIN_S, Gateway, Stores, always, desk, open_gateway, open_stores
 
 WATCH_LAG_EVERY_S: Final = 2.0
 WATCH_PARENT_EVERY_S: Final = 1.0
@@ -125,13 +120,8 @@ async def _serve_over(
         readiness = Readiness(ledger=stores.ledger, books=stores.books)
         serving = Serving(servers, readiness)
         parts = AccountApiParts(
+            desk=desk(stores),
             directory=gateway.directory,
-            reports=UsageReports(books=stores.books, ledger=stores.ledger, terms_of=stores.terms_of),
-            explain=Explain(
-                books=stores.books, holds=Holds(stores.store, shards=stores.ledger.shards), parts_of=stores.parts_of
-            ),
-            metrics=UsageMetrics(books=stores.books, ledger=stores.ledger),
-            series=UsageSeries(books=stores.books, ledger=stores.ledger),
             quotes=QuoteParts(
                 offer=lambda: stores.current.offer,
                 saved_modes=gateway.saved_modes,
@@ -140,9 +130,7 @@ async def _serve_over(
             ),
             job_news=JobNews(books=stores.books, ledger=stores.ledger),
             webhook_secrets=settings.webhook_secrets,
-            plans=stores.current.plans,
             readiness=readiness,
-            clock=stores.clock,
         )
         front = Front(own=account_api(parts), proxy=gateway.proxy)
         servers.append(

@@ -15,10 +15,11 @@ from gateway.edges.api.usage_metrics import usage_metrics_routes
 
 def account_api(parts: AccountApiParts) -> Starlette:
     """Callers show their API key and see their own account, services sign their webhooks; health needs neither."""
-    usage = usage_routes(parts.directory, parts.reports, plans=parts.plans, clock=parts.clock)
-    receipts = receipt_routes(parts.directory, parts.explain)
-    metrics = usage_metrics_routes(parts.directory, parts.metrics)
-    series = series_routes(parts.directory, parts.series, parts.clock)
+    desk = parts.desk
+    usage = usage_routes(parts.directory, desk.reports, plans=desk.plans, clock=desk.clock)
+    receipts = receipt_routes(parts.directory, desk.explain)
+    metrics = usage_metrics_routes(parts.directory, desk.metrics)
+    series = series_routes(parts.directory, desk.series, desk.clock)
     quotes = quote_routes(parts.directory, parts.quotes)
     webhooks = upstream_webhook_routes(parts.job_news, parts.webhook_secrets)
     routes = [*health_routes(parts.readiness), *usage, *receipts, *metrics, *series, *quotes, *webhooks]

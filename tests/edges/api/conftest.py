@@ -20,11 +20,11 @@ from gateway.edges.api.front import Front
 from gateway.edges.api.parts import AccountApiParts, AdminApiParts
 from gateway.edges.api.quote import QuoteParts
 from gateway.edges.api.readiness import Readiness
+from gateway.edges.desk import desk_over
 from gateway.edges.proxy.asgi import Receive, Scope, Send
 from gateway.edges.proxy.parts import Offer
 from gateway.flows.accounts import Accounts, OpenedAccount
 from gateway.flows.authenticate import Directory
-from gateway.flows.explain import Explain
 from gateway.flows.foresee import Foresight
 from gateway.flows.job_news import JobNews
 from gateway.flows.keys import Keys
@@ -32,9 +32,6 @@ from gateway.flows.rebuild import Rebuilder, rebuild
 from gateway.flows.saved_modes import SavedModes
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
-from gateway.flows.usage_metrics import UsageMetrics
-from gateway.flows.usage_report import UsageReports
-from gateway.flows.usage_series import UsageSeries
 from gateway.ledger.connection import RedisConnection
 from gateway.ledger.holds import Holds
 from gateway.ledger.ledger import Ledger
@@ -106,12 +103,21 @@ async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running
     readiness = Readiness(ledger=ledger, books=books)
     directory = Directory(books=books, terms_of=terms_of, pepper=PEPPER, clock=clock)
     load = Rebuilder(books=books, ledger=ledger, outbox=Outbox(store), terms_of=terms_of, clock=clock)
+    desk = desk_over(
+        books=books,
+        ledger=ledger,
+        holds=Holds(store),
+        tell=tell,
+        terms_of=terms_of,
+        parts_of=lambda _: None,
+        pepper=PEPPER,
+        plans=lambda: PLANS,
+        rate_card=lambda: CATALOG.rate_card,
+        clock=clock,
+    )
     parts = AccountApiParts(
+        desk=desk,
         directory=directory,
-        reports=UsageReports(books=books, ledger=ledger, terms_of=terms_of),
-        explain=Explain(books=books, holds=Holds(store), parts_of=lambda _: None),
-        metrics=UsageMetrics(books=books, ledger=ledger),
-        series=UsageSeries(books=books, ledger=ledger),
         quotes=QuoteParts(
             offer=lambda: OFFER,
             saved_modes=SavedModes({}, clock),
@@ -120,16 +126,14 @@ async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running
         ),
         job_news=JobNews(books=books, ledger=ledger),
         webhook_secrets={"parse": SecretStr(WEBHOOK_SECRET)},
-        plans=lambda: PLANS,
         readiness=readiness,
-        clock=clock,
     )
     yield Running(
         books=books,
         store=store,
         ledger=ledger,
-        accounts=Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock),
-        keys=Keys(books=books, tell=tell, pepper=PEPPER, clock=clock),
+        accounts=desk.accounts,
+        keys=desk.keys,
         readiness=readiness,
         registry=CollectorRegistry(),
         clock=clock,

@@ -1,0 +1,10 @@
+"""Contracts, in versions that each take effect at an instant."""
+
+revision = "0006"
+down_revision = "0005"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass

@@ -1,0 +1,61 @@
+"""The tables of the books. Amounts are whole millicredits, times epoch milliseconds UTC, both 64 bit.
+
+What is booked for good (`usage_events`, `grants`, `ledger_entries`, `audit_log`, what invoices say) is only ever added
+to; triggers made by the migrations refuse anything else. Usage has no foreign key to its account: an event that Redis
+hands over is booked, whatever else is missing.
+"""
+
+from gateway.books.tables.accounts import accounts, api_keys, audit_log, meta, projects
+from gateway.books.tables.columns import metadata
+from gateway.books.tables.invoices import (
+    billing_details,
+    closed_events,
+    closed_usage,
+    closings,
+    credit_notes,
+    document_numbers,
+    invoice_lines,
+    invoice_sub_lines,
+    invoices,
+)
+from gateway.books.tables.plans import grants, periods, plan_previews, subscriptions
+from gateway.books.tables.usage import (
+    account_seq,
+    jobs,
+    ledger_entries,
+    poison_records,
+    refusals,
+    running_jobs,
+    usage_events,
+    usage_hourly,
+)
+
+__all__ = [
+    "account_seq",
+    "accounts",
+    "api_keys",
+    "audit_log",
+    "billing_details",
+    "closed_events",
+    "closed_usage",
+    "closings",
+    "credit_notes",
+    "document_numbers",
+    "grants",
+    "invoice_lines",
+    "invoice_sub_lines",
+    "invoices",
+    "jobs",
+    "ledger_entries",
+    "meta",
+    "metadata",
+    "periods",
+    "plan_previews",
+    "poison_records",
+    "projects",
+    "refusals",
+    "running_jobs",
+    "subscriptions",
+    "usage_events",
+    "usage_hourly",
+]

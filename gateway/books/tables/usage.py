@@ -1,0 +1,157 @@
+"""What was used: usage events, what they move in the ledger, their sums by the hour, and the jobs behind them."""
+
+from typing import Final
+
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, SmallInteger, Table, Text
+
+from gateway.books.tables.columns import metadata, text_column, whole_column
+
+# One row moves an amount from one ledger account to another, so every transaction sums to zero by its shape.
+ledger_entries: Final = Table(
+    "ledger_entries",
+    metadata,
+    Column("transaction_id", Text, primary_key=True),  # a usage event's id or a grant's
+    Column("leg", SmallInteger, primary_key=True, autoincrement=False),
+    text_column("account_id"),
+    whole_column("period_start_ms"),
+    text_column("debit"),
+    text_column("credit"),
+    whole_column("amount_millicredits"),
+    whole_column("booked_at_ms"),
+    CheckConstraint("amount_millicredits > 0", name="positive"),
+    CheckConstraint("debit <> credit", name="two_sides"),
+    Index(None, "account_id", "period_start_ms"),
+    sqlite_with_rowid=False,
+)
+
+usage_events: Final = Table(
+    "usage_events",
+    metadata,
+    Column("id", Text, primary_key=True),
+    text_column("request_id"),
+    text_column("ending"),
+    text_column("account_id"),
+    text_column("project_id"),
+    text_column("key_id"),
+    text_column("product"),
+    text_column("mode"),
+    text_column("unit"),
+    text_column("route"),
+    text_column("upstream"),
+    text_column("plan_id"),
+    text_column("rate_card_version"),
+    whole_column("millicredits_per_unit"),
+    whole_column("expected_units"),
+    whole_column("quote_millicredits"),
+    whole_column("units", nullable=True),
+    text_column("evidence"),
+    whole_column("held_millicredits"),
+    whole_column("captured_millicredits"),
+    whole_column("period_start_ms"),
+    whole_column("admitted_at_ms"),
+    whole_column("happened_at_ms"),
+    whole_column("seq"),
+    text_column("job_id", nullable=True),
+    whole_column("booked_at_ms"),
+    Index(None, "account_id", "period_start_ms", "seq"),
+    Index(None, "account_id", "admitted_at_ms"),
+)
+
+# By the hour in which the call was admitted, since that is what puts it into its period; and by period, because an
+# anchor seldom falls on a full hour.
+usage_hourly: Final = Table(
+    "usage_hourly",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("period_start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("project_id", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("product", Text, primary_key=True),
+    Column("mode", Text, primary_key=True),
+    whole_column("calls"),
+    whole_column("units"),
+    whole_column("captured_millicredits"),
+    Index(None, "account_id", "period_start_ms"),
+    sqlite_with_rowid=False,
+)
+
+account_seq: Final = Table(
+    "account_seq",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    whole_column("seq"),
+    sqlite_with_rowid=False,
+)
+
+jobs: Final = Table(
+    "jobs",
+    metadata,
+    Column("upstream", Text, primary_key=True),
+    Column("job_id", Text, primary_key=True),
+    text_column("account_id"),
+    text_column("project_id"),
+    text_column("request_id"),
+    text_column("kind"),
+    whole_column("attached_at_ms"),
+    Index(None, "request_id"),
+    Index(None, "job_id"),
+)
+
+# Refused calls of late, for whoever asks why. Kept on best effort and trimmed: no record of what was used.
+refusals: Final = Table(
+    "refusals",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    whole_column("at_ms"),
+    text_column("account_id"),
+    text_column("project_id"),
+    text_column("key_id"),
+    text_column("method"),
+    text_column("route"),
+    Column("status", Integer, nullable=False),
+    text_column("code"),
+    text_column("product"),
+    text_column("mode"),
+    text_column("plan_id"),
+    text_column("rate_card_version"),
+    whole_column("expected_units", nullable=True),
+    whole_column("millicredits_per_unit", nullable=True),
+    whole_column("required_millicredits", nullable=True),
+    whole_column("available_millicredits", nullable=True),
+    text_column("limit_name"),
+    whole_column("retry_in_ms", nullable=True),
+    whole_column("resets_at_ms", nullable=True),
+    Index(None, "at_ms"),
+    sqlite_with_rowid=False,
+)
+
+# Deleted when the job's end is booked.
+running_jobs: Final = Table(
+    "running_jobs",
+    metadata,
+    Column("request_id", Text, primary_key=True),
+    text_column("account_id"),
+    text_column("facts"),  # a JSON object
+    text_column("kind"),
+    text_column("upstream"),
+    text_column("job_id"),
+    whole_column("held_millicredits"),
+    whole_column("period_start_ms"),
+    whole_column("admitted_at_ms"),
+    whole_column("deadline_ms"),
+    whole_column("attached_at_ms"),
+    whole_column("seq"),
+    Index(None, "account_id"),
+    sqlite_with_rowid=False,
+)
+
+poison_records: Final = Table(
+    "poison_records",
+    metadata,
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("stream_id", Text, primary_key=True),
+    text_column("raw"),
+    text_column("reason"),
+    whole_column("found_at_ms"),
+)

@@ -1,0 +1,72 @@
+"""What every door for people and programs asks: the flows over accounts, usage, keys and invoices, as running parts.
+
+Built once by the wiring and handed to the account API, the admin API and the dashboard, so that all of them answer
+alike. Holds no rule; the proxy, which asks none of this, has parts of its own.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from gateway.books.books import Books
+from gateway.domain.plan import Plan
+from gateway.domain.rate_card import RateCard
+from gateway.flows.accounts import Accounts
+from gateway.flows.authenticate import TermsOf
+from gateway.flows.explain import Explain, PartsOf
+from gateway.flows.invoices import Invoices
+from gateway.flows.keys import Keys
+from gateway.flows.tell_ledger import TellLedger
+from gateway.flows.usage_metrics import UsageMetrics
+from gateway.flows.usage_report import UsageReports
+from gateway.flows.usage_series import UsageSeries
+from gateway.ledger.holds import Holds
+from gateway.ledger.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """`plans` and `rate_card` tell what is sold now: a reload replaces them.
+
+    `reports` tells what an account used, `series` shows it over time, `metrics` lists the calls, `explain` tells what
+    one of them cost and why.
+    """
+
+    accounts: Accounts
+    keys: Keys
+    invoices: Invoices
+    reports: UsageReports
+    series: UsageSeries
+    metrics: UsageMetrics
+    explain: Explain
+    plans: Callable[[], Mapping[str, Plan]]
+    rate_card: Callable[[], RateCard]
+    clock: Callable[[], datetime]
+
+
+def desk_over(
+    *,
+    books: Books,
+    ledger: Ledger,
+    holds: Holds,
+    tell: TellLedger,
+    terms_of: TermsOf,
+    parts_of: PartsOf,
+    pepper: bytes,
+    plans: Callable[[], Mapping[str, Plan]],
+    rate_card: Callable[[], RateCard],
+    clock: Callable[[], datetime],
+) -> Desk:
+    """The flows over open stores."""
+    return Desk(
+        accounts=Accounts(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger),
+        keys=Keys(books=books, tell=tell, pepper=pepper, clock=clock),
+        invoices=Invoices(books=books, plans=plans, clock=clock, ledger=ledger),
+        reports=UsageReports(books=books, ledger=ledger, terms_of=terms_of),
+        series=UsageSeries(books=books, ledger=ledger),
+        metrics=UsageMetrics(books=books, ledger=ledger),
+        explain=Explain(books=books, holds=holds, parts_of=parts_of),
+        plans=plans,
+        rate_card=rate_card,
+        clock=clock,
+    )
