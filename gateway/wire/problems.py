@@ -5,7 +5,7 @@ the domain, this table and the pages together. Wording follows what LlamaCloud's
 and on a 422 one of them crashes unless it is a list.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -27,11 +27,18 @@ class Fault(StrEnum):
     """What keeps a call from its upstream or its answer, other than a refused admission."""
 
     INVALID_API_KEY = "invalid_api_key"
+    INVALID_ADMIN_TOKEN = "invalid_admin_token"  # noqa: S105 - the name of a problem
     INVALID_SIGNATURE = "invalid_signature"
     KEY_NOT_ALLOWED = "key_not_allowed"
     NO_SUCH_ROUTE = "no_such_route"
     NO_SUCH_PROJECT = "no_such_project"
     NO_SUCH_CALL = "no_such_call"
+    NO_SUCH_RESOURCE = "no_such_resource"
+    ADMIN_API_OFF = "admin_api_off"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    NOT_POSSIBLE = "not_possible"
+    STALE_EDIT = "stale_edit"
+    UNSUPPORTED_MEDIA_TYPE = "unsupported_media_type"
     BAD_PATH = "bad_path"
     BAD_REQUEST = "bad_request"
     IDEMPOTENCY_IN_PROGRESS = "idempotency_in_progress"
@@ -40,6 +47,7 @@ class Fault(StrEnum):
     BODY_TOO_LARGE = "body_too_large"
     TOO_MANY_UPLOADS = "too_many_uploads"
     INVALID_QUERY = "invalid_query"
+    INVALID_BODY = "invalid_body"
     UNREADABLE_MODE = "unreadable_mode"
     UNKNOWN_MODE = "unknown_mode"
     UPSTREAM_UNREACHABLE = "upstream_unreachable"
@@ -79,6 +87,7 @@ class ProblemReply:
 
 PROBLEMS: Final[Mapping[RefusalCode | Fault, Problem]] = {
     Fault.INVALID_API_KEY: Problem(401, "API key not accepted", "Invalid API Key"),
+    Fault.INVALID_ADMIN_TOKEN: Problem(401, "Admin token not accepted", "Invalid admin token"),
     Fault.INVALID_SIGNATURE: Problem(
         401, "Webhook signature not accepted", "The signature is missing or does not fit the body."
     ),
@@ -115,6 +124,15 @@ PROBLEMS: Final[Mapping[RefusalCode | Fault, Problem]] = {
     # Also for an organization: what belongs to others is not told apart from what is nowhere.
     Fault.NO_SUCH_PROJECT: Problem(404, "No such project", "Project not found"),
     Fault.NO_SUCH_CALL: Problem(404, "No such call", "Call not found"),
+    Fault.NO_SUCH_RESOURCE: Problem(404, "No such resource", "Not Found"),
+    Fault.ADMIN_API_OFF: Problem(
+        404,
+        "Admin API switched off",
+        "No admin token is set, so the admin API is off. Set GATEWAY_ADMIN_TOKEN (admin.token in gateway.yaml).",
+    ),
+    Fault.METHOD_NOT_ALLOWED: Problem(
+        405, "Method not allowed", "This path does not take this method. The Allow header names those it takes."
+    ),
     RefusalCode.NO_SUCH_JOB: Problem(404, "No such job", "Job not found"),
     Fault.BAD_PATH: Problem(400, "Ambiguous path", "The path can be read in more than one way."),
     Fault.BAD_REQUEST: Problem(400, "Malformed request", "The request could not be understood."),
@@ -132,6 +150,15 @@ PROBLEMS: Final[Mapping[RefusalCode | Fault, Problem]] = {
         "was lost. It was not run again.",
         should_retry=False,
     ),
+    Fault.NOT_POSSIBLE: Problem(409, "Not possible as things stand", "This cannot be done as things stand."),
+    Fault.STALE_EDIT: Problem(
+        412,
+        "Changed by somebody else",
+        "This was changed since you read it, so nothing was done. Read it again, then send your change with its ETag.",
+    ),
+    Fault.UNSUPPORTED_MEDIA_TYPE: Problem(
+        415, "Body of another type", "The body must be JSON, sent with Content-Type: application/json."
+    ),
     Fault.BODY_TOO_LARGE: Problem(413, "Body too large", "The body is larger than this route takes."),
     Fault.IDEMPOTENCY_MISMATCH: Problem(
         422,
@@ -139,6 +166,7 @@ PROBLEMS: Final[Mapping[RefusalCode | Fault, Problem]] = {
         "This Idempotency-Key was used for a different request. Use a new key for a new request.",
     ),
     Fault.INVALID_QUERY: Problem(422, "Invalid query", "A parameter of the query is missing or cannot be read."),
+    Fault.INVALID_BODY: Problem(422, "Invalid body", "A member of the body is missing or cannot be read."),
     Fault.UNREADABLE_MODE: Problem(
         422, "Request cannot be priced", "The part of the request that decides its price could not be read."
     ),
@@ -210,6 +238,7 @@ _OUT_OF_CREDITS: Final = frozenset(
         RefusalCode.CREDITS_HELD,
     }
 )
+_BEARER: Final = frozenset({Fault.INVALID_API_KEY, Fault.INVALID_ADMIN_TOKEN})
 _RATE_LIMITED: Final = frozenset({RefusalCode.RATE_LIMITED, RefusalCode.TOO_MANY_CONCURRENT_CALLS})
 
 
@@ -222,19 +251,22 @@ def problem(
     retry_after: int | None = None,
     headers: Iterable[tuple[bytes, bytes]] = (),
     extra: Mapping[str, object] | None = None,
+    found: Sequence[Mapping[str, object]] = (),
 ) -> ProblemReply:
     """The answer for a code. `detail` must hold no secret and no upstream address: the caller reads it.
 
-    A 422 puts it into the list form `[{"loc", "msg", "type"}]`. `extra` are further members, `retry_after` whole
-    seconds, `headers` are added as they are.
+    A 422 puts it into the list form `[{"loc", "msg", "type"}]`; where several things are wrong, `found` is that list.
+    `extra` are further members, `retry_after` whole seconds, `headers` are added as they are.
     """
     kind = PROBLEMS[code]
-    said = kind.detail if detail is None else detail
+    said: object = kind.detail if detail is None else detail
+    if kind.status == _UNPROCESSABLE:
+        said = found or [{"loc": loc, "msg": said, "type": str(code)}]
     document: dict[str, object] = {
         "type": f"/problems/{code}",
         "title": kind.title,
         "status": kind.status,
-        "detail": [{"loc": loc, "msg": said, "type": str(code)}] if kind.status == _UNPROCESSABLE else said,
+        "detail": said,
         "code": str(code),
         "retryable": kind.retryable,
         "request_id": request_id,
@@ -247,7 +279,7 @@ def problem(
         (b"cache-control", b"no-store"),
         (b"x-request-id", request_id.encode()),
     ]
-    if code is Fault.INVALID_API_KEY:
+    if code in _BEARER:
         fields.append((b"www-authenticate", b"Bearer"))
     wait_s = kind.retry_after_s if retry_after is None else retry_after
     if wait_s is not None:
