@@ -6,6 +6,15 @@ hands over is booked, whatever else is missing.
 """
 
 from gateway.books.tables.accounts import accounts, api_keys, audit_log, meta, projects
+from gateway.books.tables.alerts import (
+    alerts,
+    period_usage,
+    webhook_attempts,
+    webhook_deliveries,
+    webhook_endpoints,
+    webhook_messages,
+)
+from gateway.books.tables.api_idempotency import api_idempotency
 from gateway.books.tables.columns import metadata
 from gateway.books.tables.invoices import (
     billing_details,
@@ -19,6 +28,7 @@ from gateway.books.tables.invoices import (
     invoices,
 )
 from gateway.books.tables.plans import grants, periods, plan_previews, subscriptions
+from gateway.books.tables.sessions import sessions
 from gateway.books.tables.usage import (
     account_seq,
     jobs,
@@ -33,6 +43,8 @@ from gateway.books.tables.usage import (
 __all__ = [
     "account_seq",
     "accounts",
+    "alerts",
+    "api_idempotency",
     "api_keys",
     "audit_log",
     "billing_details",
@@ -49,13 +61,19 @@ __all__ = [
     "ledger_entries",
     "meta",
     "metadata",
+    "period_usage",
     "periods",
     "plan_previews",
     "poison_records",
     "projects",
     "refusals",
     "running_jobs",
+    "sessions",
     "subscriptions",
     "usage_events",
     "usage_hourly",
+    "webhook_attempts",
+    "webhook_deliveries",
+    "webhook_endpoints",
+    "webhook_messages",
 ]
