@@ -197,6 +197,7 @@ def compile_locks(arguments: Sequence[str]) -> int:
         ("runtime", ["pyproject.toml"]),
         ("dev", ["--group", "dev", *as_run, "pyproject.toml"]),
         ("legacy-clients", ["--group", "legacy-clients", *as_run]),
+        ("llama-cloud-services", ["--group", "llama-cloud-services", *as_run]),
     ):
         say(f"compiling requirements/{name}.txt")
         target = f"requirements/{name}.txt"

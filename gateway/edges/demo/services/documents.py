@@ -1,7 +1,7 @@
 """Documents: taking one in as it streams, and what little is kept of it.
 
 A PDF of up to 50 MB is spooled to a temporary file until its pages are counted; anything else passes by and only its
-length and first lines stay. Does not read multipart (uploads.py) nor PDFs (page_counter.py).
+length and first lines stay. Does not read multipart (uploads.py) nor PDFs (gateway.pages).
 """
 
 import asyncio
@@ -12,14 +12,15 @@ from datetime import datetime
 from pathlib import PurePosixPath
 from typing import IO, Final
 
-from gateway.edges.demo.services.page_counter import Counted, PageCounter
 from gateway.edges.demo.services.shelf import Owner
+from gateway.pages.page_counter import Counted, PageCounter
 
 MAX_COUNTED_BYTES: Final = 50 * 1024 * 1024
 _HEAD_BYTES: Final = 64 * 1024
 _FLUSH_BYTES: Final = 1024 * 1024
 _BYTES_PER_TEXT_PAGE: Final = 600 * 4  # 600 tokens, by the usual four bytes each
-_QUOTED_PAGES: Final = 4
+QUOTED_PAGES: Final = 4
+_COUNT_WITHIN_S: Final = 5.0
 _QUOTED_CHARACTERS: Final = 500
 _TEXT_SUFFIXES: Final = frozenset({".txt", ".md", ".csv", ".tsv", ".html", ".htm", ".json", ".xml", ".yaml", ".rst"})
 _FAIL_IN_CONTENT: Final = b"FAIL THIS JOB"
@@ -111,7 +112,11 @@ class Intake:
             if self.size_bytes > MAX_COUNTED_BYTES:
                 return Counted(pages=1)
             await self.flush(everything=True)
-            return await counter.count(self._spool.name) if self._spool is not None else Counted(pages=0)
+            if self._spool is None:
+                return Counted(pages=0)
+            descriptor = self._spool.fileno()
+            counted = await counter.count(descriptor, length=self.size_bytes, within_s=_COUNT_WITHIN_S)
+            return Counted(pages=1) if counted is None else counted
         if PurePosixPath(self.name.lower()).suffix in _TEXT_SUFFIXES:
             return Counted(max(1, -(-self.size_bytes // _BYTES_PER_TEXT_PAGE)), _text_pages(bytes(self._head)))
         return Counted(pages=1)
@@ -124,5 +129,5 @@ class Intake:
 
 
 def _text_pages(head: bytes) -> tuple[str, ...]:
-    starts = range(0, min(len(head), _QUOTED_PAGES * _BYTES_PER_TEXT_PAGE), _BYTES_PER_TEXT_PAGE)
+    starts = range(0, min(len(head), QUOTED_PAGES * _BYTES_PER_TEXT_PAGE), _BYTES_PER_TEXT_PAGE)
     return tuple(head[start : start + _QUOTED_CHARACTERS].decode(errors="replace") for start in starts)

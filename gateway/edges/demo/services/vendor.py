@@ -14,12 +14,12 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 
 from gateway.edges.demo.services.behaviour import Behaviour
-from gateway.edges.demo.services.documents import Document, Intake, named_to_fail
+from gateway.edges.demo.services.documents import QUOTED_PAGES, Document, Intake, named_to_fail
 from gateway.edges.demo.services.jobs import Job
-from gateway.edges.demo.services.page_counter import PageCounter
 from gateway.edges.demo.services.replies import Refused, invalid, not_found
 from gateway.edges.demo.services.shelf import Owner, Shelf
 from gateway.edges.demo.services.uploads import Form, read_form
+from gateway.pages.page_counter import PageCounter
 
 _DOCUMENTS: Final = 1_000
 _JOBS: Final = 20_000
@@ -74,7 +74,7 @@ class Vendor:
         self.behaviour = behaviour
         self.credential = credential
         self.now = now
-        self.counter = PageCounter()
+        self.counter = PageCounter(quoted_pages=QUOTED_PAGES)
         self.documents: Shelf[Document] = Shelf("File", _DOCUMENTS)
         self.jobs: Shelf[Job] = Shelf("Job", _JOBS)
         self.configurations: Shelf[Record] = Shelf("Configuration", _THINGS)
