@@ -16,6 +16,7 @@ from gateway.books.tables.alerts import (
 )
 from gateway.books.tables.api_idempotency import api_idempotency
 from gateway.books.tables.columns import metadata
+from gateway.books.tables.contracts import closed_event_parts, contracts
 from gateway.books.tables.invoices import (
     billing_details,
     closed_events,
@@ -48,9 +49,11 @@ __all__ = [
     "api_keys",
     "audit_log",
     "billing_details",
+    "closed_event_parts",
     "closed_events",
     "closed_usage",
     "closings",
+    "contracts",
     "credit_notes",
     "document_numbers",
     "grants",

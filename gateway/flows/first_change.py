@@ -1,0 +1,92 @@
+"""Changes through the API: is this the first with its Idempotency-Key, and is what it edits still as it was read?
+
+Claims are kept in the books for a day, with the first answer, sealed, since it may hold a new secret. A claim whose
+process died is never run again: whether its change was made is not known.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Final
+
+from gateway.books import api_idempotency
+from gateway.books.books import Books
+from gateway.books.ids import new_id
+from gateway.domain.instant import epoch_ms
+from gateway.flows.first_call import Repeat
+from gateway.wire.sealed import NONCE_BYTES, seal, unseal
+
+KEPT_MS: Final = 24 * 3_600_000
+# Longer than any change takes; what has not ended by then never will.
+ENDS_WITHIN_MS: Final = 120_000
+MOST_BYTES: Final = 262_144
+_PURPOSE: Final = b"first reply"
+_EDIT: Final = "edit "
+
+
+class EditedByAnother(Exception):
+    """Somebody else is changing the same thing at this moment."""
+
+
+class FirstChanges:
+    """The Idempotency-Keys of the API. `scope` is whose they are: an account's id, or the operator's."""
+
+    def __init__(self, *, books: Books, pepper: bytes, clock: Callable[[], datetime]) -> None:
+        self._books = books
+        self._pepper = pepper
+        self._clock = clock
+
+    async def claim(self, scope: str, key: str, *, claim_id: str, digest: bytes) -> bytes | Repeat | None:
+        """None: make the change. Bytes: the first reply, to be given again. BooksUnavailable."""
+        at_ms = epoch_ms(self._clock())
+        async with self._books.begin() as conn:
+            held = await api_idempotency.claim(
+                conn, scope, f"key {key}", digest=digest, claim_id=claim_id, at_ms=at_ms, expires_ms=at_ms + KEPT_MS
+            )
+        if held.claim_id == claim_id:
+            return None
+        if held.digest != digest:
+            return Repeat.MISMATCH
+        if held.reply is not None:
+            # In a thread: a quarter of a megabyte at most, but the event loop is not where to hash it.
+            return await asyncio.to_thread(self._opened, held.reply) or Repeat.NOT_KEPT
+        return Repeat.IN_PROGRESS if at_ms - held.claimed_ms < ENDS_WITHIN_MS else Repeat.NOT_KEPT
+
+    async def keep(self, scope: str, key: str, *, claim_id: str, reply: bytes) -> None:
+        """Keeps the first reply for a day; one that is too long is told to be gone. BooksUnavailable."""
+        if len(reply) > MOST_BYTES:
+            return
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        sealed = await asyncio.to_thread(seal, reply, pepper=self._pepper, purpose=_PURPOSE, nonce=nonce)
+        async with self._books.begin() as conn:
+            await api_idempotency.keep(conn, scope, f"key {key}", claim_id=claim_id, reply=sealed)
+
+    async def forget(self, scope: str, key: str, *, claim_id: str) -> None:
+        """Nothing was changed: the next with this key is the first. BooksUnavailable."""
+        async with self._books.begin() as conn:
+            await api_idempotency.forget(conn, scope, f"key {key}", claim_id=claim_id)
+
+    @asynccontextmanager
+    async def edit(self, scope: str, thing: str) -> AsyncIterator[None]:
+        """Nobody else edits the same thing within the block, in whatever process. EditedByAnother, BooksUnavailable."""
+        at_ms, claim_id, key = epoch_ms(self._clock()), new_id("edt"), _EDIT + thing
+        async with self._books.begin() as conn:
+            held = await api_idempotency.claim(
+                conn, scope, key, digest=b"", claim_id=claim_id, at_ms=at_ms, expires_ms=at_ms + ENDS_WITHIN_MS
+            )
+        if held.claim_id != claim_id:
+            raise EditedByAnother(thing)
+        try:
+            yield
+        finally:
+            # Also where the caller hangs up: else the thing could not be edited before the claim has expired.
+            await asyncio.shield(self._let_go(scope, key, claim_id))
+
+    async def _let_go(self, scope: str, key: str, claim_id: str) -> None:
+        async with self._books.begin() as conn:
+            await api_idempotency.forget(conn, scope, key, claim_id=claim_id)
+
+    def _opened(self, sealed: bytes) -> bytes | None:
+        return unseal(sealed, pepper=self._pepper, purpose=_PURPOSE)
