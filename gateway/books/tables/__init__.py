@@ -28,6 +28,15 @@ from gateway.books.tables.invoices import (
     invoice_sub_lines,
     invoices,
 )
+from gateway.books.tables.payments import (
+    fake_payments,
+    invoice_collections,
+    payment_attempts,
+    payment_customers,
+    payment_events,
+    payment_methods,
+    plan_change_payments,
+)
 from gateway.books.tables.plans import grants, periods, plan_previews, subscriptions
 from gateway.books.tables.sessions import sessions
 from gateway.books.tables.usage import (
@@ -56,7 +65,9 @@ __all__ = [
     "contracts",
     "credit_notes",
     "document_numbers",
+    "fake_payments",
     "grants",
+    "invoice_collections",
     "invoice_lines",
     "invoice_sub_lines",
     "invoices",
@@ -64,8 +75,13 @@ __all__ = [
     "ledger_entries",
     "meta",
     "metadata",
+    "payment_attempts",
+    "payment_customers",
+    "payment_events",
+    "payment_methods",
     "period_usage",
     "periods",
+    "plan_change_payments",
     "plan_previews",
     "poison_records",
     "projects",
