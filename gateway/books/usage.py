@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import BigInteger, cast, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import jobs, ledger_entries, running_jobs
+from gateway.books import jobs, ledger_entries, period_usage, running_jobs
 from gateway.books.dialect import now_ms, upsert
 from gateway.books.ledger_entries import LedgerAccount, Transfer
 from gateway.books.tables import account_seq, usage_events, usage_hourly
@@ -94,7 +94,8 @@ def _transfer(event: UsageEvent) -> Transfer:
 
 
 async def _roll_up(conn: AsyncConnection, events: Iterable[UsageEvent]) -> None:
-    """Add captures to their hours. Releases and expiries are no usage."""
+    """Add captures to their hours and periods. Releases and expiries are no usage."""
+    by_period: dict[tuple[str, int], int] = defaultdict(int)
     sums: dict[tuple[str, int, int, str, str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
     for event in events:
         if event.ending not in CAPTURES:
@@ -105,6 +106,7 @@ async def _roll_up(conn: AsyncConnection, events: Iterable[UsageEvent]) -> None:
         total[0] += 1
         total[1] += event.settlement.units or 0
         total[2] += event.captured_millicredits
+        by_period[facts.account_id, event.period_start_ms] += event.captured_millicredits
     if not sums:
         return
     names = [column.name for column in usage_hourly.columns]
@@ -118,6 +120,7 @@ async def _roll_up(conn: AsyncConnection, events: Iterable[UsageEvent]) -> None:
         ),
         rows,
     )
+    await period_usage.add(conn, by_period)
 
 
 async def _keep_seq(conn: AsyncConnection, events: Iterable[UsageEvent | JobAttached]) -> None:

@@ -1,0 +1,131 @@
+"""Alerts as raised, each once for its account, period, kind and threshold, and what decides about them.
+
+Judges nothing: `domain.alert` does. Sends nothing: whoever raises one tells of it in the same transaction.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import BigInteger, cast, func, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.books.dialect import upsert
+from gateway.books.ids import new_id
+from gateway.books.tables import alerts, grants, period_usage, periods
+from gateway.domain.alert import Alert, AlertKind
+
+_BATCH: Final = 200
+PeriodKey = tuple[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class PeriodStanding:
+    """A period with what was granted for it and what of that was used, both in millicredits."""
+
+    account_id: str
+    start_ms: int
+    end_ms: int
+    plan_id: str
+    overage_millicredits: int
+    nanodollars_per_millicredit: int | None
+    granted_millicredits: int
+    captured_millicredits: int
+
+
+@dataclass(frozen=True, slots=True)
+class RaisedAlert:
+    """One alert, and how the account stood when it was raised."""
+
+    id: str
+    account_id: str
+    period_start_ms: int
+    period_end_ms: int
+    kind: AlertKind
+    threshold: int
+    used_millicredits: int
+    included_millicredits: int
+    spend_cents: int
+    raised_ms: int
+
+
+async def standings(conn: AsyncConnection, keys: Collection[PeriodKey]) -> list[PeriodStanding]:
+    """How these periods stand; those without usage, or that are not booked, are left out."""
+    granted = (
+        select(cast(func.coalesce(func.sum(grants.c.amount_millicredits), 0), BigInteger))
+        .where(grants.c.account_id == periods.c.account_id, grants.c.period_start_ms == periods.c.start_ms)
+        .scalar_subquery()
+    )
+    query = select(
+        periods.c.account_id,
+        periods.c.start_ms,
+        periods.c.end_ms,
+        periods.c.plan_id,
+        periods.c.overage_millicredits,
+        periods.c.nanodollars_per_millicredit,
+        granted,
+        period_usage.c.captured_millicredits,
+    ).join(
+        period_usage,
+        (period_usage.c.account_id == periods.c.account_id) & (period_usage.c.period_start_ms == periods.c.start_ms),
+    )
+    found: list[PeriodStanding] = []
+    for batch in _batches(keys):
+        chosen = query.where(tuple_(periods.c.account_id, periods.c.start_ms).in_(batch))
+        found += [PeriodStanding(*row) for row in await conn.execute(chosen)]
+    return found
+
+
+async def raised(conn: AsyncConnection, keys: Collection[PeriodKey]) -> Mapping[PeriodKey, frozenset[Alert]]:
+    """What was raised in these periods so far."""
+    found: dict[PeriodKey, set[Alert]] = {}
+    for batch in _batches(keys):
+        query = select(alerts.c.account_id, alerts.c.period_start_ms, alerts.c.kind, alerts.c.threshold)
+        for account_id, start_ms, kind, threshold in await conn.execute(
+            query.where(tuple_(alerts.c.account_id, alerts.c.period_start_ms).in_(batch))
+        ):
+            found.setdefault((account_id, start_ms), set()).add(Alert(AlertKind(kind), threshold))
+    return {key: frozenset(known) for key, known in found.items()}
+
+
+async def add(conn: AsyncConnection, alert: RaisedAlert) -> bool:
+    """Raise it; False where another process has, for which this transaction has waited."""
+    statement = (
+        upsert(conn, alerts)
+        .values(
+            id=alert.id,
+            account_id=alert.account_id,
+            period_start_ms=alert.period_start_ms,
+            period_end_ms=alert.period_end_ms,
+            kind=alert.kind,
+            threshold=alert.threshold,
+            used_millicredits=alert.used_millicredits,
+            included_millicredits=alert.included_millicredits,
+            spend_cents=alert.spend_cents,
+            raised_ms=alert.raised_ms,
+        )
+        .on_conflict_do_nothing(index_elements=["account_id", "period_start_ms", "kind", "threshold"])
+        .returning(alerts.c.id)
+    )
+    return (await conn.execute(statement)).scalar_one_or_none() is not None
+
+
+async def of_account(
+    conn: AsyncConnection, account_id: str, *, period_start_ms: int | None = None, limit: int = 100
+) -> list[RaisedAlert]:
+    """The account's alerts, newest first: of one period, or of all."""
+    query = select(alerts).where(alerts.c.account_id == account_id)
+    if period_start_ms is not None:
+        query = query.where(alerts.c.period_start_ms == period_start_ms)
+    rows = await conn.execute(query.order_by(alerts.c.raised_ms.desc(), alerts.c.id.desc()).limit(limit))
+    return [RaisedAlert(row[0], row[1], row[2], row[3], AlertKind(row[4]), *row[5:]) for row in rows]
+
+
+def new_alert_id() -> str:
+    """The id of an alert about to be raised."""
+    return new_id("alt")
+
+
+def _batches(keys: Collection[PeriodKey]) -> list[Sequence[PeriodKey]]:
+    ordered = sorted(keys)
+    return [ordered[first : first + _BATCH] for first in range(0, len(ordered), _BATCH)]
