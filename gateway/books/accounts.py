@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import grants, meta, periods, subscriptions
+from gateway.books import grants, limits, meta, periods, subscriptions
 from gateway.books.grants import GrantKind
 from gateway.books.ids import new_id
 from gateway.books.periods import BookedPeriod
@@ -130,15 +130,19 @@ async def set_status(conn: AsyncConnection, account_id: str, status: AccountStat
 
 
 async def terms(conn: AsyncConnection, account_id: str, at_ms: int) -> Terms | None:
-    """What the books say now, with the periods booked so far that have not ended; None for an unknown account."""
+    """What the books say now, with the periods booked so far that have not ended; None for an unknown account.
+
+    The periods are under the limits that count at `at_ms`, and beyond, as far as that is known.
+    """
     seq = func.coalesce(select(account_seq.c.seq).where(account_seq.c.account_id == accounts.c.id).scalar_subquery(), 0)
     query = select(accounts.c.terms_version, accounts.c.status, meta.epoch(), seq).where(accounts.c.id == account_id)
     row = (await conn.execute(query)).one_or_none()
     if row is None:
         return None
     version, status, epoch, booked_seq = row
-    booked = await periods.terms(conn, account_id, at_ms)
-    return Terms(account_id, version, AccountStatus(status), booked, epoch, booked_seq)
+    booked = await limits.limited(conn, account_id, await periods.terms(conn, account_id, at_ms), at_ms)
+    budgets = await limits.budgets_of(conn, account_id)
+    return Terms(account_id, version, AccountStatus(status), booked, epoch, booked_seq, budgets)
 
 
 async def booked_seq(conn: AsyncConnection, account_id: str) -> int:

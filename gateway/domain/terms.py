@@ -3,8 +3,11 @@
 Never counters: what was captured or is held lives in Redis and, once booked, in the books.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from typing import NamedTuple, Self
+
+from gateway.domain.limits import Budget, Ceiling, CeilingBy
 
 
 class AccountStatus(StrEnum):
@@ -15,15 +18,38 @@ class AccountStatus(StrEnum):
     CLOSED = "closed"
 
 
+class CeilingChange(NamedTuple):
+    """Another ceiling from an instant within the period on: a raise ends by itself."""
+
+    at_ms: int
+    ceiling: Ceiling
+
+
 @dataclass(frozen=True, slots=True)
 class PeriodTerms:
-    """One billing period `[start_ms, end_ms)` of an account, in epoch milliseconds UTC."""
+    """One billing period `[start_ms, end_ms)` of an account, in epoch milliseconds UTC.
+
+    `overage_millicredits` is what may be used beyond the grant, `overage_by` what says so; `change` is set where that
+    is raised, and the raise ends before the period does.
+    """
 
     start_ms: int
     end_ms: int
     plan_id: str
     granted_millicredits: int
     overage_millicredits: int
+    overage_by: CeilingBy = CeilingBy.PLAN
+    change: CeilingChange | None = None
+
+    def ceiling_at(self, at_ms: int) -> Ceiling:
+        """What may be used beyond the grant at an instant, and what says so."""
+        if self.change is not None and at_ms >= self.change.at_ms:
+            return self.change.ceiling
+        return Ceiling(self.overage_millicredits, self.overage_by)
+
+    def limited_to(self, ceiling: Ceiling, change: CeilingChange | None = None) -> Self:
+        """The same period under another ceiling."""
+        return replace(self, overage_millicredits=ceiling.millicredits, overage_by=ceiling.by, change=change)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +58,7 @@ class Terms:
 
     `periods` are in order, without gaps: the current one and, near its end, the next. `booked_seq` is the highest
     sequence number the books have seen of this account: Redis below it has lost captures. `epoch` fences the
-    counters of a Redis that came back older than it was.
+    counters of a Redis that came back older than it was. `budgets` are of projects and API keys, for each period anew.
     """
 
     account_id: str
@@ -41,6 +67,7 @@ class Terms:
     periods: tuple[PeriodTerms, ...]
     epoch: int
     booked_seq: int
+    budgets: tuple[Budget, ...] = ()
 
     def period_at(self, at_ms: int) -> PeriodTerms | None:
         """The known period that contains the instant."""

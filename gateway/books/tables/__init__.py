@@ -37,6 +37,7 @@ from gateway.books.tables.payments import (
     payment_methods,
     plan_change_payments,
 )
+from gateway.books.tables.limits import budgets, spend_limits, spend_raises
 from gateway.books.tables.plans import grants, periods, plan_previews, subscriptions
 from gateway.books.tables.sessions import sessions
 from gateway.books.tables.usage import (
@@ -58,6 +59,7 @@ __all__ = [
     "api_keys",
     "audit_log",
     "billing_details",
+    "budgets",
     "closed_event_parts",
     "closed_events",
     "closed_usage",
@@ -88,6 +90,8 @@ __all__ = [
     "refusals",
     "running_jobs",
     "sessions",
+    "spend_limits",
+    "spend_raises",
     "subscriptions",
     "usage_events",
     "usage_hourly",
