@@ -56,6 +56,7 @@ from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.redis_at import reader_at, redis_at
 from gateway.ledger.server import EmbeddedValkey
+from gateway.pages.page_counter import PageCounter
 from gateway.upstream.connection import UpstreamTimeouts
 from gateway.upstream.pool import PoolLimits, UpstreamPool
 from gateway.wire.price_parts import parts_of
@@ -184,6 +185,8 @@ async def open_gateway(
         followed = {name: Followed(target.upstream, target.credential) for name, target in targets.items()}
         apart = {name: followed[name] for name, target in targets.items() if target.isolates}
         saved_modes = SavedModes(apart, stores.clock)
+        counter = PageCounter()
+        stack.push_async_callback(counter.close)
         follower = Follower(
             stores.ledger,
             settler,
@@ -212,6 +215,7 @@ async def open_gateway(
                 follower=follower,
                 peers=Peers(settings.trusted_proxies),
                 spool=_spool(settings),
+                counter=counter,
                 record=record,
                 upgrade_url=f"{settings.public_url or ''}/settings/billing",
             )
