@@ -1,12 +1,13 @@
 """Checks of routes.yaml by itself: what only a look at a whole entry, or at two routes, can tell."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from gateway.config_files.judge import did_you_mean
 from gateway.config_files.routes_file import (
     ConditionShape,
+    CountPagesShape,
     JobKindShape,
     RoutesFile,
     RouteShape,
@@ -78,9 +79,23 @@ def _check_metering(here: ValuePath, route: RouteShape, source: YamlSource) -> N
             source.report((*here, "job"), "a route about a running job is free: it takes no product", at_key=True)
     if route.units is not None and route.units.at_least > route.units.expected:
         source.report((*here, "units", "at_least"), f"must be at most what is expected, {route.units.expected}")
-    for path, where in _places(route).items():
+    places = _places(route)
+    for path, where in places.items():
         if where is not None:
             _check_place((*here, *path), where, source)
+    if route.units is not None and route.units.count_pages is not None:
+        _check_counting((*here, "units", "count_pages"), route.units.count_pages, places.values(), source)
+
+
+def _check_counting(
+    here: ValuePath, counted: CountPagesShape, places: Iterable[WhereShape | None], source: YamlSource
+) -> None:
+    read = [where for where in places if where is not None]
+    if any(where.json_ is not None and where.form is None for where in read):
+        sentence = "counts the file of a form, and the route reads a JSON body: its places must say form"
+        source.report(here, sentence, at_key=True)
+    if counted.field in {where.form for where in read}:
+        source.report((*here, "field"), f"the form field '{counted.field}' is read as a text elsewhere in the route")
 
 
 def _places(route: RouteShape) -> dict[ValuePath, WhereShape | None]:

@@ -23,6 +23,7 @@ from gateway.wire.route import (
     AddOn,
     Condition,
     CostSource,
+    CountPages,
     Delivery,
     ExtraPart,
     JobKind,
@@ -96,6 +97,17 @@ class PagesShape(WhereShape):
     """The number of a document's first page, 0 or 1."""
 
 
+class CountPagesShape(Shape):
+    """The pages of an uploaded PDF are counted first, so that the quote is exact."""
+
+    field: Text
+    """The form field that the file is in."""
+    max_bytes: Annotated[Bytes, Field(ge=1, le=2**30)] = 64 * 2**20
+    """Longer files are not counted: they are expected to have the usual number of units."""
+    within: Annotated[DurationMs, Field(ge=10, le=30_000)] = 2_000
+    """How long counting may take, others that are counted before it included."""
+
+
 class UnitsShape(Shape):
     """How many units a call is expected and at least to use; equal numbers make its quote exact."""
 
@@ -109,6 +121,8 @@ class UnitsShape(Shape):
     """Where a number is sent that bounds what is expected."""
     exact: Flag = False
     """What is expected, bounded by `pages` and `at_most`, is what the call costs."""
+    count_pages: CountPagesShape | None = None
+    """Count the pages of an uploaded PDF before the call is admitted."""
 
 
 class ExtraPartShape(Shape):
@@ -327,7 +341,12 @@ def _units(shape: UnitsShape) -> Units:
         first_page=1 if shape.pages is None else shape.pages.first_page,
         at_most=_optional_where(shape.at_most),
         exact=shape.exact,
+        count_pages=None if shape.count_pages is None else _count_pages(shape.count_pages),
     )
+
+
+def _count_pages(shape: CountPagesShape) -> CountPages:
+    return CountPages(shape.field, shape.max_bytes, shape.within)
 
 
 def _condition(shape: ConditionShape) -> Condition:

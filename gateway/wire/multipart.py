@@ -7,6 +7,7 @@ is forwarded by others, byte for byte.
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -25,6 +26,7 @@ _PARAMETER: Final = re.compile(rf'\s*;\s*({_WORD})\s*=\s*(?:({_WORD})|"((?:[^"\\
 _VALUE: Final = re.compile(rb"\s*([!#$%&'*+.^_`|~0-9A-Za-z/-]+)")
 _BAD_PERCENT: Final = re.compile(rb"%(?![0-9A-Fa-f]{2})")
 _BODY: Final = ("body",)
+_PDF: Final = b"%PDF-"
 
 
 class FormReader(Protocol):
@@ -45,12 +47,29 @@ class FormReader(Protocol):
         """The body has ended: a form that has not is a fault."""
 
 
+@dataclass(slots=True)
+class FilePart:
+    """Where in the body a file stands, in bytes. `ended`: no more of it comes, or no more of it matters.
+
+    `readable` where the file stands there as it is: it begins like a PDF and is in no transfer coding.
+    """
+
+    field: str
+    max_bytes: int
+    start: int = 0
+    length: int = 0
+    seen: bool = False
+    readable: bool = False
+    ended: bool = False
+
+
 def form_reader(
-    content_type: bytes | None, wanted: Collection[str], *, also: Collection[str] = ()
+    content_type: bytes | None, wanted: Collection[str], *, also: Collection[str] = (), file: FilePart | None = None
 ) -> FormReader | Unreadable:
     """The reader for a body of this Content-Type; Unreadable where it is no form.
 
-    `wanted` are the fields that `known` waits for; `also` are kept where they come by, and not waited for.
+    `wanted` are the fields that `known` waits for; `also` are kept where they come by, and not waited for. `file` is
+    filled in; who wants it waits for its end.
     """
     kind, parameters = _header_value(content_type or b"")
     if parameters is None or parameters.get(b"charset", b"utf-8").lower() != b"utf-8":
@@ -62,7 +81,7 @@ def form_reader(
     boundary = parameters.get(b"boundary", b"")
     if not 0 < len(boundary) <= _MAX_BOUNDARY or b"\\" in boundary:
         return Unreadable(("header", "content-type"), "the multipart boundary is missing or malformed")
-    return MultipartReader(boundary, wanted, also=also)
+    return MultipartReader(boundary, wanted, also=also, file=file)
 
 
 class _Refused(Exception):
@@ -82,6 +101,7 @@ class MultipartReader:
         wanted: Collection[str],
         *,
         also: Collection[str] = (),
+        file: FilePart | None = None,
         max_field_bytes: int = MAX_FIELD_BYTES,
         max_kept_bytes: int = MAX_KEPT_BYTES,
         max_parts: int = MAX_PARTS,
@@ -100,6 +120,10 @@ class MultipartReader:
         self._headers: dict[bytes, bytes] = {}
         self._field: str | None = None
         self._data = bytearray()
+        self._file = file
+        self._in_file = False
+        self._chunk = b""
+        self._before_bytes = 0
         self._parser = MultipartParser(
             boundary,
             {
@@ -128,8 +152,10 @@ class MultipartReader:
             if not chunk.startswith(b"-"):
                 self.fault = Unreadable(_BODY, "the form does not begin with its boundary")
                 return
+        self._chunk = chunk
         try:
             self._parser.write(chunk)
+            self._before_bytes += len(chunk)
         except _Refused as refused:
             self.fault = refused.fault
         except FormParserError:
@@ -146,6 +172,7 @@ class MultipartReader:
             raise _Refused(Unreadable(_BODY, "the form has too many parts"))
         self._headers = {}
         self._field = None
+        self._in_file = False
 
     def _on_header_name(self, data: bytes, start: int, end: int) -> None:
         self._header_name += data[start:end]
@@ -168,16 +195,37 @@ class MultipartReader:
         if b"\\" in parameters[b"name"] or b"name*" in parameters:
             raise _Refused(Unreadable(_BODY, "the name of a part can be read in more than one way"))
         name = parameters[b"name"].decode("utf-8", "replace")
+        coding = self._headers.get(b"content-transfer-encoding", b"8bit").strip().lower()
+        if self._file is not None and name == self._file.field:
+            self._file_begins(self._file, plain=coding in {b"7bit", b"8bit", b"binary"})
+            return
         if name not in self._kept:
             return
-        coding = self._headers.get(b"content-transfer-encoding", b"8bit").strip().lower()
         if b"filename" in parameters or b"filename*" in parameters or coding not in {b"7bit", b"8bit", b"binary"}:
             raise _Refused(Unreadable((*_BODY, name), "must be a plain form field"))
         if name in self.fields:
             raise _Refused(Unreadable((*_BODY, name), "was sent more than once"))
         self._field = name
 
+    def _file_begins(self, file: FilePart, *, plain: bool) -> None:
+        if file.seen:
+            raise _Refused(Unreadable((*_BODY, file.field), "was sent more than once"))
+        file.seen, file.readable, file.ended = True, plain, not plain
+        self._in_file = plain
+
+    def _file_data(self, file: FilePart, data: bytes, start: int, end: int) -> None:
+        if file.length == 0:
+            # What looked like the beginning of a boundary comes from elsewhere; no PDF begins like one.
+            file.start = self._before_bytes + start
+            file.readable = data is self._chunk and data.startswith(_PDF[: end - start], start)
+        file.length += end - start
+        if not file.readable or file.length > file.max_bytes:
+            file.readable = self._in_file = False
+            file.ended = True
+
     def _part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._in_file and self._file is not None:
+            self._file_data(self._file, data, start, end)
         if self._field is None:
             return
         self._room -= end - start
@@ -186,6 +234,9 @@ class MultipartReader:
         self._data += data[start:end]
 
     def _part_end(self) -> None:
+        if self._in_file and self._file is not None:
+            self._file.ended = True
+            self._in_file = False
         if self._field is None:
             return
         self.fields[self._field] = _text(bytes(self._data), self._field)

@@ -88,12 +88,24 @@ class AddOn:
 
 
 @dataclass(frozen=True, slots=True)
+class CountPages:
+    """The pages of the PDF in a form's file field are counted before the call is admitted.
+
+    Of files up to `max_bytes`, within `within_ms`; others are expected to have the usual number of units.
+    """
+
+    field: str
+    max_bytes: int
+    within_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Units:
     """How many units a call is expected and at least to use. Equal numbers make the quote exact.
 
     `each` leads to a list: the numbers hold for each of its things. `pages` leads to a list of selected pages, counted
     from `first_page`, and `at_most` to a number: no more than these are expected. With `exact` what is expected after
-    that is what the call costs.
+    that is what the call costs; so too where `count_pages` has found the number of pages.
     """
 
     expected: int
@@ -103,11 +115,12 @@ class Units:
     first_page: int = 1
     at_most: Where | None = None
     exact: bool = False
+    count_pages: CountPages | None = None
 
     @property
     def fixed(self) -> bool:
         """Whether every call of the route is quoted the same number."""
-        return self.each is None and self.pages is None and self.at_most is None
+        return self.each is None and self.pages is None and self.at_most is None and self.count_pages is None
 
 
 class OnDisconnect(StrEnum):

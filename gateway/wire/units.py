@@ -20,21 +20,25 @@ _PIECE: Final = re.compile(r"\s*([0-9]{1,7})\s*(?:-\s*([0-9]{1,7})\s*)?")
 
 def count_units(units: Units, values: RequestValues) -> tuple[int, int] | Unreadable:
     """The units that a request is expected and at least to use: whole, at least 1 expected, never more at least."""
-    expected = units.expected
-    for bound in (_selection(units, values), _at_most(units, values)):
+    counted = values.pages_of_file
+    expected = units.expected if counted is None else counted
+    for bound in (_selection(units, values, counted), _at_most(units, values)):
         if isinstance(bound, Unreadable):
             return bound
         if bound is not None:
-            expected = min(expected, bound)
+            expected = max(1, min(expected, bound))
     things = _things(units, values)
     if isinstance(things, Unreadable):
         return things
-    least = expected if units.exact else min(units.at_least, expected)
+    least = expected if units.exact or counted is not None else min(units.at_least, expected)
     return min(MAX_UNITS, expected * things), min(MAX_UNITS, least * things)
 
 
-def selected_pages(selection: object, *, first: int) -> int | None:
-    """How many different pages `"1,3,5-8"`, or a list of numbers, selects, counted from `first`; None: unreadable."""
+def selected_pages(selection: object, *, first: int, pages: int | None = None) -> int | None:
+    """How many different pages `"1,3,5-8"`, or a list of numbers, selects, counted from `first`; None: unreadable.
+
+    Of a document that is known to have so many `pages`, no others count.
+    """
     if isinstance(selection, str):
         pieces = selection.split(",", _MAX_PIECES)
         found = [_PIECE.fullmatch(piece) for piece in pieces]
@@ -49,6 +53,9 @@ def selected_pages(selection: object, *, first: int) -> int | None:
         return None
     if any(low < first or high < low for low, high in spans):
         return None
+    if pages is not None:
+        last = first + pages - 1
+        spans = [(low, min(high, last)) for low, high in spans if low <= last]
     return _covered(spans)
 
 
@@ -61,13 +68,13 @@ def _covered(spans: list[tuple[int, int]]) -> int:
     return covered
 
 
-def _selection(units: Units, values: RequestValues) -> int | Unreadable | None:
+def _selection(units: Units, values: RequestValues, counted: int | None) -> int | Unreadable | None:
     if units.pages is None:
         return None
     sent = _one(units.pages, values)
     if sent is None or isinstance(sent, Unreadable) or (isinstance(sent, str) and not sent.strip()) or sent == []:
         return sent if isinstance(sent, Unreadable) else None
-    pages = selected_pages(sent, first=units.first_page)
+    pages = selected_pages(sent, first=units.first_page, pages=counted)
     return Unreadable(values.place(units.pages), "must be pages such as 1,3,5-8") if pages is None else pages
 
 

@@ -15,7 +15,7 @@ from gateway.wire import json_pointer
 from gateway.wire.headers import Headers
 from gateway.wire.multipart import pairs
 from gateway.wire.readers import READERS
-from gateway.wire.route import Condition, Metered, Source, Where
+from gateway.wire.route import Condition, CountPages, Metered, Source, Where
 from gateway.wire.switch import switch
 from gateway.wire.unreadable import Unreadable
 
@@ -32,12 +32,14 @@ _EACH: Final = (json_pointer.EVERY,)
 class Needs:
     """What a route has to be shown of a body before it can be priced. Made once per route.
 
-    `json`: the whole JSON body. `form`: names of form fields. `keys`: JSON names that must not come twice.
+    `json`: the whole JSON body. `form`: names of form fields. `keys`: JSON names that must not come twice. `pages`: a
+    file whose pages are to be counted.
     """
 
     json: bool
     form: frozenset[str]
     keys: frozenset[str] = OWNER_NAMES
+    pages: CountPages | None = None
     quoted_keys: tuple[bytes, ...] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -59,7 +61,7 @@ def wheres(metered: Metered) -> tuple[Where, ...]:
     return tuple(place for place in places if place is not None)
 
 
-def needs(places: Iterable[Where]) -> Needs:
+def needs(places: Iterable[Where], pages: CountPages | None = None) -> Needs:
     """What these places need of a body, with the names of owners, which are looked at wherever a body is read."""
     places = tuple(one for place in places for one in _looked_at(place))
     keys = {part for place in places for part in place.pointer if part != json_pointer.EVERY}
@@ -67,6 +69,7 @@ def needs(places: Iterable[Where]) -> Needs:
         json=any(place.source is Source.JSON for place in places),
         form=frozenset(place.name for place in places if place.source in {Source.FORM, Source.FORM_JSON}),
         keys=OWNER_NAMES | keys,
+        pages=pages,
     )
 
 
@@ -129,9 +132,12 @@ def _no_repeats(names: Collection[str]) -> Any:
 
 
 class RequestValues:
-    """One request, as far as it has been read: head, and where needed the JSON body or the form fields."""
+    """One request, as far as it has been read: head, and where needed the JSON body or the form fields.
 
-    __slots__ = ("_documents", "_fields", "_headers", "_needs", "_query")
+    `pages_of_file` are those that were counted of its file; None: nobody knows.
+    """
+
+    __slots__ = ("_documents", "_fields", "_headers", "_needs", "_query", "pages_of_file")
 
     def __init__(
         self,
@@ -141,7 +147,9 @@ class RequestValues:
         query: bytes,
         body: bytes | None = None,
         fields: Mapping[str, str] | None = None,
+        pages_of_file: int | None = None,
     ) -> None:
+        self.pages_of_file = pages_of_file
         self._needs = wanted
         self._headers = headers
         self._query = query

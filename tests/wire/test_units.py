@@ -1,12 +1,13 @@
 """A selection of pages is counted as a set, whatever order and overlap it is written in."""
 
 import json
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.wire.route import Source, Units, Where
+from gateway.wire.route import CountPages, Source, Units, Where
 from gateway.wire.units import MAX_UNITS, count_units, selected_pages
 from gateway.wire.unreadable import Unreadable
 from gateway.wire.values import RequestValues, needs
@@ -86,3 +87,35 @@ def test_a_number_in_a_form_that_is_none_is_told(text: str) -> None:
     found = count_units(units, values)
     assert isinstance(found, Unreadable)
     assert found.loc == ("body", "max_pages")
+
+
+@pytest.mark.parametrize(
+    ("body", "pages", "expected"),
+    [
+        ({}, 4, 4),
+        ({}, None, 10),
+        ({"pages": "1,3,5-8"}, 6, 4),
+        ({"pages": "1,3,5-8"}, None, 6),
+        ({"pages": "7-9"}, 6, 1),
+        ({"most": 3}, 6, 3),
+        ({"most": 30}, 6, 6),
+        ({"pages": "2-9", "most": 2}, 6, 2),
+        ({"pages": "2-9", "most": 0}, 40, 8),
+        ({}, 5_000_000, MAX_UNITS),
+    ],
+)
+def test_counted_pages_make_the_quote_exact_and_what_is_selected_bounds_them(
+    body: dict[str, Any], pages: int | None, expected: int
+) -> None:
+    units = Units(10, 1, pages=PAGES, at_most=MOST, count_pages=CountPages("file", 1 << 20, 1000))
+    wanted = needs([PAGES, MOST])
+    values = RequestValues(wanted, headers=[], query=b"", body=json.dumps(body).encode(), pages_of_file=pages)
+    assert count_units(units, values) == (expected, 1 if pages is None else expected)
+    assert not units.fixed
+
+
+@given(SPANS, st.integers(0, 1), st.integers(1, 60))
+def test_no_page_counts_that_the_document_does_not_have(spans: list[tuple[int, int]], first: int, pages: int) -> None:
+    text = ",".join(f"{low + first}-{low + first + more}" for low, more in spans)
+    there = {page for low, more in spans for page in range(low, low + more + 1)} & set(range(pages))
+    assert selected_pages(text, first=first, pages=pages) == len(there)

@@ -16,6 +16,7 @@ from gateway.flows.follow_job import Follower
 from gateway.flows.live_holds import LiveHolds
 from gateway.flows.saved_modes import SavedModes
 from gateway.flows.settle import Settler
+from gateway.pages.page_counter import PageCounter
 from gateway.upstream.answer import Upstream
 from gateway.wire.price import PriceList
 from gateway.wire.route import JobKind, RouteTable
@@ -86,5 +87,6 @@ class Parts:
     follower: Follower
     peers: Peers
     spool: Spool
+    counter: PageCounter
     record: Record
     upgrade_url: str

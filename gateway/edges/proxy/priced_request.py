@@ -12,10 +12,12 @@ import orjson
 
 from gateway.domain.quote import Quote, UnknownMode
 from gateway.edges.proxy.asgi import Headers
+from gateway.edges.proxy.counted_pages import counting_of, pages_in
 from gateway.edges.proxy.request_body import RequestBody
 from gateway.flows.authenticate import Caller
 from gateway.flows.saved_modes import SavedModes
-from gateway.wire.multipart import FormReader, form_reader
+from gateway.pages.page_counter import PageCounter
+from gateway.wire.multipart import FilePart, FormReader, form_reader
 from gateway.wire.price import Priced, PriceList
 from gateway.wire.request_head import RequestHead
 from gateway.wire.route import Metered, Route
@@ -70,7 +72,9 @@ class Readable(NamedTuple):
 
 def route_needs(route: Route) -> Needs:
     """What a route needs of a body; made once per route of a catalog."""
-    return needs(() if route.metered is None else wheres(route.metered))
+    if route.metered is None:
+        return needs(())
+    return needs(wheres(route.metered), route.metered.units.count_pages)
 
 
 async def read(
@@ -84,13 +88,18 @@ async def read(
     caller: Caller,
     prices: PriceList,
     saved: SavedModes,
+    counter: PageCounter,
     request_id: str,
 ) -> Readable | UnknownMode | Unreadable:
     """The request, priced. ForeignOwner, CallerGone, BodyTooLarge, SpoolFull."""
-    shown = await _shown(route, wanted, head, body)
+    counting = None if wanted.pages is None else counting_of(wanted.pages, head, body)
+    shown = await _shown(route, wanted, head, body, counting)
     if isinstance(shown, Unreadable):
         return shown
     whole, form = shown
+    pages = None
+    if counting is not None and wanted.pages is not None:
+        pages = await pages_in(counting, wanted.pages, body, counter)
     document = None
     if whole and (wanted.json or (_is_json(head.content_type) and may_name_owners(whole))):
         document = whole
@@ -98,7 +107,7 @@ async def read(
     if document is not None and len(document) > PARSED_AT_ONCE_BYTES:
         values = await asyncio.to_thread(RequestValues, wanted, headers=headers, query=query, body=document)
     else:
-        values = RequestValues(wanted, headers=headers, query=query, body=document, fields=fields)
+        values = RequestValues(wanted, headers=headers, query=query, body=document, fields=fields, pages_of_file=pages)
     if (unreadable := check_owners(values, caller)) is not None:
         return unreadable
     quote: Quote | None = None
@@ -141,7 +150,7 @@ async def price_of_saved(
 
 
 async def _shown(
-    route: Route, wanted: Needs, head: RequestHead, body: RequestBody
+    route: Route, wanted: Needs, head: RequestHead, body: RequestBody, file: FilePart | None
 ) -> tuple[bytes | None, FormReader | None] | Unreadable:
     """As much of the body as the price and the owners need: all of it, or the form read so far, or nothing."""
     if not head.has_body:
@@ -150,20 +159,20 @@ async def _shown(
     if head.content_encoded and (wanted.body or _is_form(head.content_type) or _is_json(head.content_type)):
         return Unreadable(("header", "content-encoding"), "this route's body must be sent without content coding")
     if wanted.form or (not wanted.json and _is_form(head.content_type)):
-        form = form_reader(head.content_type, wanted.form, also=OWNER_NAMES)
+        form = form_reader(head.content_type, wanted.form, also=OWNER_NAMES, file=file)
         if isinstance(form, Unreadable):
             return form
-        if wanted.form:
-            await _read_fields(body, form)
+        if wanted.form or file is not None:
+            await _read_fields(body, form, file)
         return (None, form) if form.fault is None else form.fault
     if wanted.json or (route.max_body_bytes <= SMALL_BODY_BYTES and not head.content_encoded):
         return await body.whole(), None
     return None, None
 
 
-async def _read_fields(body: RequestBody, form: FormReader) -> None:
-    """Reads ahead until the wanted fields are known."""
-    while not form.known:
+async def _read_fields(body: RequestBody, form: FormReader, file: FilePart | None) -> None:
+    """Reads ahead until the wanted fields are known, and the file that is to be counted has ended."""
+    while not form.known or (file is not None and not (file.ended or form.ended or form.fault)):
         chunk = await body.read_ahead()
         if not chunk:
             form.finish()

@@ -70,6 +70,8 @@ class RequestBody:
     _memory_bytes = 0
     _file: IO[bytes] | None = None
     _file_bytes = 0
+    _reserved_bytes = 0
+    _one_file = False
 
     def __init__(self, receive: Receive, *, max_bytes: int, spool: Spool, empty: bool) -> None:
         self._receive = receive
@@ -119,12 +121,46 @@ class RequestBody:
             self._ahead.append(chunk)
             self._ahead_bytes += len(chunk)
             return chunk
-        self._spool.take(len(chunk))
-        self._file_bytes += len(chunk)
+        self._take(len(chunk))
         if self._file is None:
-            self._file = await asyncio.to_thread(self._spool.open)
+            self._file = await self._opened()
         await asyncio.to_thread(self._file.write, chunk)
         return chunk
+
+    def reserve(self, size_bytes: int) -> bool:
+        """Keeps space in the spool for what will be read ahead, all of it in one file; False where there is none."""
+        try:
+            self._spool.take(size_bytes)
+        except SpoolFull:
+            return False
+        self._reserved_bytes, self._one_file = size_bytes, True
+        return True
+
+    def _take(self, size_bytes: int) -> None:
+        reserved = min(self._reserved_bytes, size_bytes)
+        self._spool.take(size_bytes - reserved)
+        self._reserved_bytes -= reserved
+        self._file_bytes += size_bytes
+
+    async def ahead_in_file(self) -> int:
+        """What has been read ahead as one open file, by its descriptor, at the body's own offsets.
+
+        Only where space was reserved before anything was read.
+        """
+        if self._file is None:
+            self._file = await self._opened()
+        await asyncio.to_thread(self._file.flush)
+        return self._file.fileno()
+
+    async def _opened(self) -> IO[bytes]:
+        """A new file of the spool; where space was reserved, with what was read so far in it."""
+        file = await asyncio.to_thread(self._spool.open)
+        if self._one_file:
+            beginning, self._ahead = b"".join(self._ahead), []
+            self._take(len(beginning))
+            self._ahead_bytes = 0
+            await asyncio.to_thread(file.write, beginning)
+        return file
 
     @property
     def ahead_bytes(self) -> int:
@@ -152,5 +188,5 @@ class RequestBody:
             with suppress(OSError):
                 self._file.close()
             self._file = None
-            self._spool.give_back(self._file_bytes)
-            self._file_bytes = 0
+        self._spool.give_back(self._file_bytes + self._reserved_bytes)
+        self._file_bytes = self._reserved_bytes = 0

@@ -207,6 +207,7 @@ class Walk:
             caller=caller,
             prices=offer.prices,
             saved=self._parts.saved_modes,
+            counter=self._parts.counter,
             request_id=self._call.request_id,
         )
 
