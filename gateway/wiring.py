@@ -263,6 +263,7 @@ def closer(stores: Stores) -> Closer:
         plans=stores.current.plans,
         longest_hold_ms=longest_hold_ms,
         clock=stores.clock,
+        tell=stores.tell,
     )
 
 

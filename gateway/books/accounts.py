@@ -71,7 +71,7 @@ async def start_plan(conn: AsyncConnection, account_id: str, plan: Plan, *, star
         conn, account_id=account_id, plan_id=plan.id, anchor_ms=start_ms, started_ms=start_ms, at_ms=at_ms
     )
     anchor = from_epoch_ms(start_ms)
-    end_ms = epoch_ms(period_at(anchor, anchor).end)
+    end_ms = epoch_ms(period_at(anchor, anchor, months=plan.months).end)
     first = BookedPeriod(account_id, start_ms, end_ms, subscription.id, plan.id, 0, 0).sold_as(plan)
     await open_period(conn, first, at_ms)
 

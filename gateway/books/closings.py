@@ -1,9 +1,11 @@
 """Closings: which usage of an account's periods was charged when, and the stamp on each usage event, once.
 
 A closing takes what nobody has taken yet, in the order of settlement: first the allowance, then pay-as-you-go up to
-its ceiling, the rest is written off. Whether one is due, and what it comes to in money, is for the flows.
+its ceiling, tier after tier, the rest is written off. Whether one is due, and what it comes to in money, is for the
+flows.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
@@ -12,7 +14,7 @@ from sqlalchemy import BigInteger, Subquery, case, cast, exists, func, insert, l
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
-from gateway.books.tables import closed_events, closed_usage, closings, invoices, usage_events
+from gateway.books.tables import closed_event_parts, closed_events, closed_usage, closings, invoices, usage_events
 from gateway.domain.rating import UsageSplit
 
 NOTHING: Final = UsageSplit(0, 0, 0)
@@ -35,10 +37,10 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Usage that a closing takes: the split, and the pay-as-you-go part by product and mode."""
+    """Usage that a closing takes: the split, and the pay-as-you-go part by tier, then by product and mode."""
 
     split: UsageSplit = NOTHING
-    parts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    tier_parts: Mapping[int, Mapping[tuple[str, str], int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,8 @@ class ClosedUsage:
 class OpenUsage:
     """Which events are to be taken: those of a period that no closing has, up to a sequence number (None: all).
 
-    `before_millicredits` is what earlier closings took of it.
+    `before_millicredits` is what earlier closings took of it, `before_paid_millicredits` the pay-as-you-go part.
+    `tier_ends` are where each tier of the period's pay-as-you-go ends but the last, in order; empty: there is one.
     """
 
     account_id: str
@@ -64,6 +67,8 @@ class OpenUsage:
     granted_millicredits: int
     overage_millicredits: int
     before_millicredits: int
+    before_paid_millicredits: int = 0
+    tier_ends: tuple[int, ...] = ()
     up_to_seq: int | None = None
 
 
@@ -87,24 +92,46 @@ async def of_periods(conn: AsyncConnection, account_id: str) -> dict[int, Closed
 
 async def foresee(conn: AsyncConnection, usage: OpenUsage) -> Taken:
     """What a closing would take now. Changes nothing."""
-    return await _sums(conn, _split(usage))
+    return await _sums(conn, _placed(_split(usage), usage), usage)
 
 
-async def take(conn: AsyncConnection, usage: OpenUsage, closing_id: str, line_id: str) -> Taken:
-    """Stamp the events with the closing, and with the line where they are pay-as-you-go; what was taken."""
-    split = _split(usage)
-    line = case((split.c.pay_as_you_go_millicredits > 0, literal(line_id)), else_=None)
+async def take(conn: AsyncConnection, usage: OpenUsage, ids: tuple[str, str], position: int) -> Taken:
+    """Stamp the events with the closing, and with the line where they are pay-as-you-go; what was taken.
+
+    `ids` are those of closing and invoice, `position` is that of the first line there: each tier that was used has one.
+    """
+    closing_id, invoice_id = ids
+    split = _placed(_split(usage), usage)
     names = ["event_id", "closing_id", "line_id", *_AMOUNTS]
+    line = case((split.c.pay_as_you_go_millicredits > 0, _line(split, usage, invoice_id, position)), else_=None)
     chosen = select(split.c.id, literal(closing_id), line, *(split.c[name] for name in _AMOUNTS))
     await conn.execute(insert(closed_events).from_select(names, chosen))
     # What was stamped is what is charged: an event that is booked meanwhile waits for the next closing.
     stamped = (
-        select(usage_events.c.product, usage_events.c.mode, *(closed_events.c[name] for name in _AMOUNTS))
+        select(
+            *(usage_events.c[name] for name in ("id", "seq", "product", "mode")),
+            *(closed_events.c[name] for name in _AMOUNTS),
+        )
         .join(usage_events, usage_events.c.id == closed_events.c.event_id)
         .where(closed_events.c.closing_id == closing_id, usage_events.c.period_start_ms == usage.period_start_ms)
         .subquery()
     )
-    return await _sums(conn, stamped)
+    placed = _placed(stamped, usage)
+    taken = await _sums(conn, placed, usage)
+    for tier in sorted(taken.tier_parts)[1:]:
+        line_id = f"{invoice_id}.{position + tier - min(taken.tier_parts)}"
+        await _stamp_further(conn, placed, usage, tier, line_id)
+    return taken
+
+
+async def _stamp_further(conn: AsyncConnection, placed: Subquery, usage: OpenUsage, tier: int, line_id: str) -> None:
+    """Note the parts of events that began in a tier before this one."""
+    part = _tier_part(placed, usage, tier)
+    names = ["event_id", "line_id", "account_id", "millicredits"]
+    reaching = select(placed.c.id, literal(line_id), literal(usage.account_id), part).where(
+        placed.c.paid_before < usage.tier_ends[tier - 1], part > 0
+    )
+    await conn.execute(insert(closed_event_parts).from_select(names, reaching))
 
 
 async def add(conn: AsyncConnection, closing_id: str, account_id: str, *, boundary_ms: int, at_ms: int) -> None:
@@ -164,6 +191,7 @@ def _split(usage: OpenUsage) -> Subquery:
     running = func.sum(table.captured_millicredits).over(order_by=(table.seq, table.id))
     chosen = select(
         table.id,
+        table.seq,
         table.product,
         table.mode,
         table.captured_millicredits.label("captured"),
@@ -181,9 +209,7 @@ def _split(usage: OpenUsage) -> Subquery:
     included = _part_below(events, granted)
     charged = _part_below(events, granted + usage.overage_millicredits)
     return select(
-        events.c.id,
-        events.c.product,
-        events.c.mode,
+        *(events.c[name] for name in ("id", "seq", "product", "mode")),
         included.label(_AMOUNTS[0]),
         (charged - included).label(_AMOUNTS[1]),
         (events.c.captured - charged).label(_AMOUNTS[2]),
@@ -196,14 +222,53 @@ def _part_below(events: Subquery, limit: int) -> ColumnElement[int]:
     return case((below <= 0, 0), (below >= events.c.captured, events.c.captured), else_=below)
 
 
-async def _sums(conn: AsyncConnection, split: Subquery) -> Taken:
-    sums = [cast(func.sum(split.c[name]), BigInteger) for name in _AMOUNTS]
-    query = select(split.c.product, split.c.mode, *sums).group_by(split.c.product, split.c.mode)
-    included = paid = written_off = 0
-    parts = {}
-    for row in await conn.execute(query):
-        product, mode, *amounts = tuple(row)
-        included, paid, written_off = included + amounts[0], paid + amounts[1], written_off + amounts[2]
-        if amounts[1]:
-            parts[product, mode] = amounts[1]
-    return Taken(UsageSplit(included, paid, written_off), parts)
+def _placed(split: Subquery, usage: OpenUsage) -> Subquery:
+    """The events with where in the period's pay-as-you-go each begins, which matters where there are tiers."""
+    if not usage.tier_ends:
+        return split
+    paid = split.c.pay_as_you_go_millicredits
+    running = cast(func.sum(paid).over(order_by=(split.c.seq, split.c.id)), BigInteger)
+    return select(split, (running - paid + usage.before_paid_millicredits).label("paid_before")).subquery()
+
+
+def _line(split: Subquery, usage: OpenUsage, invoice_id: str, position: int) -> ColumnElement[str]:
+    """The line on which an event's pay-as-you-go begins: one for each tier, from the first that is used."""
+    if not usage.tier_ends:
+        return literal(f"{invoice_id}.{position}")
+    first = bisect_right(usage.tier_ends, usage.before_paid_millicredits)
+    lines = [f"{invoice_id}.{position + max(0, tier - first)}" for tier in range(len(usage.tier_ends) + 1)]
+    whens = [(split.c.paid_before < end, literal(line)) for end, line in zip(usage.tier_ends, lines, strict=False)]
+    return case(*whens, else_=literal(lines[-1]))
+
+
+def _tier_part(placed: Subquery, usage: OpenUsage, tier: int) -> ColumnElement[int]:
+    """The part of an event's pay-as-you-go that lies in a tier."""
+    paid = placed.c.pay_as_you_go_millicredits
+    if not usage.tier_ends:
+        return paid
+    part: ColumnElement[int] = paid
+    if tier < len(usage.tier_ends):
+        part = _up_to(placed, usage.tier_ends[tier])
+    return part - _up_to(placed, usage.tier_ends[tier - 1]) if tier else part
+
+
+def _up_to(placed: Subquery, end: int) -> ColumnElement[int]:
+    """The part of an event's pay-as-you-go that lies below where a tier ends."""
+    paid, below = placed.c.pay_as_you_go_millicredits, literal(end, BigInteger) - placed.c.paid_before
+    return case((below <= 0, 0), (below >= paid, paid), else_=below)
+
+
+async def _sums(conn: AsyncConnection, placed: Subquery, usage: OpenUsage) -> Taken:
+    tiers = range(len(usage.tier_ends) + 1)
+    columns = [placed.c[_AMOUNTS[0]], placed.c[_AMOUNTS[2]], *(_tier_part(placed, usage, tier) for tier in tiers)]
+    sums = [cast(func.sum(column), BigInteger) for column in columns]
+    query = select(placed.c.product, placed.c.mode, *sums).group_by(placed.c.product, placed.c.mode)
+    included = written_off = 0
+    parts: dict[int, dict[tuple[str, str], int]] = {}
+    for product, mode, inside, beyond, *paid in await conn.execute(query):
+        included, written_off = included + inside, written_off + beyond
+        for tier, amount in enumerate(paid):
+            if amount:
+                parts.setdefault(tier, {})[product, mode] = amount
+    paid_for = sum(sum(part.values()) for part in parts.values())
+    return Taken(UsageSplit(included, paid_for, written_off), parts)

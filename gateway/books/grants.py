@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, cast, func, select, text
+from sqlalchemy import BigInteger, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import ledger_entries
@@ -17,6 +17,7 @@ class GrantKind(StrEnum):
     ALLOWANCE = "allowance"  # the plan's, once per subscription and period
     PLAN_CHANGE = "plan_change"  # the next period was already granted when its plan was changed
     ADJUSTMENT = "adjustment"  # by an operator, with a reason
+    ROLLOVER = "rollover"  # a part of what the period before left unused, once per period
 
 
 async def add(
@@ -30,7 +31,7 @@ async def add(
     reason: str,
     at_ms: int,
 ) -> str | None:
-    """Book a grant and its ledger entry; the grant's id, or None where this allowance was granted before."""
+    """Book a grant and its ledger entry; its id, or None where this allowance or rollover was granted before."""
     grant_id = new_id("grt")
     statement = (
         upsert(conn, grants)
@@ -44,9 +45,7 @@ async def add(
             reason=reason,
             created_ms=at_ms,
         )
-        .on_conflict_do_nothing(
-            index_elements=["subscription_id", "period_start_ms"], index_where=text("kind = 'allowance'")
-        )
+        .on_conflict_do_nothing()
         .returning(grants.c.id)
     )
     if (await conn.execute(statement)).scalar_one_or_none() is None:

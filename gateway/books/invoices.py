@@ -4,7 +4,7 @@ Draws no lines and computes no amounts: `domain.invoice` does. A document's byte
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import BigInteger, cast, func, insert, select, update
@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.books.dialect import upsert
 from gateway.books.ids import new_id
 from gateway.books.tables import (
+    closed_event_parts,
     closed_events,
     credit_notes,
     document_numbers,
@@ -28,7 +29,7 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class BookedInvoice:
-    """One invoice. `document` is its JSON as issued; the amounts below it are in cents."""
+    """One invoice. `document` is its JSON as issued; the amounts are in cents; to be paid until `due_ms`."""
 
     id: str
     account_id: str
@@ -44,6 +45,7 @@ class BookedInvoice:
     settled_ms: int | None
     document: str
     content_hash: str
+    due_ms: int
 
     @property
     def due_cents(self) -> int:
@@ -117,6 +119,7 @@ async def add(conn: AsyncConnection, invoice: BookedInvoice, lines: Sequence[Lin
             settled_ms=invoice.settled_ms,
             document=invoice.document,
             content_hash=invoice.content_hash,
+            due_ms=invoice.due_ms,
         )
     )
     await conn.execute(
@@ -248,7 +251,10 @@ async def credit_notes_of(conn: AsyncConnection, invoice_id: str) -> list[Credit
 
 
 async def events_of(conn: AsyncConnection, invoice_id: str) -> AsyncIterator[InvoicedEvent]:
-    """Every usage event behind an invoice, those inside the allowance too, in the order of their ids."""
+    """Every usage event behind an invoice, those inside the allowance too, in the order of their ids.
+
+    One whose pay-as-you-go reaches into further tiers comes once for each line that charges a part of it.
+    """
     event, stamp = usage_events.c, closed_events.c
     columns = (
         *(event.id, event.request_id, event.admitted_at_ms, event.project_id, event.key_id),
@@ -266,9 +272,31 @@ async def events_of(conn: AsyncConnection, invoice_id: str) -> AsyncIterator[Inv
     )
     last = ""
     while rows := (await conn.execute(query.where(event.id > last))).all():
+        further = await _further_parts(conn, [row[0] for row in rows if row.line_id is not None])
         for row in rows:
-            yield InvoicedEvent(*tuple(row))
+            first, parts = InvoicedEvent(*tuple(row)), further.get(row[0], [])
+            on_first = first.pay_as_you_go_millicredits - sum(amount for _, amount in parts)
+            yield replace(first, pay_as_you_go_millicredits=on_first)
+            for line, amount in parts:
+                nothing_else = replace(first, included_millicredits=0, written_off_millicredits=0)
+                yield replace(nothing_else, pay_as_you_go_millicredits=amount, line_id=line)
         last = rows[-1][0]
+
+
+async def _further_parts(conn: AsyncConnection, event_ids: Sequence[str]) -> dict[str, list[tuple[str, int]]]:
+    """The parts of events on the lines of further tiers, in the order of the lines."""
+    if not event_ids:
+        return {}
+    table = closed_event_parts.c
+    query = select(table.event_id, table.line_id, table.millicredits).where(table.event_id.in_(event_ids))
+    found: dict[str, list[tuple[str, int]]] = {}
+    for event_id, line, amount in await conn.execute(query):
+        found.setdefault(event_id, []).append((line, amount))
+    return {event_id: sorted(parts, key=_position) for event_id, parts in found.items()}
+
+
+def _position(part: tuple[str, int]) -> int:
+    return int(part[0].rpartition(".")[2])
 
 
 def _invoice(row: Any) -> BookedInvoice:

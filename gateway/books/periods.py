@@ -3,13 +3,14 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
-from sqlalchemy import BigInteger, Update, cast, delete, func, select, union, update
+from sqlalchemy import BigInteger, Update, and_, cast, delete, func, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.books.contracts import contract_of
 from gateway.books.dialect import upsert
-from gateway.books.tables import grants, periods
+from gateway.books.tables import contracts, grants, periods
 from gateway.domain.plan import Plan
-from gateway.domain.terms import PeriodTerms
+from gateway.domain.terms import OwnLimits, PeriodTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +19,7 @@ class BookedPeriod:
 
     `price_cents` and the price of pay-as-you-go are what it is sold at: None where that was not kept, or where there is
     no pay-as-you-go. `opened_by` and `closed_by` are the closings that charged fee and usage, None until then.
+    `contract_version` is what a contract agreed; None: the plan's own terms.
     """
 
     account_id: str
@@ -31,6 +33,8 @@ class BookedPeriod:
     nanodollars_per_millicredit: int | None = None
     opened_by: str | None = None
     closed_by: str | None = None
+    contract_version: int | None = None
+    rollover_parts_per_million: int = 0
 
     def sold_as(self, plan: Plan) -> Self:
         """The same period with what the plan gives, at the plan's prices. Its `plan_id` stays."""
@@ -40,6 +44,8 @@ class BookedPeriod:
             overage_millicredits=plan.overage_millicredits,
             price_cents=plan.price_cents,
             nanodollars_per_millicredit=plan.nanodollars_per_millicredit,
+            contract_version=plan.contract_version,
+            rollover_parts_per_million=plan.rollover_parts_per_million,
         )
 
 
@@ -57,6 +63,8 @@ async def add(conn: AsyncConnection, period: BookedPeriod) -> bool:
             overage_millicredits=period.overage_millicredits,
             price_cents=period.price_cents,
             nanodollars_per_millicredit=period.nanodollars_per_millicredit,
+            contract_version=period.contract_version,
+            rollover_parts_per_million=period.rollover_parts_per_million,
         )
         .on_conflict_do_nothing()
         .returning(periods.c.start_ms)
@@ -81,21 +89,37 @@ async def latest(conn: AsyncConnection, account_id: str) -> BookedPeriod | None:
     return None if row is None else BookedPeriod(*row)
 
 
+async def first_open(conn: AsyncConnection, account_id: str, since_ms: int) -> BookedPeriod | None:
+    """The first that begins then or later and whose usage is not charged yet."""
+    table = periods.c
+    query = (
+        select(periods)
+        .where(table.account_id == account_id, table.start_ms >= since_ms, table.closed_by.is_(None))
+        .order_by(table.start_ms)
+        .limit(1)
+    )
+    row = (await conn.execute(query)).one_or_none()
+    return None if row is None else BookedPeriod(*row)
+
+
 async def close(conn: AsyncConnection, period: BookedPeriod, end_ms: int) -> None:
     """End a running period early."""
     await conn.execute(_one(period).values(end_ms=end_ms))
 
 
 async def revise(conn: AsyncConnection, period: BookedPeriod) -> None:
-    """Give a period that has not begun another plan; the difference in its grant is booked by the caller."""
+    """Give a period that has not begun other terms; the difference in its grant is booked by the caller."""
     await conn.execute(
         _one(period).values(
+            end_ms=period.end_ms,
             subscription_id=period.subscription_id,
             plan_id=period.plan_id,
             allowance_millicredits=period.allowance_millicredits,
             overage_millicredits=period.overage_millicredits,
             price_cents=period.price_cents,
             nanodollars_per_millicredit=period.nanodollars_per_millicredit,
+            contract_version=period.contract_version,
+            rollover_parts_per_million=period.rollover_parts_per_million,
             # Whatever was charged for it was the other plan's fee.
             opened_by=None,
         )
@@ -117,12 +141,23 @@ async def terms(conn: AsyncConnection, account_id: str, at_ms: int) -> tuple[Per
         .where(grants.c.account_id == table.c.account_id, grants.c.period_start_ms == table.c.start_ms)
         .scalar_subquery()
     )
+    agreed = and_(contracts.c.account_id == table.c.account_id, contracts.c.version == table.c.contract_version)
     query = (
-        select(table.c.start_ms, table.c.end_ms, table.c.plan_id, granted, table.c.overage_millicredits)
+        select(
+            table.c.start_ms, table.c.end_ms, table.c.plan_id, granted, table.c.overage_millicredits, contracts.c.terms
+        )
+        .outerjoin(contracts, agreed)
         .where(table.c.account_id == account_id, table.c.end_ms > at_ms)
         .order_by(table.c.start_ms)
     )
-    return tuple(PeriodTerms(*row) for row in await conn.execute(query))
+    return tuple(PeriodTerms(*row[:-1], limits=_limits(row[-1])) for row in await conn.execute(query))
+
+
+def _limits(terms: str | None) -> OwnLimits | None:
+    if terms is None:
+        return None
+    contract = contract_of(terms)
+    return OwnLimits(contract.rate_limits, contract.concurrent_calls)
 
 
 async def mark_opened(conn: AsyncConnection, period: BookedPeriod, closing_id: str) -> None:

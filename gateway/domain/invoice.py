@@ -6,13 +6,14 @@ the rounded wholes. Numbers, dates and addresses are put on by the flows; nothin
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from fractions import Fraction
 from typing import Final
 
 from gateway.domain.money import Share, rounded, shared
-from gateway.domain.rating import allowance_cents, pay_as_you_go_cents
+from gateway.domain.plan import Tier
+from gateway.domain.rating import allowance_cents, in_tier, pay_as_you_go_cents
 
 MILLION: Final = 1_000_000
 
@@ -75,7 +76,8 @@ class SubLine:
 class ServicePeriod:
     """What a line is for: one billing period `[start_ms, end_ms)` on a plan, at the prices agreed for it.
 
-    `nanodollars_per_millicredit` None: the plan has no pay-as-you-go.
+    `nanodollars_per_millicredit` None: the plan has no pay-as-you-go. `tiers` where that is graduated; a line of one
+    tier has the tier's price. `contract_version` where a contract said all this.
     """
 
     start_ms: int
@@ -85,6 +87,8 @@ class ServicePeriod:
     price_cents: int
     allowance_millicredits: int
     nanodollars_per_millicredit: int | None
+    tiers: tuple[Tier, ...] = ()
+    contract_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +150,7 @@ class Before:
 def pay_as_you_go(
     period: ServicePeriod, parts: Mapping[tuple[str, str], int], before: Before = Before()
 ) -> Line | None:
-    """The pay-as-you-go line for millicredits by product and mode; None where there were none.
+    """The pay-as-you-go line for millicredits by product and mode at the period's price; None where there were none.
 
     A line of $0.00 is a line. `before`, where part of the period was invoiced: whole and part are each rounded once.
     """
@@ -160,6 +164,31 @@ def pay_as_you_go(
     amounts = shared(cents, shares)
     sub_lines = tuple(SubLine(*name, amount, part) for (name, amount), part in zip(used.items(), amounts, strict=True))
     return Line(LineKind.PAY_AS_YOU_GO, period, cents, total, sub_lines, before.number)
+
+
+def tiers_of(period: ServicePeriod) -> tuple[Tier, ...]:
+    """The prices of the period's pay-as-you-go, in order; a flat one is a single endless tier."""
+    return period.tiers or (Tier(None, period.nanodollars_per_millicredit or 0),)
+
+
+def graduated_pay_as_you_go(
+    period: ServicePeriod, tier_parts: Mapping[int, Mapping[tuple[str, str], int]], before: Before = Before()
+) -> list[Line]:
+    """A line for each tier in which credits were used, in order: each price is rounded once for the whole period.
+
+    `tier_parts`: millicredits by tier, counted from 0, then by product and mode. Of `before` the credits count: what
+    they came to in each tier follows from them.
+    """
+    lines = []
+    tiers = tiers_of(period)
+    for number, tier in enumerate(tiers):
+        earlier = in_tier(before.millicredits, tiers, number)
+        cents = rounded(pay_as_you_go_cents(earlier, tier.nanodollars_per_millicredit))
+        at_its_price = replace(period, nanodollars_per_millicredit=tier.nanodollars_per_millicredit)
+        line = pay_as_you_go(at_its_price, tier_parts.get(number, {}), Before(earlier, cents, before.number))
+        if line is not None:
+            lines.append(line)
+    return lines
 
 
 def unused_allowance(period: ServicePeriod, unused_millicredits: int, before: Before = Before()) -> Line | None:

@@ -40,3 +40,15 @@ def period_at(anchor: datetime, at: datetime, *, months: int = 1) -> Period:
     elif add_months(start, (index + 1) * months) <= at:
         index += 1
     return Period(index, add_months(start, index * months), add_months(start, (index + 1) * months))
+
+
+def period_from(anchor: datetime, start: datetime, *, months: int = 1) -> Period:
+    """The period of `months` months that begins at `start`, itself whole months after the anchor. ValueError.
+
+    Its index counts months: periods of other lengths may lie between it and the anchor.
+    """
+    index = period_at(anchor, start).index
+    if add_months(anchor.astimezone(UTC), index) != start:
+        message = f"{start.isoformat()} is not a whole number of months after the anchor {anchor.isoformat()}"
+        raise ValueError(message)
+    return Period(index, start, add_months(anchor.astimezone(UTC), index + months))

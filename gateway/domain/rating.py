@@ -1,9 +1,10 @@
 """Rating: what usage comes to, exactly. Rounds nothing (`money` does, once) and writes no document (`invoice` does)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from gateway.domain.plan import NANODOLLARS_PER_CENT
+from gateway.domain.plan import NANODOLLARS_PER_CENT, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,27 @@ def split_usage(usage_millicredits: int, *, granted_millicredits: int, overage_m
 def pay_as_you_go_cents(millicredits: int, nanodollars_per_millicredit: int) -> Fraction:
     """What pay-as-you-go credits cost: at $1.25 per 1,000 credits, 8 credits are a cent."""
     return Fraction(millicredits * nanodollars_per_millicredit, NANODOLLARS_PER_CENT)
+
+
+def in_tier(millicredits: int, tiers: Sequence[Tier], tier: int) -> int:
+    """How many of a period's first pay-as-you-go credits lie in one of its tiers, counted from 0."""
+    start = tiers[tier - 1].up_to_millicredits or 0 if tier else 0
+    end = tiers[tier].up_to_millicredits
+    return max(0, (millicredits if end is None else min(millicredits, end)) - start)
+
+
+def graduated_cents(millicredits: int, tiers: Sequence[Tier]) -> Fraction:
+    """What a period's pay-as-you-go comes to where each tier's credits have the tier's price."""
+    parts = (
+        pay_as_you_go_cents(in_tier(millicredits, tiers, number), tier.nanodollars_per_millicredit)
+        for number, tier in enumerate(tiers)
+    )
+    return sum(parts, Fraction(0))
+
+
+def rolled_over_millicredits(unused_millicredits: int, parts_per_million: int) -> int:
+    """The part of unused credits that the next period is given, whole millicredits, rounded down."""
+    return max(0, unused_millicredits) * parts_per_million // 1_000_000
 
 
 def unused_paid_millicredits(

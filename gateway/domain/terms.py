@@ -3,11 +3,13 @@
 Never counters: what was captured or is held lives in Redis and, once booked, in the books.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple, Self
 
 from gateway.domain.limits import Budget, Ceiling, CeilingBy
+from gateway.domain.plan import RateLimit
 
 
 class AccountStatus(StrEnum):
@@ -16,6 +18,17 @@ class AccountStatus(StrEnum):
     ACTIVE = "active"
     PAYMENT_FAILED = "payment_failed"  # the grant stays usable, pay-as-you-go does not
     CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class OwnLimits:
+    """Limits that an account has in place of its plan's. A rate limit of None is unlimited; one left out is the plan's.
+
+    `concurrent_calls` None: the plan's.
+    """
+
+    rate_limits: Mapping[str, RateLimit | None] = field(default_factory=dict, hash=False)
+    concurrent_calls: int | None = None
 
 
 class CeilingChange(NamedTuple):
@@ -29,8 +42,8 @@ class CeilingChange(NamedTuple):
 class PeriodTerms:
     """One billing period `[start_ms, end_ms)` of an account, in epoch milliseconds UTC.
 
-    `overage_millicredits` is what may be used beyond the grant, `overage_by` what says so; `change` is set where that
-    is raised, and the raise ends before the period does.
+    `limits` None: the plan's. `overage_millicredits` is what may be used beyond the grant, `overage_by` what says so;
+    `change` is set where that is raised, and the raise ends before the period does.
     """
 
     start_ms: int
@@ -38,6 +51,7 @@ class PeriodTerms:
     plan_id: str
     granted_millicredits: int
     overage_millicredits: int
+    limits: OwnLimits | None = None
     overage_by: CeilingBy = CeilingBy.PLAN
     change: CeilingChange | None = None
 

@@ -158,7 +158,7 @@ class Accounts:
         """When the plan takes effect, and whether that is at once."""
         if plan.id == now.subscription.plan_id:
             return await stay(conn, now, plan, at_ms), False
-        if (when or when_by_default(self._plans(), now.subscription.plan_id, plan)) is ChangeAt.NOW:
+        if (when or when_by_default(self._plans(), now, plan)) is ChangeAt.NOW:
             return await switch_now(conn, now, plan, at_ms), True
         return await switch_at_period_end(conn, now, plan, at_ms), False
 

@@ -14,7 +14,7 @@ from gateway.domain.admission import Admitted, Refused
 from gateway.domain.instant import epoch_ms
 from gateway.domain.plan import Plan, RateLimit
 from gateway.domain.quote import Quote
-from gateway.domain.terms import AccountStatus
+from gateway.domain.terms import AccountStatus, OwnLimits
 from gateway.flows.authenticate import Caller, Directory
 from gateway.flows.live_holds import HOLD_TTL_MS
 from gateway.ledger.answers import AdmitCall, NotProjected, Reproject
@@ -97,7 +97,7 @@ class Admission:
             plan = self._plans().get(period.plan_id)
             if plan is None:
                 raise PlanMissing(caller.account_id, period.plan_id)
-            call = _admit_call(caller, asked, plan)
+            call = _admit_call(caller, asked, plan, period.limits)
             try:
                 answer = await self._ledger.admit(call, still=partial(self._directory.still_knows, caller))
             except StoreUnavailable as away:
@@ -134,9 +134,13 @@ class Admission:
         return refreshed
 
 
-def _admit_call(caller: Caller, asked: Asked, plan: Plan) -> AdmitCall:
+def _admit_call(caller: Caller, asked: Asked, plan: Plan, own: OwnLimits | None) -> AdmitCall:
     hold_id, route, quote, job = asked
     limit: RateLimit | None = None if route.limit is None else plan.rate_limits.get(route.limit)
+    concurrent_calls = plan.concurrent_calls
+    if own is not None:
+        limit = limit if route.limit is None else own.rate_limits.get(route.limit, limit)
+        concurrent_calls = own.concurrent_calls or concurrent_calls
     limits = () if limit is None else (limit,)
     if quote is None:
         return AdmitCall(hold_id, hold_id, caller.terms, limits, None, 0, 0, HOLD_TTL_MS, b"", job)
@@ -146,6 +150,4 @@ def _admit_call(caller: Caller, asked: Asked, plan: Plan) -> AdmitCall:
         price_part(quote, route.name, route.upstream, plan.id),
     )
     expected, least = quote.expected_millicredits, quote.least_millicredits
-    return AdmitCall(
-        hold_id, hold_id, caller.terms, limits, plan.concurrent_calls, expected, least, HOLD_TTL_MS, facts, job
-    )
+    return AdmitCall(hold_id, hold_id, caller.terms, limits, concurrent_calls, expected, least, HOLD_TTL_MS, facts, job)

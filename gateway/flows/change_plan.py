@@ -11,14 +11,14 @@ from enum import StrEnum
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, grants, periods, subscriptions
+from gateway.books import accounts, contracts, grants, periods, subscriptions
 from gateway.books.grants import GrantKind
 from gateway.books.invoices import BookedInvoice
 from gateway.books.periods import BookedPeriod
 from gateway.books.subscriptions import Subscription
-from gateway.domain.instant import epoch_ms, from_epoch_ms
-from gateway.domain.period import period_at
+from gateway.domain.contract import ContractVersion, plan_under
 from gateway.domain.plan import Plan
+from gateway.flows.agreed import end_of
 from gateway.flows.faults import CallerFault
 
 
@@ -65,9 +65,11 @@ async def standing(conn: AsyncConnection, account_id: str, at_ms: int) -> Standi
     return Standing(booked[0], tuple(booked[1:]), running, pending)
 
 
-def when_by_default(plans: Mapping[str, Plan], old_plan_id: str, new: Plan) -> ChangeAt:
-    """A dearer plan at once, any other at period end."""
-    old = plans.get(old_plan_id)
+def when_by_default(plans: Mapping[str, Plan], now: Standing, new: Plan) -> ChangeAt:
+    """A dearer plan at once, any other at period end; a contract is left at period end."""
+    if now.running.contract_version is not None:
+        return ChangeAt.PERIOD_END
+    old = plans.get(now.subscription.plan_id)
     return ChangeAt.NOW if old is None or new.price_cents > old.price_cents else ChangeAt.PERIOD_END
 
 
@@ -97,9 +99,7 @@ async def _replace(conn: AsyncConnection, running: BookedPeriod, plan: Plan, at_
     subscription = await subscriptions.add(
         conn, account_id=running.account_id, plan_id=plan.id, anchor_ms=start_ms, started_ms=start_ms, at_ms=at_ms
     )
-    anchor = from_epoch_ms(start_ms)
-    await periods.close(conn, running, epoch_ms(period_at(anchor, anchor).end))
-    await _revise(conn, (running,), subscription, plan, at_ms)
+    await revise(conn, (running,), subscription, plan, at_ms=at_ms)
 
 
 async def switch_at_period_end(conn: AsyncConnection, now: Standing, plan: Plan, at_ms: int) -> int:
@@ -119,7 +119,7 @@ async def switch_at_period_end(conn: AsyncConnection, now: Standing, plan: Plan,
         started_ms=boundary_ms,
         at_ms=at_ms,
     )
-    await _revise(conn, now.ahead, pending, plan, at_ms)
+    await revise(conn, now.ahead, pending, plan, at_ms=at_ms)
     return boundary_ms
 
 
@@ -128,18 +128,30 @@ async def stay(conn: AsyncConnection, now: Standing, plan: Plan, at_ms: int) -> 
     if now.pending is not None:
         await subscriptions.end(conn, now.pending.id, now.pending.started_ms)
         await subscriptions.end(conn, now.subscription.id, None)
-        await _revise(conn, now.ahead, now.subscription, plan, at_ms)
+        versions = await contracts.of_account(conn, now.running.account_id) if plan.contract else ()
+        await revise(conn, now.ahead, now.subscription, plan, at_ms=at_ms, versions=versions)
     return now.subscription.started_ms
 
 
-async def _revise(
-    conn: AsyncConnection, booked: Sequence[BookedPeriod], subscription: Subscription, plan: Plan, at_ms: int
+async def revise(
+    conn: AsyncConnection,
+    booked: Sequence[BookedPeriod],
+    subscription: Subscription,
+    plan: Plan,
+    *,
+    at_ms: int,
+    versions: Sequence[ContractVersion] = (),
 ) -> None:
-    """Give booked periods another plan. What they were granted before is corrected by the difference."""
+    """Sell booked periods as something else: a plan, or what a contract made of it.
+
+    What they were granted before is corrected by the difference.
+    """
     for period in booked:
-        revised = replace(period, subscription_id=subscription.id, plan_id=subscription.plan_id).sold_as(plan)
-        await periods.revise(conn, revised)
-        difference = plan.granted_millicredits - period.allowance_millicredits
+        sold = plan_under(plan, versions, subscription.id, period.start_ms)
+        end_ms = end_of(subscription.anchor_ms, period.start_ms, sold.months)
+        revised = replace(period, subscription_id=subscription.id, plan_id=subscription.plan_id, end_ms=end_ms)
+        await periods.revise(conn, revised.sold_as(sold))
+        difference = sold.granted_millicredits - period.allowance_millicredits
         await _correct(conn, revised, difference, f"the period's plan is now {subscription.plan_id}", at_ms)
 
 

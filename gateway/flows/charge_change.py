@@ -119,7 +119,7 @@ def _foreseen(now: Standing, plan: Plan, at_ms: int) -> Boundary:
     running = now.running
     start_ms = max(at_ms, running.start_ms)
     anchor = from_epoch_ms(start_ms)
-    end_ms = epoch_ms(period_at(anchor, anchor).end)
+    end_ms = epoch_ms(period_at(anchor, anchor, months=plan.months).end)
     opening = BookedPeriod(running.account_id, start_ms, end_ms, now.subscription.id, plan.id, 0, 0).sold_as(plan)
     ending = replace(running, end_ms=start_ms) if start_ms > running.start_ms else None
     return Boundary(start_ms, ending, opening)

@@ -9,19 +9,20 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, billing_details, closings, invoices, ledger_entries, periods
+from gateway.books import accounts, billing_details, closings, contracts, invoices, ledger_entries, periods
 from gateway.books.billing_details import SELLER, BillingDetails
 from gateway.books.closings import Closed
 from gateway.books.ids import new_id
 from gateway.books.invoices import BookedInvoice
 from gateway.books.ledger_entries import LedgerAccount
 from gateway.books.periods import BookedPeriod
-from gateway.domain.instant import from_epoch_ms
+from gateway.domain.instant import DAY_MS, from_epoch_ms
 from gateway.domain.invoice import InvoiceStatus, Line, TaxRate, disagreement, totals
 from gateway.domain.plan import Plan
 from gateway.flows.faults import InvoicingStopped
 from gateway.flows.invoice_document import document, frozen
 from gateway.flows.invoice_lines import Assumed, Boundary, Charges, draw_up
+from gateway.flows.roll_over import roll_over
 
 INVOICE_SERIES = "invoice"
 
@@ -50,10 +51,14 @@ async def close_boundary(
         await periods.mark_opened(conn, boundary.opening, closing_id)
     if boundary.ending is not None:
         await periods.mark_closed(conn, boundary.ending, closing_id)
-        await _prove(conn, boundary.ending)
+        closed = await _prove(conn, boundary.ending)
+        if assumed.rolls_over and boundary.ending.rollover_parts_per_million:
+            held = assumed.held_millicredits.get(boundary.ending.start_ms, 0)
+            await roll_over(conn, boundary.ending, closed.split.usage_millicredits + held, at_ms)
     if not drawn.lines:
         return None
-    return await _issue(conn, boundary, drawn.lines, (closing_id, invoice_id), at_ms)
+    due_ms = at_ms + await _net_days(conn, plans, boundary) * DAY_MS
+    return await _issue(conn, boundary, drawn.lines, (closing_id, invoice_id), at_ms=at_ms, due_ms=due_ms)
 
 
 async def parties(conn: AsyncConnection, account_id: str, account_name: str) -> Parties:
@@ -68,7 +73,7 @@ async def parties(conn: AsyncConnection, account_id: str, account_name: str) -> 
 
 
 async def _issue(
-    conn: AsyncConnection, boundary: Boundary, lines: Sequence[Line], ids: tuple[str, str], at_ms: int
+    conn: AsyncConnection, boundary: Boundary, lines: Sequence[Line], ids: tuple[str, str], *, at_ms: int, due_ms: int
 ) -> BookedInvoice:
     """Freeze the lines, under the next number."""
     closing_id, invoice_id = ids
@@ -88,6 +93,7 @@ async def _issue(
             account_id=account_id,
             period_ms=boundary.invoiced_ms,
             issued_ms=at_ms,
+            due_ms=due_ms,
             seller=named.seller,
             buyer=named.buyer,
             lines=lines,
@@ -113,13 +119,27 @@ async def _issue(
         settled_ms=at_ms if free else None,
         document=text,
         content_hash=content_hash,
+        due_ms=due_ms,
     )
     await invoices.add(conn, issued, lines)
     return issued
 
 
-async def _prove(conn: AsyncConnection, period: BookedPeriod) -> None:
-    """The ledger agrees with what was closed; a period's pay-as-you-go stays below its ceiling."""
+async def _net_days(conn: AsyncConnection, plans: Mapping[str, Plan], boundary: Boundary) -> int:
+    """How long the invoice may wait: as agreed for the period that begins, else for the one that ends."""
+    period = boundary.opening or boundary.ending
+    if period is None:
+        return 0
+    if period.contract_version is not None:
+        agreed = await contracts.get(conn, period.account_id, period.contract_version)
+        if agreed is not None:
+            return agreed.contract.net_days
+    plan = plans.get(period.plan_id)
+    return 0 if plan is None else plan.net_days
+
+
+async def _prove(conn: AsyncConnection, period: BookedPeriod) -> Closed:
+    """The ledger agrees with what was closed; a period's pay-as-you-go stays below its ceiling. What was closed."""
     closed = (await closings.of_periods(conn, period.account_id)).get(period.start_ms, Closed())
     balances = await ledger_entries.balances(conn, period.account_id, period.start_ms)
     if sum(balances.values()) != 0:
@@ -128,6 +148,7 @@ async def _prove(conn: AsyncConnection, period: BookedPeriod) -> None:
         raise InvoicingStopped(period.account_id, "more was closed than the ledger has as used")
     if closed.split.pay_as_you_go_millicredits > period.overage_millicredits:
         raise InvoicingStopped(period.account_id, "pay-as-you-go is beyond the period's ceiling")
+    return closed
 
 
 async def _account_name(conn: AsyncConnection, account_id: str) -> str:

@@ -26,6 +26,7 @@ def document(
     account_id: str,
     period_ms: tuple[int, int],
     issued_ms: int | None,
+    due_ms: int | None,
     seller: BillingDetails,
     buyer: BillingDetails,
     lines: Sequence[Line],
@@ -33,13 +34,14 @@ def document(
     sums: Totals,
     rate_cards: Sequence[str],
 ) -> dict[str, Any]:
-    """The document. `number` and `issued_ms` are None for a draft."""
+    """The document. `number`, `issued_ms` and `due_ms` are None for a draft."""
     return {
         "id": invoice_id,
         "number": number,
         "account_id": account_id,
         "period": _span(*period_ms),
         "issued_at": None if issued_ms is None else instant_text(issued_ms),
+        "due_at": None if due_ms is None else instant_text(due_ms),
         "currency": CURRENCY,
         "seller": _party(seller),
         "buyer": _party(buyer),
@@ -73,6 +75,8 @@ def line_document(line: Line) -> dict[str, Any]:
             for part in line.sub_lines
         ],
     }
+    if period.contract_version is not None:
+        shown["contract_version"] = period.contract_version
     if line.kind is LineKind.PAY_AS_YOU_GO:
         shown["usd_per_1000_credits"] = _price_text(period)
     return shown
@@ -82,6 +86,8 @@ def describe(line: Line) -> str:
     """What a line is for, in words."""
     plan, amount = line.period.plan_name, _thousands(credits_text(abs(line.millicredits)))
     match line.kind:
+        case LineKind.PLAN_FEE if line.period.contract_version is not None:
+            said = f"{plan} plan by contract, {amount} credits committed"
         case LineKind.PLAN_FEE:
             said = f"{plan} plan, {amount} credits included"
         case LineKind.PAY_AS_YOU_GO:

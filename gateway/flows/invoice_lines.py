@@ -9,19 +9,20 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import closings, grants, invoices, periods, subscriptions, usage
+from gateway.books import closings, contracts, grants, invoices, periods, subscriptions, usage
 from gateway.books.closings import Closed, ClosedUsage, OpenUsage, Taken
 from gateway.books.periods import BookedPeriod
 from gateway.domain.invoice import (
     Before,
     Line,
     ServicePeriod,
-    pay_as_you_go,
+    graduated_pay_as_you_go,
     plan_fee,
     replaced_fee,
+    tiers_of,
     unused_allowance,
 )
-from gateway.domain.plan import Plan
+from gateway.domain.plan import Plan, Tier
 from gateway.domain.rating import unused_paid_millicredits
 
 
@@ -51,13 +52,15 @@ class Assumed:
 
     `held` is what open holds set aside, by start of period. `gives_back`: the value of unused allowance, at an
     upgrade. `up_to_seq`: later usage of the ending period waits for the next invoice, because a preview said so.
-    `late`: what was settled after its period was closed is charged here.
+    `late`: what was settled after its period was closed is charged here. `rolls_over`: the period ends by itself, so
+    that what is unused of it may roll over.
     """
 
     held_millicredits: Mapping[int, int] = field(default_factory=dict)
     gives_back: bool = False
     up_to_seq: int | None = None
     late: bool = True
+    rolls_over: bool = False
 
 
 @dataclass(slots=True)
@@ -99,7 +102,7 @@ async def draw_up(
         before = closed.get(boundary.ending.start_ms, Closed())
         if assumed.gives_back:
             before = replace(before, unused_millicredits=before.unused_millicredits or 0)
-        drawer = _Drawer(conn, charges, boundary.ending, _service(plans, boundary.ending), before)
+        drawer = _Drawer(conn, charges, boundary.ending, await _service(conn, plans, boundary.ending), before)
         usage_drawn = await drawer.usage(assumed.up_to_seq), drawer
     if boundary.opening is not None:
         await _charge_fee(conn, plans, boundary.opening, charges)
@@ -129,7 +132,7 @@ class _Drawer:
     before: Closed
 
     async def usage(self, up_to_seq: int | None) -> _Drawn:
-        """Take what nobody has taken, and draw its pay-as-you-go line."""
+        """Take what nobody has taken, and draw its pay-as-you-go lines: one for each price."""
         period, before = self.period, self.before
         granted = await grants.granted(self.conn, period.account_id, period.start_ms)
         wanted = OpenUsage(
@@ -138,16 +141,17 @@ class _Drawer:
             granted_millicredits=granted,
             overage_millicredits=period.overage_millicredits,
             before_millicredits=before.split.usage_millicredits,
+            before_paid_millicredits=before.split.pay_as_you_go_millicredits,
+            tier_ends=tuple(tier.up_to_millicredits or 0 for tier in tiers_of(self.sold)[:-1]),
             up_to_seq=up_to_seq,
         )
         if self.charges.writes_as is None:
             taken = await closings.foresee(self.conn, wanted)
         else:
-            closing_id, invoice_id = self.charges.writes_as
-            line_id = invoices.line_id(invoice_id, len(self.charges.lines) + 1)
-            taken = await closings.take(self.conn, wanted, closing_id, line_id)
+            taken = await closings.take(self.conn, wanted, self.charges.writes_as, len(self.charges.lines) + 1)
         earlier = Before(before.split.pay_as_you_go_millicredits, before.pay_as_you_go_cents, before.number)
-        return _Drawn(taken, granted, self.charges.add(pay_as_you_go(self.sold, taken.parts, earlier)))
+        lines = graduated_pay_as_you_go(self.sold, taken.tier_parts, earlier)
+        return _Drawn(taken, granted, sum(map(self.charges.add, lines)))
 
     async def unused(self, drawn: _Drawn, held_millicredits: Mapping[int, int]) -> None:
         """Draw the line for unused allowance where the plan was upgraded, and note what became of the period."""
@@ -184,7 +188,7 @@ async def _late_charges(
         settled = captured.get(period.start_ms, 0) == before.split.usage_millicredits
         if settled and before.unused_millicredits is None:
             continue
-        drawer = _Drawer(conn, charges, period, _service(plans, period), before)
+        drawer = _Drawer(conn, charges, period, await _service(conn, plans, period), before)
         await drawer.unused(await drawer.usage(None), assumed.held_millicredits)
 
 
@@ -196,7 +200,7 @@ async def _charge_fee(
     given_up = any(one.id == opening.subscription_id and not one.in_force(opening.start_ms) for one in agreed)
     if given_up:
         return
-    sold = _service(plans, opening)
+    sold = await _service(conn, plans, opening)
     charges.add(plan_fee(sold))
     cents, plan_id, number = await invoices.fee_charged(conn, opening.account_id, opening.start_ms)
     if cents:
@@ -205,12 +209,16 @@ async def _charge_fee(
         charges.add(replaced_fee(replaced, number))
 
 
-def _service(plans: Mapping[str, Plan], period: BookedPeriod) -> ServicePeriod:
+async def _service(conn: AsyncConnection, plans: Mapping[str, Plan], period: BookedPeriod) -> ServicePeriod:
     """The period as it was sold; where its prices were not kept, as the plan is sold now."""
     plan = plans.get(period.plan_id)
     price, rate = period.price_cents, period.nanodollars_per_millicredit
     if price is None:
         price, rate = (plan.price_cents, plan.nanodollars_per_millicredit) if plan is not None else (0, None)
+    tiers: tuple[Tier, ...] = ()
+    if period.contract_version is not None and rate is not None:
+        agreed = await contracts.get(conn, period.account_id, period.contract_version)
+        tiers = () if agreed is None else agreed.contract.tiers
     return ServicePeriod(
         start_ms=period.start_ms,
         end_ms=period.end_ms,
@@ -219,6 +227,8 @@ def _service(plans: Mapping[str, Plan], period: BookedPeriod) -> ServicePeriod:
         price_cents=price,
         allowance_millicredits=period.allowance_millicredits,
         nanodollars_per_millicredit=rate,
+        tiers=tiers,
+        contract_version=period.contract_version,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, audit, billing_details, invoices, periods, subscriptions, usage
+from gateway.books import accounts, audit, billing_details, invoices, periods, usage
 from gateway.books.audit import AuditEntry
 from gateway.books.billing_details import SELLER, BillingDetails
 from gateway.books.books import Books
@@ -20,12 +20,13 @@ from gateway.books.invoices import BookedInvoice, CreditNote, InvoicedEvent
 from gateway.domain.instant import epoch_ms, from_epoch_ms
 from gateway.domain.invoice import MILLION, InvoiceEvent, InvoiceStatus, next_status, totals
 from gateway.domain.plan import Plan
+from gateway.flows.agreed import agreed_by
 from gateway.flows.close_period import parties
 from gateway.flows.faults import CallerFault, NoSuchThing
 from gateway.flows.invoice_document import document
 from gateway.flows.invoice_lines import Assumed, Boundary, Charges, boundaries, draw_up
 from gateway.flows.issue_invoice import InRedis, in_redis_if_there
-from gateway.flows.terms import current_terms, next_period
+from gateway.flows.terms import current_terms
 from gateway.flows.usage_report import ReadsCounters
 
 CREDIT_NOTE_SERIES: Final = "credit_note"
@@ -203,6 +204,7 @@ async def _drawn_up(
             account_id=account_id,
             period_ms=boundary.invoiced_ms,
             issued_ms=None,
+            due_ms=None,
             seller=named.seller,
             buyer=named.buyer,
             lines=drawn.lines,
@@ -224,7 +226,8 @@ async def _open_boundaries(
     if running is not None:
         following = next((period for period in booked if period.start_ms == running.end_ms), None)
         if following is None:
-            following = next_period(plans, await subscriptions.of_account(conn, account_id), running)
+            agreed = await agreed_by(conn, plans, account_id)
+            following = agreed.sold(plans, account_id, running.end_ms, running)
         still_open.append(Boundary(running.end_ms, running, following))
     return still_open
 

@@ -24,6 +24,7 @@ from gateway.domain.usage import UsageEvent
 from gateway.flows.close_period import close_boundary
 from gateway.flows.faults import InvoicingStopped
 from gateway.flows.invoice_lines import Assumed, Boundary, boundaries
+from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import catch_up
 from gateway.flows.usage_report import ReadsCounters
 from gateway.ledger.answers import Counters
@@ -66,7 +67,10 @@ async def in_redis_if_there(ledger: ReadsCounters | None, account_id: str) -> In
 
 
 class Closer:
-    """Closes what is due. `longest_hold_ms` is how long a hold can live at most."""
+    """Closes what is due. `longest_hold_ms` is how long a hold can live at most.
+
+    `tell` brings Redis up to date where credits rolled over.
+    """
 
     def __init__(
         self,
@@ -76,8 +80,10 @@ class Closer:
         plans: Callable[[], Mapping[str, Plan]],
         longest_hold_ms: Callable[[], int],
         clock: Callable[[], datetime],
+        tell: TellLedger | None = None,
     ) -> None:
         self._books = books
+        self._tell = tell
         self._ledger = ledger
         self._plans = plans
         self._longest_hold_ms = longest_hold_ms
@@ -143,7 +149,11 @@ class Closer:
             if boundary is None or self._must_wait(boundary, known):
                 return None
             await usage.book(conn, known.unbooked)
-            return await close_boundary(conn, self._plans(), boundary, now_ms, Assumed(known.held_millicredits))
+            assumed = Assumed(known.held_millicredits, rolls_over=True)
+            issued = await close_boundary(conn, self._plans(), boundary, now_ms, assumed)
+        if self._tell is not None and boundary.ending is not None and boundary.ending.rollover_parts_per_million:
+            await self._tell(account_id)
+        return issued
 
     async def _accounts_to_close(self, after: str) -> list[str]:
         now_ms = self._now_ms()

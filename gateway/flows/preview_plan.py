@@ -120,10 +120,11 @@ def _foreseen(plans: Mapping[str, Plan], now: Standing, plan: Plan, when: Change
     previous, pending = now.subscription.plan_id, now.pending.plan_id if now.pending is not None else None
     if plan.id == previous:
         takes_effect, effective_ms = TakesEffect.STAYS, now.subscription.started_ms
-    elif (when or when_by_default(plans, previous, plan)) is ChangeAt.NOW:
+    elif (when or when_by_default(plans, now, plan)) is ChangeAt.NOW:
         takes_effect, effective_ms = TakesEffect.NOW, max(at_ms, now.running.start_ms)
     else:
         takes_effect, effective_ms = TakesEffect.PERIOD_END, now.running.end_ms
     replaced = pending if pending != plan.id or takes_effect is TakesEffect.NOW else None
-    included = plan.granted_millicredits
+    stays = takes_effect is TakesEffect.STAYS and now.running.contract_version is not None
+    included = now.running.allowance_millicredits if stays else plan.granted_millicredits
     return PlanPreview(now.running.account_id, previous, plan.id, replaced, takes_effect, effective_ms, included)

@@ -15,7 +15,8 @@ from gateway.books.ledger_entries import LedgerAccount
 from gateway.books.tables import grants
 from gateway.domain.instant import epoch_ms, from_epoch_ms
 from gateway.domain.terms import Terms
-from gateway.flows.terms import MOST_PERIODS, current_terms
+from gateway.flows.agreed import MOST_PERIODS
+from gateway.flows.terms import current_terms
 from tests.made_up import CREDIT, NOON, NOON_MS, PLANS
 
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, Table, Text, UniqueConstraint, text
 
 from gateway.books.tables.columns import account_column, metadata, text_column, whole_column
 
@@ -67,6 +67,7 @@ invoices: Final = Table(
     whole_column("settled_ms", nullable=True),
     text_column("document"),
     text_column("content_hash"),
+    Column("due_ms", BigInteger, nullable=False, server_default=text("0")),
     Index(None, "account_id", "issued_ms"),
 )
 

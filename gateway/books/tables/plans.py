@@ -37,6 +37,9 @@ periods: Final = Table(
     # The closings that charged its fee and its usage; null: still to come.
     text_column("opened_by", nullable=True),
     text_column("closed_by", nullable=True),
+    # Null: sold at the plan's terms.
+    whole_column("contract_version", nullable=True),
+    Column("rollover_parts_per_million", BigInteger, nullable=False, server_default=text("0")),
     CheckConstraint("end_ms > start_ms", name="forward"),
     Index(
         "ix_periods_to_open",
@@ -71,6 +74,14 @@ grants: Final = Table(
         unique=True,
         sqlite_where=text("kind = 'allowance'"),
         postgresql_where=text("kind = 'allowance'"),
+    ),
+    Index(
+        "uq_grants_one_rollover",
+        "account_id",
+        "period_start_ms",
+        unique=True,
+        sqlite_where=text("kind = 'rollover'"),
+        postgresql_where=text("kind = 'rollover'"),
     ),
 )
 
