@@ -50,7 +50,7 @@ class RaisedAlert:
 
 
 async def standings(conn: AsyncConnection, keys: Collection[PeriodKey]) -> list[PeriodStanding]:
-    """How these periods stand; those without usage, or that are not booked, are left out."""
+    """How these periods stand; those that are not booked are left out."""
     granted = (
         select(cast(func.coalesce(func.sum(grants.c.amount_millicredits), 0), BigInteger))
         .where(grants.c.account_id == periods.c.account_id, grants.c.period_start_ms == periods.c.start_ms)
@@ -64,8 +64,8 @@ async def standings(conn: AsyncConnection, keys: Collection[PeriodKey]) -> list[
         periods.c.overage_millicredits,
         periods.c.nanodollars_per_millicredit,
         granted,
-        period_usage.c.captured_millicredits,
-    ).join(
+        func.coalesce(period_usage.c.captured_millicredits, 0),
+    ).outerjoin(
         period_usage,
         (period_usage.c.account_id == periods.c.account_id) & (period_usage.c.period_start_ms == periods.c.start_ms),
     )
@@ -74,6 +74,11 @@ async def standings(conn: AsyncConnection, keys: Collection[PeriodKey]) -> list[
         chosen = query.where(tuple_(periods.c.account_id, periods.c.start_ms).in_(batch))
         found += [PeriodStanding(*row) for row in await conn.execute(chosen)]
     return found
+
+
+async def standing(conn: AsyncConnection, key: PeriodKey) -> PeriodStanding | None:
+    """How one period stands; None where it is not booked."""
+    return next(iter(await standings(conn, [key])), None)
 
 
 async def raised(conn: AsyncConnection, keys: Collection[PeriodKey]) -> Mapping[PeriodKey, frozenset[Alert]]:

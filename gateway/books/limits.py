@@ -26,6 +26,20 @@ async def own(conn: AsyncConnection, account_id: str) -> SpendLimits:
     return SpendLimits() if row is None else _agreed(tuple(row)).own
 
 
+async def own_of(conn: AsyncConnection, account_ids: Sequence[str]) -> dict[str, SpendLimits]:
+    """The own limits of several accounts as they are now; those that set none are left out."""
+    table = spend_limits
+    newest = (
+        select(table.c.account_id, func.max(table.c.from_ms).label("from_ms"))
+        .where(table.c.account_id.in_(account_ids))
+        .group_by(table.c.account_id)
+        .subquery()
+    )
+    same = (table.c.account_id == newest.c.account_id) & (table.c.from_ms == newest.c.from_ms)
+    rows = await conn.execute(select(table).join(newest, same))
+    return {row[0]: _agreed(tuple(row)).own for row in rows}
+
+
 async def own_since(conn: AsyncConnection, account_id: str) -> list[Agreed]:
     """All own limits the account ever had, in order, each until the next."""
     table = spend_limits

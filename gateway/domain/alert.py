@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from gateway.domain.limits import Ceiling, CeilingBy
 from gateway.domain.plan import NANODOLLARS_PER_CENT, NO_CEILING_MILLICREDITS
 
 
@@ -33,47 +34,40 @@ EXHAUSTED_PERCENT: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Thresholds:
-    """What an account wants to hear of: percents of its allowance, and cents of pay-as-you-go.
-
-    100 % and ceilings are told of in any case.
-    """
-
-    percents: tuple[int, ...] = (50, 80, 90, 100, 120)
-    cents: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Spending:
-    """How an account stands in a period. Ceilings are of pay-as-you-go; None or 0: it has none, or no pay-as-you-go.
+    """How an account stands in a period. `included` is everything granted, `ceiling` how far beyond that it may go.
 
-    `included` is everything granted. `nanodollars_per_millicredit` None: credits beyond it are not sold.
+    `nanodollars_per_millicredit` None: credits beyond what is included are not sold.
     """
 
     used_millicredits: int
     included_millicredits: int
+    ceiling: Ceiling
     nanodollars_per_millicredit: int | None = None
-    plan_ceiling_millicredits: int | None = None
-    own_ceiling_millicredits: int | None = None
 
     @property
-    def pay_as_you_go_millicredits(self) -> int:
-        """What was used beyond what is included."""
-        return max(0, self.used_millicredits - self.included_millicredits)
+    def charged_millicredits(self) -> int:
+        """What was used beyond what is included, and is charged: up to the ceiling."""
+        return min(self._beyond_millicredits, self.ceiling.millicredits)
 
     @property
-    def spend_nanodollars(self) -> int:
-        """What pay-as-you-go comes to, exactly."""
-        return self.pay_as_you_go_millicredits * (self.nanodollars_per_millicredit or 0)
+    def at_ceiling(self) -> bool:
+        """Whether nothing more is sold in this period, and a limit of money is why."""
+        limit = self.ceiling.millicredits
+        return 0 < limit < NO_CEILING_MILLICREDITS and self._beyond_millicredits >= limit
 
     @property
     def spend_cents(self) -> int:
-        """What pay-as-you-go comes to, in cents begun and not ended."""
-        return self.spend_nanodollars // NANODOLLARS_PER_CENT
+        """What pay-as-you-go comes to, in whole cents, rounded down: so much has certainly been spent."""
+        return self.nanodollars(self.charged_millicredits) // NANODOLLARS_PER_CENT
 
-    def cents_of(self, millicredits: int) -> int:
-        """An amount of pay-as-you-go in cents, rounded up: a ceiling kept in credits, as it was said in money."""
-        return -(-millicredits * (self.nanodollars_per_millicredit or 0) // NANODOLLARS_PER_CENT)
+    def nanodollars(self, millicredits: int) -> int:
+        """What so much pay-as-you-go comes to, exactly."""
+        return millicredits * (self.nanodollars_per_millicredit or 0)
+
+    @property
+    def _beyond_millicredits(self) -> int:
+        return max(0, self.used_millicredits - self.included_millicredits)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -84,12 +78,13 @@ class Alert:
     threshold: int
 
 
-def crossed(state: Spending, thresholds: Thresholds) -> tuple[Alert, ...]:
+def crossed(state: Spending, *, percents: Iterable[int], cents: Iterable[int]) -> tuple[Alert, ...]:
     """Every alert that the state gives reason to, in a fixed order, whether raised before or not.
 
-    An allowance of nothing has no part that could be used up.
+    `percents` of what is included and `cents` of pay-as-you-go are those the account wants to hear of; 100 % and the
+    ceiling are told of in any case. An allowance of nothing has no part that could be used up.
     """
-    return tuple(sorted({*_of_allowance(state, thresholds.percents), *_of_spending(state, thresholds.cents)}))
+    return tuple(sorted({*_of_allowance(state, percents), *_of_spending(state, cents)}))
 
 
 def _of_allowance(state: Spending, percents: Iterable[int]) -> Iterable[Alert]:
@@ -104,12 +99,10 @@ def _of_allowance(state: Spending, percents: Iterable[int]) -> Iterable[Alert]:
 
 def _of_spending(state: Spending, amounts_cents: Iterable[int]) -> Iterable[Alert]:
     for cents in amounts_cents:
-        if 0 < cents * NANODOLLARS_PER_CENT <= state.spend_nanodollars:
+        if 0 < cents <= state.spend_cents:
             yield Alert(AlertKind.PLAN_SPEND_LIMIT_SOFT_ALERT, cents)
-    ceilings = (
-        (AlertKind.PLAN_SPEND_LIMIT_EXCEEDED, state.plan_ceiling_millicredits),
-        (AlertKind.CONFIGURED_SPEND_LIMIT_EXCEEDED, state.own_ceiling_millicredits),
-    )
-    for kind, ceiling in ceilings:
-        if ceiling and ceiling < NO_CEILING_MILLICREDITS and state.pay_as_you_go_millicredits >= ceiling:
-            yield Alert(kind, state.cents_of(ceiling))
+    if state.at_ceiling:
+        own = state.ceiling.by is CeilingBy.ACCOUNT
+        kind = AlertKind.CONFIGURED_SPEND_LIMIT_EXCEEDED if own else AlertKind.PLAN_SPEND_LIMIT_EXCEEDED
+        # A ceiling is kept in credits, rounded down; up to the cent it is the one that was set.
+        yield Alert(kind, -(-state.nanodollars(state.ceiling.millicredits) // NANODOLLARS_PER_CENT))

@@ -8,7 +8,7 @@ trims nothing that is not booked.
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
@@ -62,7 +62,8 @@ class RelayCounts:
 class Relay:
     """One relay. `consumer` names it among all relays, for ever: it takes up after an earlier self of that name.
 
-    Memory is bounded by `count` records. `doubt` is told of accounts whose counters in Redis should be looked at.
+    Memory is bounded by `count` records. `doubt` is told of accounts whose counters in Redis should be looked at,
+    `noticed` of every account and start of a period that usage was booked of, before it is acknowledged.
     `sleep` waits between attempts while a store is away.
     """
 
@@ -76,6 +77,7 @@ class Relay:
         block_ms: int = 1000,
         shards: Sequence[int] | None = None,
         doubt: Callable[[Iterable[str]], None] = lambda _: None,
+        noticed: Callable[[Collection[tuple[str, int]]], Awaitable[object]] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._outbox = outbox
@@ -85,6 +87,7 @@ class Relay:
         self._block_ms = block_ms
         self._shards = shards
         self._doubt = doubt
+        self._noticed = noticed
         self._sleep = sleep
         # Read and not booked yet, the books being away: nothing new is read meanwhile.
         self._waiting: list[OutboxRecord] = []
@@ -121,6 +124,8 @@ class Relay:
         if not records:
             return 0
         await self._book(records)
+        if self._noticed is not None:
+            await self._noticed(_periods_of(records))
         # From here on a death costs nothing but reading them again.
         self._waiting = []
         if await self._outbox.ack(records) < len(records):
@@ -182,6 +187,12 @@ class Relay:
 
 def _account_of(event: UsageEvent | JobAttached) -> str:
     return event.account_id if isinstance(event, JobAttached) else event.facts.account_id
+
+
+def _periods_of(records: Iterable[OutboxRecord]) -> set[tuple[str, int]]:
+    events = (record.event for record in records)
+    captures = (one for one in events if isinstance(one, UsageEvent) and one.captured_millicredits > 0)
+    return {(one.facts.account_id, one.period_start_ms) for one in captures}
 
 
 def _poison(record: OutboxRecord, reason: str) -> PoisonRecord:

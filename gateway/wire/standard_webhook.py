@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import orjson
 
+from gateway.domain.instant import from_epoch_ms
+
 SEED_BYTES: Final = 32
 PREFIX: Final = "whsec_"
 # Keeps these apart from whatever else is made with the pepper: no API key has such a form.
@@ -48,5 +50,13 @@ def signed_headers(message_id: str, at_s: int, body: bytes, keys: Sequence[bytes
 
 def event_body(event_type: str, at: datetime, data: Mapping[str, Any]) -> bytes:
     """`{"type", "timestamp", "data"}`, as the standard advises."""
-    timestamp = at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return orjson.dumps({"type": event_type, "timestamp": timestamp, "data": data})
+    return orjson.dumps({"type": event_type, "timestamp": _text(at), "data": data})
+
+
+def instant_text(at_ms: int) -> str:
+    """An instant in epoch milliseconds as events say it: `2026-11-23T12:00:00.000Z`."""
+    return _text(from_epoch_ms(at_ms))
+
+
+def _text(at: datetime) -> str:
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,198 @@
+"""Alerts: noticed where usage is booked, raised once for each period and threshold, and shown to who asks.
+
+The relay says which periods it has just booked usage of; their running sums are looked at in a reading transaction of
+its own, and only where something new was crossed is anything written: the alert and its webhooks, in one transaction.
+A relay that dies in between reads its records again and looks again; of several relays, whoever commits last sees it
+all. No call waits for any of this.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from datetime import datetime
+from typing import Any
+
+import structlog
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from gateway.books import accounts, alerts, limits
+from gateway.books.alerts import PeriodKey, PeriodStanding, RaisedAlert
+from gateway.books.books import Books
+from gateway.books.faults import BooksUnavailable
+from gateway.domain.alert import Alert, Spending, crossed
+from gateway.domain.credits import credits_text
+from gateway.domain.instant import epoch_ms
+from gateway.domain.limits import Sold, SpendLimits, ceiling
+from gateway.domain.webhook import EventType
+from gateway.flows.authenticate import TermsOf
+from gateway.flows.faults import NoSuchThing
+from gateway.flows.tell_account import emit
+from gateway.flows.usage_report import UsageReport
+from gateway.wire.standard_webhook import instant_text
+
+log = structlog.get_logger()
+
+
+class Alerts:
+    """The alerts of all accounts. `terms_of` is `current_terms` with its books and plans."""
+
+    def __init__(self, *, books: Books, terms_of: TermsOf, clock: Callable[[], datetime]) -> None:
+        self._books = books
+        self._terms_of = terms_of
+        self._clock = clock
+
+    async def of_account(self, account_id: str) -> list[RaisedAlert]:
+        """What was raised in the current period, newest first. NoSuchThing, BooksUnavailable."""
+        now = self._clock()
+        terms = await self._terms_of(account_id, now)
+        if terms is None:
+            raise NoSuchThing("account", account_id)
+        period = terms.period_at(epoch_ms(now)) or terms.periods[0]
+        async with self._books.read() as conn:
+            return await alerts.of_account(conn, account_id, period_start_ms=period.start_ms)
+
+    async def history(self, account_id: str, *, limit: int = 100) -> list[RaisedAlert]:
+        """What was raised in any period, newest first. NoSuchThing, BooksUnavailable."""
+        async with self._books.read() as conn:
+            if await accounts.get(conn, account_id) is None:
+                raise NoSuchThing("account", account_id)
+            return await alerts.of_account(conn, account_id, limit=limit)
+
+    async def active(self, report: UsageReport) -> tuple[Alert, ...]:
+        """What holds now, live usage included, whether it was raised yet or not. BooksUnavailable.
+
+        It may have been raised and hold no more: credits that were given since make room again.
+        """
+        key = (report.account_id, report.period.start_ms)
+        async with self._books.read() as conn:
+            own = await limits.own(conn, report.account_id)
+            state = await _spending(conn, await alerts.standing(conn, key), own, epoch_ms(self._clock()))
+        if state is None:
+            return ()
+        live = Spending(
+            used_millicredits=report.credits.used_millicredits,
+            included_millicredits=report.credits.included_millicredits,
+            ceiling=state.ceiling,
+            nanodollars_per_millicredit=state.nanodollars_per_millicredit,
+        )
+        return crossed(live, percents=own.alert_percents, cents=own.alert_cents)
+
+
+class AlertWatch:
+    """Called with the periods that usage was just booked of, by any number of relays."""
+
+    def __init__(self, *, books: Books, clock: Callable[[], datetime]) -> None:
+        self._books = books
+        self._clock = clock
+
+    async def __call__(self, keys: Collection[PeriodKey]) -> list[RaisedAlert]:
+        """Raise what these periods have newly crossed; what that was. BooksUnavailable: ask again.
+
+        Anything else that goes wrong is logged and not raised: usage is booked all the same, and the account's next
+        call is another chance.
+        """
+        try:
+            return await self.notice(keys)
+        except BooksUnavailable:
+            raise
+        except Exception:
+            log.exception("alerts could not be noticed", periods=len(keys))
+            return []
+
+    async def notice(self, keys: Collection[PeriodKey]) -> list[RaisedAlert]:
+        """As above, with everything that goes wrong."""
+        if not keys:
+            return []
+        at_ms = epoch_ms(self._clock())
+        async with self._books.read() as conn:
+            due = await _due(conn, keys, at_ms)
+        if not due:
+            return []
+        raised = []
+        async with self._books.begin() as conn:
+            for alert in due:
+                if await alerts.add(conn, alert):
+                    await emit(conn, alert.account_id, EventType.ALERT_RAISED, alert_data(alert), at_ms)
+                    raised.append(alert)
+        for alert in raised:
+            log.info("alert raised", account_id=alert.account_id, kind=str(alert.kind), threshold=alert.threshold)
+        return raised
+
+
+def alert_data(alert: RaisedAlert) -> dict[str, Any]:
+    """What `alert.raised` says, and whoever shows an alert."""
+    threshold = {"percent": alert.threshold} if alert.kind.in_percent else {"cents": alert.threshold}
+    beyond = max(0, alert.used_millicredits - alert.included_millicredits)
+    return {
+        "alert_id": alert.id,
+        "name": str(alert.kind),
+        "threshold": threshold,
+        "period": {"start": instant_text(alert.period_start_ms), "end": instant_text(alert.period_end_ms)},
+        # Decimal text: JSON numbers become floats in many places.
+        "credits": {
+            "included": credits_text(alert.included_millicredits),
+            "used": credits_text(alert.used_millicredits),
+            "pay_as_you_go": credits_text(beyond),
+        },
+        "spend_cents": alert.spend_cents,
+        "raised_at": instant_text(alert.raised_ms),
+    }
+
+
+async def _due(conn: AsyncConnection, keys: Collection[PeriodKey], at_ms: int) -> list[RaisedAlert]:
+    """What these periods have crossed and nobody has raised, in the order of accounts: two never wait in a circle."""
+    standings = await alerts.standings(conn, keys)
+    own = await _own(conn, standings)
+    found: list[RaisedAlert] = []
+    for standing in sorted(standings, key=lambda one: (one.account_id, one.start_ms)):
+        wanted = own.get(standing.account_id, SpendLimits())
+        state = await _spending(conn, standing, wanted, at_ms)
+        if state is not None:
+            reached = crossed(state, percents=wanted.alert_percents, cents=wanted.alert_cents)
+            found += [_alert(standing, state, one, at_ms) for one in reached]
+    known = await alerts.raised(conn, {(one.account_id, one.period_start_ms) for one in found})
+    return [
+        one
+        for one in found
+        if Alert(one.kind, one.threshold) not in known.get((one.account_id, one.period_start_ms), frozenset())
+    ]
+
+
+async def _own(conn: AsyncConnection, standings: Collection[PeriodStanding]) -> Mapping[str, SpendLimits]:
+    if not standings:
+        return {}
+    return await limits.own_of(conn, sorted({one.account_id for one in standings}))
+
+
+async def _spending(
+    conn: AsyncConnection, standing: PeriodStanding | None, own: SpendLimits, at_ms: int
+) -> Spending | None:
+    """How the account stands, under the ceiling that counts now; raises are looked up only where they would matter."""
+    if standing is None:
+        return None
+    sold = Sold(standing.overage_millicredits, standing.nanodollars_per_millicredit)
+    found = Spending(
+        standing.captured_millicredits,
+        standing.granted_millicredits,
+        ceiling(sold, own),
+        standing.nanodollars_per_millicredit,
+    )
+    if not found.at_ceiling:
+        return found
+    raises = await limits.raises(conn, standing.account_id, since_ms=at_ms)
+    running = [one for one in raises if one.from_ms <= at_ms < one.over_ms]
+    lifted = ceiling(sold, own, running[-1] if running else None)
+    return Spending(found.used_millicredits, found.included_millicredits, lifted, found.nanodollars_per_millicredit)
+
+
+def _alert(standing: PeriodStanding, state: Spending, crossed_: Alert, at_ms: int) -> RaisedAlert:
+    return RaisedAlert(
+        id=alerts.new_alert_id(),
+        account_id=standing.account_id,
+        period_start_ms=standing.start_ms,
+        period_end_ms=standing.end_ms,
+        kind=crossed_.kind,
+        threshold=crossed_.threshold,
+        used_millicredits=state.used_millicredits,
+        included_millicredits=state.included_millicredits,
+        spend_cents=state.spend_cents,
+        raised_ms=at_ms,
+    )
