@@ -70,7 +70,9 @@ async def add(
 async def get(conn: AsyncConnection, endpoint_id: str, *, lock: bool = False) -> Endpoint | None:
     """The endpoint. With `lock`, nobody else changes it before this transaction ends."""
     query = select(webhook_endpoints).where(webhook_endpoints.c.id == endpoint_id)
-    return _endpoint((await conn.execute(query.with_for_update() if lock else query)).one_or_none())
+    # Rows that point to it may come meanwhile: whoever adds one may hold the account that we are about to note.
+    locked = query.with_for_update(key_share=True)
+    return _endpoint((await conn.execute(locked if lock else query)).one_or_none())
 
 
 async def of_account(conn: AsyncConnection, account_id: str) -> list[Endpoint]:
@@ -78,6 +80,14 @@ async def of_account(conn: AsyncConnection, account_id: str) -> list[Endpoint]:
     table = webhook_endpoints
     query = select(table).where(table.c.account_id == account_id).order_by(table.c.created_ms, table.c.id)
     found = (_endpoint(row) for row in await conn.execute(query))
+    return [one for one in found if one is not None]
+
+
+async def in_use(conn: AsyncConnection, account_id: str) -> list[Endpoint]:
+    """Those of the account that are not disabled; none of them is removed before this transaction ends."""
+    table = webhook_endpoints
+    query = select(table).where(table.c.account_id == account_id, table.c.disabled_ms.is_(None)).order_by(table.c.id)
+    found = (_endpoint(row) for row in await conn.execute(query.with_for_update(read=True, key_share=True)))
     return [one for one in found if one is not None]
 
 

@@ -26,12 +26,8 @@ async def emit(
     `EventType.INVOICE_PAYMENT_FAILED` and `invoice_data`, for example. `data` is what JSON can say, with no secret in
     it; the account's id is added.
     """
-    endpoints = await webhook_endpoints.of_account(conn, account_id)
-    wanting = [
-        one.id
-        for one in endpoints
-        if one.disabled_ms is None and (one.event_types is None or event_type in one.event_types)
-    ]
+    endpoints = await webhook_endpoints.in_use(conn, account_id)
+    wanting = [one.id for one in endpoints if one.event_types is None or event_type in one.event_types]
     if not wanting:
         return None
     message_id = new_id("msg")
