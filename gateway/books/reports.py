@@ -1,7 +1,7 @@
 """Usage in numbers: calls, units and credits of an account, by product, mode, day, project or key.
 
-A call counts at the time it was admitted, which also decides its period. Whole hours come from the rollups, the ragged
-ends of a range from the events, so any range is exact. Captures only: what was released was no usage.
+A call counts at the time it was admitted, which also decides its period. Whole days and hours come from the rollups,
+the ragged ends of a range from the events, so any range is exact. Captures only: what was released was no usage.
 """
 
 from collections.abc import Sequence
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, Select, cast, func, literal, select, union_all
+from sqlalchemy import BigInteger, Column, Select, Table, cast, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books.tables import usage_events, usage_hourly
+from gateway.books.tables import usage_daily, usage_events, usage_hourly
 from gateway.books.usage import CAPTURES
 from gateway.domain.instant import DAY_MS, HOUR_MS, from_epoch_ms
 
@@ -52,27 +52,39 @@ async def usage(
     by: Sequence[str] = (By.PRODUCT, By.MODE),
 ) -> list[Bucket]:
     """Usage of calls admitted in `[from_ms, to_ms)`, in the order of `by`. ValueError for what is no `By`."""
-    first_ms, last_ms = -(-from_ms // HOUR_MS) * HOUR_MS, to_ms // HOUR_MS * HOUR_MS
-    hourly, event = usage_hourly.c, usage_events.c
     parts = []
-    if first_ms < last_ms:
-        parts.append(_hours(account_id).where(hourly.hour_ms >= first_ms, hourly.hour_ms < last_ms))
-        edges = [(from_ms, first_ms), (last_ms, to_ms)]
-    else:
-        edges = [(from_ms, to_ms)]
-    parts += [
-        _events(account_id).where(event.admitted_at_ms >= start_ms, event.admitted_at_ms < end_ms)
-        for start_ms, end_ms in edges
-        if start_ms < end_ms
-    ]
+    for length_ms, start_ms, end_ms in _stretches(from_ms, to_ms):
+        if length_ms == DAY_MS:
+            days = usage_daily.c.day_ms
+            parts.append(_of_rollup(account_id, usage_daily, days).where(days >= start_ms, days < end_ms))
+        elif length_ms == HOUR_MS:
+            hours = usage_hourly.c.hour_ms
+            parts.append(_of_rollup(account_id, usage_hourly, hours).where(hours >= start_ms, hours < end_ms))
+        else:
+            at_ms = usage_events.c.admitted_at_ms
+            parts.append(_events(account_id).where(at_ms >= start_ms, at_ms < end_ms))
     return await _buckets(conn, parts, by)
+
+
+def _stretches(from_ms: int, to_ms: int, lengths_ms: Sequence[int] = (DAY_MS, HOUR_MS)) -> list[tuple[int, int, int]]:
+    """A range in stretches of full days, of full hours and of what is left: the length of one, start and end."""
+    if from_ms >= to_ms:
+        return []
+    if not lengths_ms:
+        return [(1, from_ms, to_ms)]
+    length_ms, *finer = lengths_ms
+    first_ms, last_ms = -(-from_ms // length_ms) * length_ms, to_ms // length_ms * length_ms
+    if first_ms >= last_ms:
+        return _stretches(from_ms, to_ms, finer)
+    return [*_stretches(from_ms, first_ms, finer), (length_ms, first_ms, last_ms), *_stretches(last_ms, to_ms, finer)]
 
 
 async def usage_of_period(
     conn: AsyncConnection, account_id: str, period_start_ms: int, by: Sequence[str] = (By.PRODUCT, By.MODE)
 ) -> list[Bucket]:
     """Usage that belongs to one billing period, whenever it was settled: what the period's invoice is made of."""
-    part = _hours(account_id).where(usage_hourly.c.period_start_ms == period_start_ms)
+    part = _of_rollup(account_id, usage_daily, usage_daily.c.day_ms)
+    part = part.where(usage_daily.c.period_start_ms == period_start_ms)
     return await _buckets(conn, [part], by)
 
 
@@ -85,9 +97,9 @@ async def usage_of_period_after(
     return await _buckets(conn, [part], by)
 
 
-def _hours(account_id: str) -> Select[Any]:
-    table = usage_hourly.c
-    day = (table.hour_ms // literal(DAY_MS, BigInteger)).label("day")
+def _of_rollup(account_id: str, rollup: Table, start: Column[Any]) -> Select[Any]:
+    table = rollup.c
+    day = (start // literal(DAY_MS, BigInteger)).label("day")
     dimensions = (table.product, table.mode, day, table.project_id, table.key_id)
     return select(*dimensions, table.calls, table.units, table.captured_millicredits).where(
         table.account_id == account_id

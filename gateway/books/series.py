@@ -1,25 +1,28 @@
 """Usage by windows of time, exact for windows that begin and end at any millisecond.
 
-The full hours (of UTC) within a window come from the rollups; what its ends cut off of an hour comes from the events.
-A call counts at the time it was admitted. Captures only.
+Full days (of UTC) come from the days' rollup, full hours from the hours', what is cut off of an hour from the events.
+A window that begins at another zone's midnight is the nearest days of UTC, with the few hours between the two midnights
+added or taken away: so the days of Berlin read one hour in 24 and not all of them. A call counts at the time it was
+admitted. Captures only.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import (
     CTE,
     BigInteger,
     BindParameter,
+    Column,
     Select,
+    Table,
     bindparam,
     cast,
     column,
     func,
-    literal,
     select,
     text,
     union_all,
@@ -27,9 +30,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.reports import Bucket, By
-from gateway.books.tables import usage_events, usage_hourly
+from gateway.books.tables import usage_daily, usage_events, usage_hourly
 from gateway.books.usage import CAPTURES
-from gateway.domain.instant import HOUR_MS
+from gateway.domain.instant import DAY_MS, HOUR_MS
 
 BY: Final = {By.PRODUCT: "product", By.MODE: "mode", By.PROJECT: "project_id", By.KEY: "key_id"}
 _SUMS: Final = ("calls", "units", "captured_millicredits")
@@ -37,16 +40,44 @@ _SUMS: Final = ("calls", "units", "captured_millicredits")
 _PIECES: Final = {
     "sqlite": (
         "SELECT json_extract(value, '$[0]') AS number, json_extract(value, '$[1]') AS start_ms, "
-        "json_extract(value, '$[2]') AS end_ms FROM json_each(:pieces)"
+        "json_extract(value, '$[2]') AS end_ms, json_extract(value, '$[3]') AS sign FROM json_each(:pieces)"
     ),
     "postgresql": (
         "SELECT CAST(value->>0 AS bigint) AS number, CAST(value->>1 AS bigint) AS start_ms, "
-        "CAST(value->>2 AS bigint) AS end_ms "
+        "CAST(value->>2 AS bigint) AS end_ms, CAST(value->>3 AS bigint) AS sign "
         "FROM jsonb_array_elements(CAST(CAST(:pieces AS text) AS jsonb))"
     ),
 }
 
-_Piece = tuple[int, int, int]
+
+class _Piece(NamedTuple):
+    """A stretch of time that counts for a window, or against it (`sign` -1)."""
+
+    number: int
+    start_ms: int
+    end_ms: int
+    sign: int
+
+
+class _Pieces(NamedTuple):
+    """Stretches of full days, of full hours, and what is left."""
+
+    days: list[_Piece]
+    hours: list[_Piece]
+    cuts: list[_Piece]
+
+    def add(self, number: int, start_ms: int, end_ms: int, sign: int) -> None:
+        """A stretch, as the full hours in it and what is cut off of others."""
+        if start_ms >= end_ms:
+            return
+        first_ms, last_ms = -(-start_ms // HOUR_MS) * HOUR_MS, end_ms // HOUR_MS * HOUR_MS
+        if first_ms > last_ms:
+            self.cuts.append(_Piece(number, start_ms, end_ms, sign))
+            return
+        stretches = ((self.cuts, start_ms, first_ms), (self.hours, first_ms, last_ms), (self.cuts, last_ms, end_ms))
+        for pieces, begin_ms, until_ms in stretches:
+            if begin_ms < until_ms:
+                pieces.append(_Piece(number, begin_ms, until_ms, sign))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +98,21 @@ async def usage(
     limit: int,
 ) -> list[WindowBucket]:
     """Usage of each `[edges[n], edges[n + 1])`, in order; windows without any are left out. At most `limit` rows."""
-    hours, cuts = _pieces(edges)
+    pieces = _pieces(edges)
     parts = []
-    if hours:
-        parts.append(_of_hours(account_id, _table(conn, "hours", hours), project_id))
-    if cuts:
-        parts.append(_of_events(account_id, _table(conn, "cuts", cuts), project_id))
+    for name, rollup, start, stretches in (
+        ("days", usage_daily, usage_daily.c.day_ms, pieces.days),
+        ("hours", usage_hourly, usage_hourly.c.hour_ms, pieces.hours),
+    ):
+        if stretches:
+            parts.append(_of_rollup(account_id, rollup, start, _table(conn, name, stretches), project_id))
+    if pieces.cuts:
+        parts.append(_of_events(account_id, _table(conn, "cuts", pieces.cuts), project_id))
     rows = union_all(*parts).subquery()
     told = [rows.c.number, *(rows.c[BY[name]] for name in by)]
     sums = [cast(func.sum(rows.c[name]), BigInteger) for name in _SUMS]
-    query = select(*told, *sums).group_by(*told).order_by(*told).limit(limit)
+    # What was added and taken away again was not there.
+    query = select(*told, *sums).group_by(*told).having(func.sum(rows.c.calls) > 0).order_by(*told).limit(limit)
     names = [name.value for name in by]
     found = []
     for number, *values in await conn.execute(query):
@@ -85,46 +121,63 @@ async def usage(
     return found
 
 
-def _pieces(edges: Sequence[int]) -> tuple[list[_Piece], list[_Piece]]:
-    """Of each window the run of its full hours, and what is left of it at its ends."""
-    hours: list[_Piece] = []
-    cuts: list[_Piece] = []
+def _pieces(edges: Sequence[int]) -> _Pieces:
+    """All windows in pieces, each window in the way that reads fewer hours."""
+    pieces = _Pieces([], [], [])
     for number, (start_ms, end_ms) in enumerate(pairwise(edges)):
-        first_ms, last_ms = -(-start_ms // HOUR_MS) * HOUR_MS, end_ms // HOUR_MS * HOUR_MS
-        if first_ms >= last_ms:
-            cuts.append((number, start_ms, end_ms))
+        first_ms, last_ms = -(-start_ms // DAY_MS) * DAY_MS, end_ms // DAY_MS * DAY_MS
+        within = end_ms - start_ms if first_ms >= last_ms else first_ms - start_ms + end_ms - last_ms
+        near_first_ms, near_last_ms = _nearest_day(start_ms), _nearest_day(end_ms)
+        around = abs(near_first_ms - start_ms) + abs(near_last_ms - end_ms)
+        if around < within:
+            first_ms, last_ms = near_first_ms, near_last_ms
+        elif first_ms >= last_ms:
+            pieces.add(number, start_ms, end_ms, 1)
             continue
-        hours.append((number, first_ms, last_ms))
-        if start_ms < first_ms:
-            cuts.append((number, start_ms, first_ms))
-        if last_ms < end_ms:
-            cuts.append((number, last_ms, end_ms))
-    return hours, cuts
+        if first_ms < last_ms:
+            pieces.days.append(_Piece(number, first_ms, last_ms, 1))
+        pieces.add(number, start_ms, first_ms, 1)
+        pieces.add(number, first_ms, start_ms, -1)
+        pieces.add(number, last_ms, end_ms, 1)
+        pieces.add(number, end_ms, last_ms, -1)
+    return pieces
+
+
+def _nearest_day(at_ms: int) -> int:
+    return (at_ms + DAY_MS // 2) // DAY_MS * DAY_MS
 
 
 def _table(conn: AsyncConnection, name: str, pieces: Sequence[_Piece]) -> CTE:
-    columns = (column(each, BigInteger) for each in ("number", "start_ms", "end_ms"))
-    given: BindParameter[str] = bindparam("pieces", orjson.dumps(pieces).decode(), unique=True)
+    columns = (column(each, BigInteger) for each in _Piece._fields)
+    given: BindParameter[str] = bindparam("pieces", orjson.dumps([tuple(each) for each in pieces]).decode(), unique=True)
     return text(_PIECES[conn.dialect.name]).bindparams(given).columns(*columns).cte(name)
 
 
-def _of_hours(account_id: str, pieces: CTE, project_id: str | None) -> Select[Any]:
-    table = usage_hourly.c
-    within = (table.hour_ms >= pieces.c.start_ms) & (table.hour_ms < pieces.c.end_ms)
+def _of_rollup(account_id: str, rollup: Table, start: Column[Any], pieces: CTE, project_id: str | None) -> Select[Any]:
+    table, told = rollup.c, BY.values()
+    within = (start >= pieces.c.start_ms) & (start < pieces.c.end_ms)
     query = (
-        select(pieces.c.number, *(table[name] for name in (*BY.values(), *_SUMS)))
-        .select_from(pieces.join(usage_hourly, within))
+        select(
+            pieces.c.number,
+            *(table[name] for name in told),
+            *((table[name] * pieces.c.sign).label(name) for name in _SUMS),
+        )
+        .select_from(pieces.join(rollup, within))
         .where(table.account_id == account_id)
     )
     return query if project_id is None else query.where(table.project_id == project_id)
 
 
 def _of_events(account_id: str, pieces: CTE, project_id: str | None) -> Select[Any]:
-    table = usage_events.c
+    table, sign = usage_events.c, pieces.c.sign
     within = (table.admitted_at_ms >= pieces.c.start_ms) & (table.admitted_at_ms < pieces.c.end_ms)
-    sums = (literal(1, BigInteger).label("calls"), func.coalesce(table.units, 0).label("units"))
+    sums = (sign.label("calls"), func.coalesce(table.units, 0) * sign, table.captured_millicredits * sign)
     query = (
-        select(pieces.c.number, *(table[name] for name in BY.values()), *sums, table.captured_millicredits)
+        select(
+            pieces.c.number,
+            *(table[name] for name in BY.values()),
+            *(each.label(name) for name, each in zip(_SUMS, sums, strict=True)),
+        )
         .select_from(pieces.join(usage_events, within))
         .where(table.account_id == account_id, table.ending.in_(sorted(CAPTURES)))
     )

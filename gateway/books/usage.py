@@ -1,4 +1,4 @@
-"""Usage events as booked, each once by its id, with their ledger entries and hourly rollups in the same transaction.
+"""Usage events as booked, each once by its id, with their ledger entries and rollups in the same transaction.
 
 Whatever order, batch or repeat the relay hands them over in, the books end up the same. Reading for charts is in
 `reports`.
@@ -8,20 +8,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import BigInteger, cast, func, select, tuple_
+from sqlalchemy import BigInteger, Table, cast, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import jobs, ledger_entries, period_usage, running_jobs
 from gateway.books.dialect import now_ms, upsert
 from gateway.books.ledger_entries import LedgerAccount, Transfer
-from gateway.books.tables import account_seq, usage_events, usage_hourly
+from gateway.books.tables import account_seq, usage_daily, usage_events, usage_hourly
 from gateway.domain.hold import Ending
-from gateway.domain.instant import HOUR_MS
+from gateway.domain.instant import DAY_MS, HOUR_MS
 from gateway.domain.usage import JobAttached, UsageEvent
 
 CAPTURES: Final = frozenset({Ending.CAPTURED, Ending.LATE, Ending.RECOVERED})
 # Building a statement keeps the event loop busy: for this many rows about two milliseconds.
 _BATCH: Final = 200
+# Calls, units and millicredits by the key of a rollup's row.
+_Sums = dict[tuple[str, int, int, str, str, str, str], list[int]]
 
 
 async def book(conn: AsyncConnection, events: Sequence[UsageEvent | JobAttached]) -> int:
@@ -94,33 +96,41 @@ def _transfer(event: UsageEvent) -> Transfer:
 
 
 async def _roll_up(conn: AsyncConnection, events: Iterable[UsageEvent]) -> None:
-    """Add captures to their hours and periods. Releases and expiries are no usage."""
+    """Add captures to their hours, days and periods. Releases and expiries are no usage."""
     by_period: dict[tuple[str, int], int] = defaultdict(int)
-    sums: dict[tuple[str, int, int, str, str, str, str], list[int]] = defaultdict(lambda: [0, 0, 0])
+    hours: _Sums = defaultdict(lambda: [0, 0, 0])
+    days: _Sums = defaultdict(lambda: [0, 0, 0])
     for event in events:
         if event.ending not in CAPTURES:
             continue
-        facts, hour_ms = event.facts, event.admitted_at_ms // HOUR_MS * HOUR_MS
-        key = (facts.account_id, hour_ms, event.period_start_ms)
-        total = sums[(*key, facts.project_id, facts.key_id, facts.product, facts.mode)]
-        total[0] += 1
-        total[1] += event.settlement.units or 0
-        total[2] += event.captured_millicredits
+        facts, at_ms = event.facts, event.admitted_at_ms
+        told = (event.period_start_ms, facts.project_id, facts.key_id, facts.product, facts.mode)
+        for sums, length_ms in ((hours, HOUR_MS), (days, DAY_MS)):
+            total = sums[(facts.account_id, at_ms // length_ms * length_ms, *told)]
+            total[0] += 1
+            total[1] += event.settlement.units or 0
+            total[2] += event.captured_millicredits
         by_period[facts.account_id, event.period_start_ms] += event.captured_millicredits
-    if not sums:
+    if not hours:
         return
-    names = [column.name for column in usage_hourly.columns]
+    await _add_up(conn, usage_hourly, hours)
+    await _add_up(conn, usage_daily, days)
+    await period_usage.add(conn, by_period)
+
+
+async def _add_up(conn: AsyncConnection, rollup: Table, sums: _Sums) -> None:
+    """Add sums by key to a rollup's rows."""
+    names = [column.name for column in rollup.columns]
     rows = [dict(zip(names, (*key, *sums[key]), strict=True)) for key in sorted(sums)]
-    adding = upsert(conn, usage_hourly)
-    table, new = usage_hourly.c, adding.excluded
+    adding = upsert(conn, rollup)
+    table, new = rollup.c, adding.excluded
     await conn.execute(
         adding.on_conflict_do_update(
-            index_elements=list(usage_hourly.primary_key.columns),
+            index_elements=list(rollup.primary_key.columns),
             set_={name: table[name] + new[name] for name in ("calls", "units", "captured_millicredits")},
         ),
         rows,
     )
-    await period_usage.add(conn, by_period)
 
 
 async def _keep_seq(conn: AsyncConnection, events: Iterable[UsageEvent | JobAttached]) -> None:
@@ -231,10 +241,10 @@ async def captured_by_period(
 
 
 async def rolled_up_by_period(
-    conn: AsyncConnection, account_id: str, *, periods: Sequence[int] | None = None
+    conn: AsyncConnection, account_id: str, *, periods: Sequence[int] | None = None, rollup: Table = usage_daily
 ) -> Mapping[int, int]:
-    """Captured millicredits by start of period, from the hourly rollups: quick for any number of events."""
-    table = usage_hourly
+    """Captured millicredits by start of period, from the rollups: quick for any number of events."""
+    table = rollup
     query = (
         select(table.c.period_start_ms, cast(func.sum(table.c.captured_millicredits), BigInteger))
         .where(table.c.account_id == account_id)

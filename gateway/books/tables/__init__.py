@@ -28,6 +28,7 @@ from gateway.books.tables.invoices import (
     invoice_sub_lines,
     invoices,
 )
+from gateway.books.tables.limits import budgets, spend_limits, spend_raises
 from gateway.books.tables.payments import (
     fake_payments,
     invoice_collections,
@@ -37,7 +38,6 @@ from gateway.books.tables.payments import (
     payment_methods,
     plan_change_payments,
 )
-from gateway.books.tables.limits import budgets, spend_limits, spend_raises
 from gateway.books.tables.plans import grants, periods, plan_previews, subscriptions
 from gateway.books.tables.sessions import sessions
 from gateway.books.tables.usage import (
@@ -47,6 +47,7 @@ from gateway.books.tables.usage import (
     poison_records,
     refusals,
     running_jobs,
+    usage_daily,
     usage_events,
     usage_hourly,
 )
@@ -93,6 +94,7 @@ __all__ = [
     "spend_limits",
     "spend_raises",
     "subscriptions",
+    "usage_daily",
     "usage_events",
     "usage_hourly",
     "webhook_attempts",

@@ -58,12 +58,28 @@ usage_events: Final = Table(
 )
 
 # By the hour in which the call was admitted, since that is what puts it into its period; and by period, because an
-# anchor seldom falls on a full hour.
+# anchor seldom falls on a full hour. Long ranges and whole periods are read from the days of UTC.
 usage_hourly: Final = Table(
     "usage_hourly",
     metadata,
     Column("account_id", Text, primary_key=True),
     Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("period_start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("project_id", Text, primary_key=True),
+    Column("key_id", Text, primary_key=True),
+    Column("product", Text, primary_key=True),
+    Column("mode", Text, primary_key=True),
+    whole_column("calls"),
+    whole_column("units"),
+    whole_column("captured_millicredits"),
+    sqlite_with_rowid=False,
+)
+
+usage_daily: Final = Table(
+    "usage_daily",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("day_ms", BigInteger, primary_key=True, autoincrement=False),
     Column("period_start_ms", BigInteger, primary_key=True, autoincrement=False),
     Column("project_id", Text, primary_key=True),
     Column("key_id", Text, primary_key=True),
