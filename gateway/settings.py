@@ -92,6 +92,20 @@ class IsolatesBy(StrEnum):
     NOTHING = "nothing"
 
 
+def _header_name(value: object) -> object:
+    if isinstance(value, str) and value and not value.replace("-", "").isalnum():
+        raise must_be("a header name, such as X-Forwarded-Account")
+    return value
+
+
+class DashboardSettings(Shape):
+    """The pages for people, at /settings/billing. They sign in with an API key, or by a proxy in front."""
+
+    trusted_header: Annotated[OptionalText, BeforeValidator(_header_name)] = None
+    """A header such as X-Forwarded-Account in which a proxy of `trusted_proxies` names the account that it has signed
+    in; the proxy must remove the header from what callers send. None: no proxy's word is taken."""
+
+
 class Timeouts(Shape):
     """How long an upstream may take for each step."""
 
@@ -167,6 +181,17 @@ class Spool(Shape):
     """All spooled bodies of one process together."""
 
 
+class WebhookSettings(Shape):
+    """Webhooks that the gateway sends to addresses which accounts choose."""
+
+    allow_private: Flag = False
+    """Also to addresses that are not public, and by http. Only where whoever has an account may reach this network."""
+    disable_after_days: Annotated[Whole, Field(ge=1, le=365)] = 5
+    """An endpoint that took nothing for so long is put out of use."""
+    keep_days: Annotated[Whole, Field(ge=4, le=365)] = 30
+    """How long events and their delivery log are kept; retries go on for over three."""
+
+
 class LogLevel(StrEnum):
     """The least severe line that is written."""
 
@@ -203,6 +228,7 @@ class Settings(Shape):
     redis: RedisSettings = RedisSettings()
     books: BooksSettings = BooksSettings()
     admin: AdminSettings = AdminSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     plans: Path = Path("plans.yaml")
     rate_card: Path = Path("rate_card.yaml")
     routes: Path = Path("routes.yaml")
@@ -213,6 +239,7 @@ class Settings(Shape):
     """How long calls in flight may take to finish after SIGTERM."""
     limits: Limits = Limits()
     spool: Spool = Spool()
+    webhooks: WebhookSettings = WebhookSettings()
     log: LogSettings = LogSettings()
     trusted_proxies: tuple[Network, ...] = ()
     """Peers whose X-Forwarded-For and X-Forwarded-Proto are believed."""

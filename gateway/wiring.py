@@ -21,6 +21,7 @@ from gateway import settings as config
 from gateway.books import meta
 from gateway.books.books import Books
 from gateway.catalog import Catalog
+from gateway.domain.instant import DAY_MS
 from gateway.domain.plan import Plan
 from gateway.domain.quote import PricePart
 from gateway.domain.terms import Terms
@@ -32,8 +33,10 @@ from gateway.edges.proxy.call import Record
 from gateway.edges.proxy.parts import Offer, Parts, Peers, Target
 from gateway.edges.proxy.request_body import Spool
 from gateway.flows.admit import Admission
+from gateway.flows.alerts import AlertWatch
 from gateway.flows.audit import Auditor
 from gateway.flows.authenticate import Directory
+from gateway.flows.deliver_webhooks import Deliverer
 from gateway.flows.expire_holds import Sweeper
 from gateway.flows.first_call import FirstCalls
 from gateway.flows.follow_job import Follower, TellsOperators
@@ -57,6 +60,7 @@ from gateway.ledger.outbox import Outbox
 from gateway.ledger.redis_at import reader_at, redis_at
 from gateway.ledger.server import EmbeddedValkey
 from gateway.pages.page_counter import PageCounter
+from gateway.sinks.webhook import WebhookSender
 from gateway.upstream.connection import UpstreamTimeouts
 from gateway.upstream.pool import PoolLimits, UpstreamPool
 from gateway.wire.price_parts import parts_of
@@ -103,6 +107,7 @@ class Stores:
     tell: TellLedger
     rebuild: Rebuilder
     clock: Callable[[], datetime]
+    webhooks: config.WebhookSettings
 
     async def terms_of(self, account_id: str, at: datetime) -> Terms | None:
         """An account's terms at an instant, its due periods booked."""
@@ -150,6 +155,7 @@ async def open_stores(settings: config.Settings, catalog: Catalog) -> AsyncItera
             tell=TellLedger(books=books, ledger=ledger, plans=current.plans, clock=clock),
             rebuild=Rebuilder(books=books, ledger=ledger, outbox=outbox, terms_of=terms_of, clock=clock),
             clock=clock,
+            webhooks=settings.webhooks,
         )
 
 
@@ -220,17 +226,21 @@ async def open_gateway(
                 upgrade_url=f"{settings.public_url or ''}/settings/billing",
             )
         )
+        sender = WebhookSender(allow_private=settings.webhooks.allow_private)
+        stack.push_async_callback(sender.close)
         background = Background(
             relay=Relay(
                 outbox=stores.outbox,
                 books=stores.books,
                 consumer=f"relay-{secrets.token_hex(6)}",
                 doubt=auditor.doubt,
+                noticed=AlertWatch(books=stores.books, clock=stores.clock),
             ),
             sweeper=Sweeper(stores.ledger, stores.ledger.shards),
             follower=follower,
             closer=closer(stores),
             auditor=auditor,
+            deliverer=_deliverer(stores, sender),
         )
         yield Gateway(stores, proxy, directory, saved_modes, live, watch, background)
 
@@ -248,6 +258,18 @@ def desk(stores: Stores) -> Desk:
         plans=stores.current.plans,
         rate_card=lambda: stores.current.catalog.rate_card,
         clock=stores.clock,
+        private_webhooks=stores.webhooks.allow_private,
+    )
+
+
+def _deliverer(stores: Stores, sender: WebhookSender) -> Deliverer:
+    return Deliverer(
+        books=stores.books,
+        sender=sender,
+        pepper=stores.pepper,
+        clock=stores.clock,
+        disable_after_ms=stores.webhooks.disable_after_days * DAY_MS,
+        keep_ms=stores.webhooks.keep_days * DAY_MS,
     )
 
 

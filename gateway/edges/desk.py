@@ -12,6 +12,7 @@ from gateway.books.books import Books
 from gateway.domain.plan import Plan
 from gateway.domain.rate_card import RateCard
 from gateway.flows.accounts import Accounts
+from gateway.flows.alerts import Alerts
 from gateway.flows.authenticate import TermsOf
 from gateway.flows.explain import Explain, PartsOf
 from gateway.flows.invoices import Invoices
@@ -20,6 +21,7 @@ from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.usage_metrics import UsageMetrics
 from gateway.flows.usage_report import UsageReports
 from gateway.flows.usage_series import UsageSeries
+from gateway.flows.webhooks import Webhooks
 from gateway.ledger.holds import Holds
 from gateway.ledger.ledger import Ledger
 
@@ -39,6 +41,8 @@ class Desk:
     series: UsageSeries
     metrics: UsageMetrics
     explain: Explain
+    alerts: Alerts
+    webhooks: Webhooks
     plans: Callable[[], Mapping[str, Plan]]
     rate_card: Callable[[], RateCard]
     clock: Callable[[], datetime]
@@ -56,6 +60,7 @@ def desk_over(
     plans: Callable[[], Mapping[str, Plan]],
     rate_card: Callable[[], RateCard],
     clock: Callable[[], datetime],
+    private_webhooks: bool = False,
 ) -> Desk:
     """The flows over open stores."""
     return Desk(
@@ -66,6 +71,8 @@ def desk_over(
         series=UsageSeries(books=books, ledger=ledger),
         metrics=UsageMetrics(books=books, ledger=ledger),
         explain=Explain(books=books, holds=holds, parts_of=parts_of),
+        alerts=Alerts(books=books, terms_of=terms_of, clock=clock),
+        webhooks=Webhooks(books=books, pepper=pepper, clock=clock, allow_private=private_webhooks),
         plans=plans,
         rate_card=rate_card,
         clock=clock,

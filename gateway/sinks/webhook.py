@@ -60,20 +60,15 @@ class WebhookSender:
         self._resolve = resolve or Lookups()
         self._total_s = total_s
         self._monotonic = monotonic
-        self._client = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(
-                verify=verify or httpx.create_ssl_context(trust_env=False),
-                trust_env=False,
-                limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
-            ),
-            follow_redirects=False,
-            trust_env=False,
-            timeout=httpx.Timeout(total_s, connect=connect_s),
-        )
+        self._connect_s = connect_s
+        self._verify = verify
+        self._client: httpx.AsyncClient | None = None
+        self._opening = asyncio.Lock()
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._client.aclose()
+        if self._client is not None:
+            await self._client.aclose()
 
     async def post(self, url: str, headers: Sequence[tuple[str, str]], body: bytes) -> Posted:
         """Post the body, within `total_s` for everything. Raises nothing that an address can bring about."""
@@ -116,7 +111,8 @@ class WebhookSender:
     async def _post_to(
         self, address: str, url: httpx.URL, headers: Sequence[tuple[str, str]], body: bytes
     ) -> tuple[int, bytes]:
-        request = self._client.build_request(
+        client = await self._opened()
+        request = client.build_request(
             "POST",
             url.copy_with(host=address),
             headers=[("host", url.netloc.decode("ascii")), ("accept-encoding", "identity"), *headers],
@@ -124,11 +120,30 @@ class WebhookSender:
             # The certificate must be that of the name, whatever the address.
             extensions={"sni_hostname": url.host},
         )
-        response = await self._client.send(request, stream=True)
+        response = await client.send(request, stream=True)
         try:
             return response.status_code, await _beginning(response)
         finally:
             await response.aclose()
+
+    async def _opened(self) -> httpx.AsyncClient:
+        """The client, made when the first webhook is sent: reading the authorities' certificates takes a while."""
+        async with self._opening:
+            if self._client is None:
+                verify = self._verify
+                if verify is None:
+                    verify = await asyncio.to_thread(httpx.create_ssl_context, trust_env=False)
+                self._client = httpx.AsyncClient(
+                    transport=httpx.AsyncHTTPTransport(
+                        verify=verify,
+                        trust_env=False,
+                        limits=httpx.Limits(max_connections=None, max_keepalive_connections=0),
+                    ),
+                    follow_redirects=False,
+                    trust_env=False,
+                    timeout=httpx.Timeout(self._total_s, connect=self._connect_s),
+                )
+            return self._client
 
 
 async def _beginning(response: httpx.Response) -> bytes:
