@@ -27,6 +27,7 @@ from gateway.domain.quote import PricePart
 from gateway.domain.terms import Terms
 from gateway.domain.usage import CallFacts
 from gateway.edges.background import Background
+from gateway.edges.dashboard.parts import DashboardParts
 from gateway.edges.desk import Desk, desk_over
 from gateway.edges.proxy.app import Proxy
 from gateway.edges.proxy.call import Record
@@ -47,6 +48,7 @@ from gateway.flows.rebuild import Rebuilder
 from gateway.flows.relay import Relay
 from gateway.flows.saved_modes import SavedModes
 from gateway.flows.settle import Settler
+from gateway.flows.sign_in import SignIns
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
 from gateway.flows.watch_store import StoreWatch
@@ -259,6 +261,19 @@ def desk(stores: Stores) -> Desk:
         rate_card=lambda: stores.current.catalog.rate_card,
         clock=stores.clock,
         private_webhooks=stores.webhooks.allow_private,
+    )
+
+
+def dashboard_parts(settings: config.Settings, stores: Stores, asked: Desk) -> DashboardParts:
+    """What the pages for people work with, the customer's and the operator's."""
+    return DashboardParts(
+        desk=asked,
+        sign_ins=SignIns(
+            books=stores.books, pepper=stores.pepper, clock=stores.clock, admin_token=_secret(settings.admin.token)
+        ),
+        trusted=Peers(settings.trusted_proxies).trusted,
+        trusted_header=settings.dashboard.trusted_header,
+        public_url=settings.public_url,
     )
 
 

@@ -58,7 +58,7 @@ async def find(conn: AsyncConnection, digest: bytes) -> SessionRecord | None:
         table.c.digest != digest,
     ).where((table.c.digest == digest) | (table.c.previous_digest == digest))
     row = (await conn.execute(query)).first()
-    return None if row is None else SessionRecord(*row[:-1], is_previous=bool(row[-1]))
+    return None if row is None else SessionRecord(*row)
 
 
 async def renew(conn: AsyncConnection, session_id: str, *, old: bytes, new: bytes, at_ms: int) -> bool:

@@ -13,6 +13,7 @@ import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,15 +30,17 @@ from gateway.edges.api.readiness import Readiness
 from gateway.edges.http_server.config import server_config
 from gateway.edges.http_server.limits import ServerLimits
 from gateway.edges.listeners import bound
+from gateway.flows.admit import Admission
 from gateway.flows.foresee import Foresight
 from gateway.flows.job_news import JobNews
 from gateway.flows.keep_refusals import RefusalKeeper
+from gateway.flows.reconcile import reconcile
 from gateway.flows.relay import Relay
 from gateway.ledger.faults import StoreUnavailable
 from gateway.observe import Metrics, call_log, process_registry
 from gateway.reload import Reload
 from gateway.settings import IsolatesBy, Settings
-from gateway.wiring import SETTLE_WITHIN_S, Gateway, Stores, always, desk, open_gateway, open_stores
+from gateway.wiring import SETTLE_WITHIN_S, Gateway, Stores, always, dashboard_parts, desk, open_gateway, open_stores
 
 WATCH_LAG_EVERY_S: Final = 2.0
 WATCH_PARENT_EVERY_S: Final = 1.0
@@ -119,9 +122,17 @@ async def _serve_over(
         servers: list[Server] = []
         readiness = Readiness(ledger=stores.ledger, books=stores.books)
         serving = Serving(servers, readiness)
+        asked = desk(stores)
         parts = AccountApiParts(
-            desk=desk(stores),
+            desk=asked,
             directory=gateway.directory,
+            admission=Admission(
+                stores.ledger,
+                gateway.directory,
+                load=stores.rebuild,
+                plans=stores.current.plans,
+                clock=stores.clock,
+            ),
             quotes=QuoteParts(
                 offer=lambda: stores.current.offer,
                 saved_modes=gateway.saved_modes,
@@ -131,6 +142,7 @@ async def _serve_over(
             job_news=JobNews(books=stores.books, ledger=stores.ledger),
             webhook_secrets=settings.webhook_secrets,
             readiness=readiness,
+            dashboard=dashboard_parts(settings, stores, asked),
         )
         front = Front(own=account_api(parts), proxy=gateway.proxy)
         servers.append(
@@ -138,9 +150,15 @@ async def _serve_over(
         )
         if role.admin:
             listen = settings.admin.listen
-            servers.append(
-                Server(server_config(admin_api(AdminApiParts(readiness, metrics.registry)), listen.host, listen.port))
+            admin = AdminApiParts(
+                readiness=readiness,
+                registry=metrics.registry,
+                desk=parts.desk,
+                token=settings.admin.token,
+                reconcile=partial(reconcile, stores.books, stores.ledger),
+                lag=gateway.background.relay.lag,
             )
+            servers.append(Server(server_config(admin_api(admin), listen.host, listen.port)))
         reload = Reload(configuration, lambda new: stores.current.replace(new.catalog), environ)
         loops = [*always(gateway, background=role.background), calls.run, keeper.run, reload.run]
         loops.append(lambda: _watch_lag(gateway.background.relay, gateway, metrics))

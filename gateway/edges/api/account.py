@@ -2,25 +2,56 @@
 
 from starlette.applications import Starlette
 
-from gateway.edges.api.health import health_routes
-from gateway.edges.api.json_reply import no_such_route
+from gateway.edges.api.doors import AccountDoor, OpenDoor
+from gateway.edges.api.endpoint import Door, Endpoint
+from gateway.edges.api.health import health_endpoints
+from gateway.edges.api.json_reply import method_not_allowed, no_such_route
+from gateway.edges.api.openapi import openapi_endpoint
 from gateway.edges.api.parts import AccountApiParts
-from gateway.edges.api.quote import quote_routes
-from gateway.edges.api.receipts import receipt_routes
-from gateway.edges.api.series import series_routes
-from gateway.edges.api.upstream_webhooks import upstream_webhook_routes
-from gateway.edges.api.usage import usage_routes
-from gateway.edges.api.usage_metrics import usage_metrics_routes
+from gateway.edges.api.quote import quote_endpoints
+from gateway.edges.api.receipts import receipt_endpoints
+from gateway.edges.api.series import series_endpoints
+from gateway.edges.api.serve import routes_of
+from gateway.edges.api.upstream_webhooks import upstream_webhook_endpoints
+from gateway.edges.api.usage import usage_endpoints
+from gateway.edges.api.usage_metrics import usage_metrics_endpoints
+
+ABOUT = """What an account sees and changes of itself, with the API key that makes its calls.
+
+Calls to the products go through the same address and are described by their own services. To them the gateway adds
+`X-Request-Id`, `RateLimit-Policy` and `RateLimit`, `X-Credits-Remaining`, and `X-Credits-Charged` or `X-Credits-Held`;
+what it refuses is a problem document, one of `components.responses`."""
+
+
+def account_endpoints(parts: AccountApiParts) -> list[Endpoint]:
+    """What callers ask with their API key."""
+    desk = parts.desk
+    return [
+        *usage_endpoints(desk),
+        *receipt_endpoints(desk.explain),
+        *usage_metrics_endpoints(desk.metrics),
+        *series_endpoints(desk.series, desk.clock),
+        *quote_endpoints(parts.quotes),
+    ]
+
+
+def account_doors(parts: AccountApiParts) -> list[tuple[Door, list[Endpoint]]]:
+    """Every endpoint of the public listener, by who may come in."""
+    open_ = [
+        *health_endpoints(parts.readiness),
+        *upstream_webhook_endpoints(parts.job_news, parts.webhook_secrets),
+    ]
+    doors: list[tuple[Door, list[Endpoint]]] = [
+        (OpenDoor(), open_),
+        (AccountDoor(parts.directory, parts.admission, parts.desk.plans), account_endpoints(parts)),
+    ]
+    open_.append(openapi_endpoint("/openapi.json", "Credit Gateway: account API", ABOUT, doors))
+    return doors
 
 
 def account_api(parts: AccountApiParts) -> Starlette:
     """Callers show their API key and see their own account, services sign their webhooks; health needs neither."""
-    desk = parts.desk
-    usage = usage_routes(parts.directory, desk.reports, plans=desk.plans, clock=desk.clock)
-    receipts = receipt_routes(parts.directory, desk.explain)
-    metrics = usage_metrics_routes(parts.directory, desk.metrics)
-    series = series_routes(parts.directory, desk.series, desk.clock)
-    quotes = quote_routes(parts.directory, parts.quotes)
-    webhooks = upstream_webhook_routes(parts.job_news, parts.webhook_secrets)
-    routes = [*health_routes(parts.readiness), *usage, *receipts, *metrics, *series, *quotes, *webhooks]
-    return Starlette(routes=routes, exception_handlers={404: no_such_route, 405: no_such_route})
+    routes = [
+        route for door, endpoints in account_doors(parts) for route in routes_of(endpoints, door, parts.desk.changes)
+    ]
+    return Starlette(routes=[*routes, *parts.pages], exception_handlers={404: no_such_route, 405: method_not_allowed})

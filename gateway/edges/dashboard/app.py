@@ -1,0 +1,44 @@
+"""The customer's pages as one application, `/settings/…`, and what the operator's are put together with."""
+
+from collections.abc import Sequence
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from gateway.edges.dashboard.assets import asset_routes
+from gateway.edges.dashboard.door import ACCOUNT_DOOR
+from gateway.edges.dashboard.guard import Guarded
+from gateway.edges.dashboard.pages import Pages, Visit
+from gateway.edges.dashboard.parts import DashboardParts
+from gateway.edges.dashboard.plan import plan_routes
+from gateway.edges.dashboard.sign_in import sign_in_routes
+
+
+def dashboard(parts: DashboardParts) -> Guarded:
+    """`/settings/billing` and what is below it."""
+    pages = Pages(parts, ACCOUNT_DOOR)
+    return behind_door(pages, [*plan_routes(pages)])
+
+
+def behind_door(pages: Pages, routes: Sequence[BaseRoute]) -> Guarded:
+    """These pages with sign-in, static files, fault pages and the headers that all answers have."""
+    door = pages.door
+
+    async def home(request: Request) -> Response:
+        return pages.go(request, door.home)
+
+    async def no_page(request: Request) -> Response:
+        found = await pages.signed_in(request)
+        if found is not None:
+            return pages.fault(request, 404, visit=Visit(request, pages, found.visitor))
+        return pages.to_sign_in(request) if request.method == "GET" else pages.fault(request, 404)
+
+    async def missing(request: Request, _error: Exception) -> Response:
+        return await pages.guarded(request, lambda: no_page(request))
+
+    to_home = [] if door.root == door.home else [Route(door.root, home, methods=["GET"])]
+    all_routes = [*to_home, *asset_routes(door.root), *sign_in_routes(pages), *routes]
+    app = Starlette(routes=all_routes, exception_handlers={404: missing, 405: missing})
+    return Guarded(app)

@@ -1,0 +1,59 @@
+"""The two places people come in by: the customer's pages and, on the admin listener, the operator's.
+
+They differ in address, cookie and navigation; everything else is shared. Cookies know no port, so each has a name of
+its own.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from gateway.flows.sign_in import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """An entry of the navigation. `name` is what a page says it belongs to; `icon` is drawn by icons.html."""
+
+    name: str
+    label: str
+    path: str
+    icon: str
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """`root` is where sign-in and static files are, `home` where people land, `layout` the template of its pages."""
+
+    root: str
+    home: str
+    cookie: str
+    layout: str
+    roles: frozenset[Role]
+    sections: tuple[Section, ...]
+
+    @property
+    def sign_in(self) -> str:
+        """Where one signs in."""
+        return f"{self.root}/sign-in"
+
+
+BILLING: Final = "/settings/billing"
+ACCOUNT_DOOR: Final = Door(
+    root="/settings",
+    home=BILLING,
+    cookie="session",
+    layout="account.html",
+    roles=frozenset({Role.OWNER, Role.MEMBER}),
+    sections=(
+        Section("plan", "Plan", BILLING, "gauge"),
+        Section("pricing", "Pricing", f"{BILLING}/pricing", "tag"),
+    ),
+)
+ADMIN_DOOR: Final = Door(
+    root="/admin",
+    home="/admin",
+    cookie="admin-session",
+    layout="admin.html",
+    roles=frozenset({Role.ADMIN}),
+    sections=(Section("accounts", "Accounts", "/admin", "people"),),
+)
