@@ -27,6 +27,7 @@ from gateway.edges.api.front import Front
 from gateway.edges.api.parts import AccountApiParts, AdminApiParts
 from gateway.edges.api.quote import QuoteParts
 from gateway.edges.api.readiness import Readiness
+from gateway.edges.dashboard.app import dashboard_routes
 from gateway.edges.http_server.config import server_config
 from gateway.edges.http_server.limits import ServerLimits
 from gateway.edges.listeners import bound
@@ -142,7 +143,7 @@ async def _serve_over(
             job_news=JobNews(books=stores.books, ledger=stores.ledger),
             webhook_secrets=settings.webhook_secrets,
             readiness=readiness,
-            dashboard=dashboard_parts(settings, stores, asked),
+            pages=dashboard_routes(dashboard_parts(settings, stores, asked)),
         )
         front = Front(own=account_api(parts), proxy=gateway.proxy)
         servers.append(

@@ -9,7 +9,6 @@ from starlette.routing import BaseRoute
 
 from gateway.edges.api.quote import QuoteParts
 from gateway.edges.api.readiness import Readiness
-from gateway.edges.dashboard.parts import DashboardParts
 from gateway.edges.desk import Desk
 from gateway.flows.admit import Admission
 from gateway.flows.authenticate import Directory
@@ -23,7 +22,7 @@ class AccountApiParts:
     """`directory` tells who asks, `desk` answers them, `quotes` tells what a call would cost.
 
     `job_news` hears of jobs from the services, which sign with the secrets of `webhook_secrets`, by upstream.
-    `dashboard` None: there are no pages for people.
+    `pages` are those for people, whose own door lets them in.
     """
 
     desk: Desk
@@ -34,7 +33,6 @@ class AccountApiParts:
     webhook_secrets: Mapping[str, SecretStr]
     readiness: Readiness
     pages: Sequence[BaseRoute] = ()
-    dashboard: DashboardParts | None = None
 
 
 @dataclass(frozen=True, slots=True)

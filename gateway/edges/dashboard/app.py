@@ -22,6 +22,11 @@ def dashboard(parts: DashboardParts) -> Guarded:
     return behind_door(pages, [*plan_routes(pages)])
 
 
+def dashboard_routes(parts: DashboardParts) -> list[Route]:
+    """The pages, to be put beside other routes."""
+    return [Route("/settings{rest:path}", dashboard(parts))]
+
+
 def behind_door(pages: Pages, routes: Sequence[BaseRoute]) -> Guarded:
     """These pages with sign-in, static files, fault pages and the headers that all answers have."""
     door = pages.door
