@@ -52,6 +52,28 @@ async def usage(
     by: Sequence[str] = (By.PRODUCT, By.MODE),
 ) -> list[Bucket]:
     """Usage of calls admitted in `[from_ms, to_ms)`, in the order of `by`. ValueError for what is no `By`."""
+    return await _buckets(conn, _parts(account_id, from_ms, to_ms), by)
+
+
+async def calls(
+    conn: AsyncConnection, account_id: str, times: Sequence[tuple[int, int]] | None, *, project_id: str | None = None
+) -> int:
+    """How many captures there are of calls admitted in any of these ranges, which do not touch; None: ever."""
+    parts = [_of_rollup(account_id, usage_daily, usage_daily.c.day_ms)]
+    if times is not None:
+        parts = [part for from_ms, to_ms in times for part in _parts(account_id, from_ms, to_ms)]
+    if not parts:
+        return 0
+    rows = union_all(*parts).subquery().c
+    query = select(cast(func.coalesce(func.sum(rows.calls), 0), BigInteger))
+    if project_id is not None:
+        query = query.where(rows.project_id == project_id)
+    found: int = (await conn.execute(query)).scalar_one()
+    return found
+
+
+def _parts(account_id: str, from_ms: int, to_ms: int) -> list[Select[Any]]:
+    """Where the usage of a range is found."""
     parts = []
     for length_ms, start_ms, end_ms in _stretches(from_ms, to_ms):
         if length_ms == DAY_MS:
@@ -63,7 +85,7 @@ async def usage(
         else:
             at_ms = usage_events.c.admitted_at_ms
             parts.append(_events(account_id).where(at_ms >= start_ms, at_ms < end_ms))
-    return await _buckets(conn, parts, by)
+    return parts
 
 
 def _stretches(from_ms: int, to_ms: int, lengths_ms: Sequence[int] = (DAY_MS, HOUR_MS)) -> list[tuple[int, int, int]]:

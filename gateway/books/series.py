@@ -149,7 +149,9 @@ def _nearest_day(at_ms: int) -> int:
 
 def _table(conn: AsyncConnection, name: str, pieces: Sequence[_Piece]) -> CTE:
     columns = (column(each, BigInteger) for each in _Piece._fields)
-    given: BindParameter[str] = bindparam("pieces", orjson.dumps([tuple(each) for each in pieces]).decode(), unique=True)
+    given: BindParameter[str] = bindparam(
+        "pieces", orjson.dumps([tuple(each) for each in pieces]).decode(), unique=True
+    )
     return text(_PIECES[conn.dialect.name]).bindparams(given).columns(*columns).cte(name)
 
 
