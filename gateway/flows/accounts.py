@@ -21,6 +21,7 @@ from gateway.domain.credits import MAX_MILLICREDITS, credits_text
 from gateway.domain.instant import epoch_ms
 from gateway.domain.plan import Plan
 from gateway.domain.terms import AccountStatus, PeriodTerms
+from gateway.domain.webhook import EventType
 from gateway.flows.change_plan import (
     ChangeAt,
     PlanChange,
@@ -34,6 +35,7 @@ from gateway.flows.change_plan import (
 from gateway.flows.charge_change import charge_change, charge_opening, honoured
 from gateway.flows.faults import CallerFault, NoSuchThing
 from gateway.flows.issue_invoice import in_redis_if_there
+from gateway.flows.tell_account import emit, plan_data
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import catch_up, current_terms
 from gateway.flows.usage_report import ReadsCounters
@@ -149,6 +151,8 @@ class Accounts:
             await accounts.raise_terms_version(conn, account_id)
             detail = {"from": now.subscription.plan_id, "to": plan.id, "effective_ms": effective_ms, "reason": reason}
             await _note(conn, at_ms=at_ms, actor=actor, action="account.plan", account_id=account_id, detail=detail)
+            change = plan_data(now.subscription.plan_id, plan.id, effective_ms, invoice)
+            await emit(conn, account_id, EventType.PLAN_CHANGED, change, at_ms)
         await self._tell(account_id)
         return PlanChange(account_id, now.subscription.plan_id, plan.id, effective_ms, invoice)
 

@@ -19,10 +19,12 @@ from gateway.books.periods import BookedPeriod
 from gateway.domain.instant import DAY_MS, from_epoch_ms
 from gateway.domain.invoice import InvoiceStatus, Line, TaxRate, disagreement, totals
 from gateway.domain.plan import Plan
+from gateway.domain.webhook import EventType
 from gateway.flows.faults import InvoicingStopped
 from gateway.flows.invoice_document import document, frozen
 from gateway.flows.invoice_lines import Assumed, Boundary, Charges, draw_up
 from gateway.flows.roll_over import roll_over
+from gateway.flows.tell_account import emit, invoice_data
 
 INVOICE_SERIES = "invoice"
 
@@ -122,6 +124,7 @@ async def _issue(
         due_ms=due_ms,
     )
     await invoices.add(conn, issued, lines)
+    await emit(conn, account_id, EventType.INVOICE_ISSUED, invoice_data(issued), at_ms)
     return issued
 
 

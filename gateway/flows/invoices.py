@@ -20,12 +20,14 @@ from gateway.books.invoices import BookedInvoice, CreditNote, InvoicedEvent
 from gateway.domain.instant import epoch_ms, from_epoch_ms
 from gateway.domain.invoice import MILLION, InvoiceEvent, InvoiceStatus, next_status, totals
 from gateway.domain.plan import Plan
+from gateway.domain.webhook import EventType
 from gateway.flows.agreed import agreed_by
 from gateway.flows.close_period import parties
 from gateway.flows.faults import CallerFault, NoSuchThing
 from gateway.flows.invoice_document import document
 from gateway.flows.invoice_lines import Assumed, Boundary, Charges, boundaries, draw_up
 from gateway.flows.issue_invoice import InRedis, in_redis_if_there
+from gateway.flows.tell_account import emit, invoice_data
 from gateway.flows.terms import current_terms
 from gateway.flows.usage_report import ReadsCounters
 
@@ -126,6 +128,9 @@ class Invoices:
                 await invoices.set_status(
                     conn, invoice.id, InvoiceStatus.PAID, paid_cents=invoice.paid_cents, settled_ms=at_ms
                 )
+                credited = invoice.credited_cents + amount_cents
+                settled = replace(invoice, status=InvoiceStatus.PAID, credited_cents=credited, settled_ms=at_ms)
+                await emit(conn, invoice.account_id, EventType.INVOICE_PAID, invoice_data(settled), at_ms)
             detail = {"amount_cents": amount_cents, "credit_note": number, "reason": why}
             await _note(conn, invoice, at_ms=at_ms, actor=actor, action="invoice.credit", detail=detail)
         return note
@@ -162,7 +167,10 @@ class Invoices:
             await invoices.set_status(conn, invoice.id, status, paid_cents=paid, settled_ms=at_ms)
             detail = {"number": invoice.number, "reason": reason}
             await _note(conn, invoice, at_ms=at_ms, actor=actor, action=f"invoice.{event}", detail=detail)
-            return await _view(conn, replace(invoice, status=status, paid_cents=paid, settled_ms=at_ms))
+            changed = replace(invoice, status=status, paid_cents=paid, settled_ms=at_ms)
+            if status is InvoiceStatus.PAID:
+                await emit(conn, invoice.account_id, EventType.INVOICE_PAID, invoice_data(changed), at_ms)
+            return await _view(conn, changed)
 
     async def _drafts(self, account_id: str, sought: str = "") -> list[InvoiceView]:
         """What would be issued now, oldest first: ended periods that still wait, and the running one."""

@@ -55,3 +55,13 @@ def invoice_data(invoice: BookedInvoice, **more: Any) -> dict[str, Any]:
         "period": {"start": instant_text(invoice.period_start_ms), "end": instant_text(invoice.period_end_ms)},
         **more,
     }
+
+
+def plan_data(previous: str, plan: str, effective_ms: int, invoice: BookedInvoice | None) -> dict[str, Any]:
+    """What `plan.changed` says. The same plan twice: a change that was pending was taken back."""
+    return {
+        "previous_plan": previous,
+        "plan": plan,
+        "effective_at": instant_text(effective_ms),
+        "invoice_id": None if invoice is None else invoice.id,
+    }
