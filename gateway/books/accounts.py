@@ -7,7 +7,7 @@ process finds out.
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import grants, limits, meta, periods, subscriptions
@@ -15,6 +15,7 @@ from gateway.books.grants import GrantKind
 from gateway.books.ids import new_id
 from gateway.books.periods import BookedPeriod
 from gateway.books.tables import account_seq, accounts, projects
+from gateway.books.tables import subscriptions as subscriptions_table
 from gateway.domain.instant import epoch_ms, from_epoch_ms
 from gateway.domain.period import period_at
 from gateway.domain.plan import Plan
@@ -109,6 +110,39 @@ async def every(conn: AsyncConnection) -> list[Account]:
     table = accounts
     query = select(table.c.id, table.c.name, table.c.status, table.c.terms_version, table.c.created_ms)
     return [_account(row) for row in await conn.execute(query.order_by(table.c.created_ms, table.c.id))]
+
+
+async def page(
+    conn: AsyncConnection,
+    *,
+    at_ms: int,
+    name: str | None,
+    plan_id: str | None,
+    status: AccountStatus | None,
+    after: tuple[int, str] | None,
+    limit: int,
+) -> list[tuple[Account, str | None]]:
+    """Accounts behind `after` with the plan each is on, oldest first. `name`: a part of the name, or the whole id."""
+    table, agreed = accounts, subscriptions_table
+    on = (
+        select(agreed.c.plan_id)
+        .where(agreed.c.account_id == table.c.id, agreed.c.started_ms <= at_ms)
+        .where((agreed.c.ended_ms.is_(None)) | (agreed.c.ended_ms > at_ms))
+        .order_by(agreed.c.started_ms.desc(), agreed.c.id.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
+    query = select(table.c.id, table.c.name, table.c.status, table.c.terms_version, table.c.created_ms, on)
+    if name is not None:
+        query = query.where((table.c.id == name) | func.lower(table.c.name).contains(name.lower(), autoescape=True))
+    if plan_id is not None:
+        query = query.where(on == plan_id)
+    if status is not None:
+        query = query.where(table.c.status == status)
+    if after is not None:
+        query = query.where(tuple_(table.c.created_ms, table.c.id) > after)
+    rows = await conn.execute(query.order_by(table.c.created_ms, table.c.id).limit(limit))
+    return [(_account(row[:-1]), row[-1]) for row in rows]
 
 
 async def raise_terms_version(conn: AsyncConnection, account_id: str) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.ids import new_id
@@ -49,3 +49,18 @@ async def of_account(conn: AsyncConnection, account_id: str, *, limit: int = 100
         .limit(limit)
     )
     return [AuditEntry(*row[:-1], detail=json.loads(row[-1])) for row in await conn.execute(query)]
+
+
+async def page(
+    conn: AsyncConnection, *, account_id: str | None, before: tuple[int, str] | None, limit: int
+) -> list[tuple[str, AuditEntry]]:
+    """Entries behind `before`, newest first, each with its id; `account_id` None: about all accounts."""
+    table = audit_log.c
+    columns = (table.id, table.at_ms, table.actor, table.action, table.account_id, table.subject_id, table.detail)
+    query = select(*columns)
+    if account_id is not None:
+        query = query.where(table.account_id == account_id)
+    if before is not None:
+        query = query.where(tuple_(table.at_ms, table.id) < before)
+    rows = await conn.execute(query.order_by(table.at_ms.desc(), table.id.desc()).limit(limit))
+    return [(row[0], AuditEntry(*row[1:-1], detail=json.loads(row[-1]))) for row in rows]

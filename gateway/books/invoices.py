@@ -3,11 +3,11 @@
 Draws no lines and computes no amounts: `domain.invoice` does. A document's bytes are kept as they were issued.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import BigInteger, cast, func, insert, select, update
+from sqlalchemy import BigInteger, cast, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.dialect import upsert
@@ -169,6 +169,27 @@ async def of_account(conn: AsyncConnection, account_id: str) -> list[BookedInvoi
     return [_invoice(row) for row in await conn.execute(ordered)]
 
 
+async def page(
+    conn: AsyncConnection,
+    account_id: str | None,
+    *,
+    statuses: Collection[InvoiceStatus] | None,
+    after: tuple[int, str] | None,
+    limit: int,
+) -> list[BookedInvoice]:
+    """Invoices behind `after`, newest first; `account_id` None: of all accounts."""
+    table = invoices.c
+    query = select(invoices)
+    if account_id is not None:
+        query = query.where(table.account_id == account_id)
+    if statuses is not None:
+        query = query.where(table.status.in_(sorted(statuses)))
+    if after is not None:
+        query = query.where(tuple_(table.issued_ms, table.id) < after)
+    rows = await conn.execute(query.order_by(table.issued_ms.desc(), table.id.desc()).limit(limit))
+    return [_invoice(row) for row in rows]
+
+
 async def fee_charged(conn: AsyncConnection, account_id: str, service_start_ms: int) -> tuple[int, str, str]:
     """The fees charged for a period that begins then, less those given back; the last one's plan and invoice number."""
     table = invoice_lines.c
@@ -251,7 +272,16 @@ async def credit_notes_of(conn: AsyncConnection, invoice_id: str) -> list[Credit
 
 
 async def events_of(conn: AsyncConnection, invoice_id: str) -> AsyncIterator[InvoicedEvent]:
-    """Every usage event behind an invoice, those inside the allowance too, in the order of their ids.
+    """Every usage event behind an invoice, page by page in one transaction."""
+    last = ""
+    while events := await events_page(conn, invoice_id, after=last):
+        for event in events:
+            yield event
+        last = events[-1].event_id
+
+
+async def events_page(conn: AsyncConnection, invoice_id: str, *, after: str) -> list[InvoicedEvent]:
+    """Some usage events behind an invoice, those inside the allowance too, in the order of their ids; [] at the end.
 
     One whose pay-as-you-go reaches into further tiers comes once for each line that charges a part of it.
     """
@@ -266,21 +296,20 @@ async def events_of(conn: AsyncConnection, invoice_id: str) -> AsyncIterator[Inv
         select(*columns)
         .join(closed_events, stamp.event_id == event.id)
         .join(invoices, invoices.c.closing_id == stamp.closing_id)
-        .where(invoices.c.id == invoice_id)
+        .where(invoices.c.id == invoice_id, event.id > after)
         .order_by(event.id)
         .limit(_PAGE)
     )
-    last = ""
-    while rows := (await conn.execute(query.where(event.id > last))).all():
-        further = await _further_parts(conn, [row[0] for row in rows if row.line_id is not None])
-        for row in rows:
-            first, parts = InvoicedEvent(*tuple(row)), further.get(row[0], [])
-            on_first = first.pay_as_you_go_millicredits - sum(amount for _, amount in parts)
-            yield replace(first, pay_as_you_go_millicredits=on_first)
-            for line, amount in parts:
-                nothing_else = replace(first, included_millicredits=0, written_off_millicredits=0)
-                yield replace(nothing_else, pay_as_you_go_millicredits=amount, line_id=line)
-        last = rows[-1][0]
+    rows = (await conn.execute(query)).all()
+    further = await _further_parts(conn, [row[0] for row in rows if row.line_id is not None])
+    found: list[InvoicedEvent] = []
+    for row in rows:
+        first, parts = InvoicedEvent(*tuple(row)), further.get(row[0], [])
+        on_first = first.pay_as_you_go_millicredits - sum(amount for _, amount in parts)
+        found.append(replace(first, pay_as_you_go_millicredits=on_first))
+        nothing_else = replace(first, included_millicredits=0, written_off_millicredits=0)
+        found += [replace(nothing_else, pay_as_you_go_millicredits=amount, line_id=line) for line, amount in parts]
+    return found
 
 
 async def _further_parts(conn: AsyncConnection, event_ids: Sequence[str]) -> dict[str, list[tuple[str, int]]]:

@@ -73,6 +73,18 @@ def when_by_default(plans: Mapping[str, Plan], now: Standing, new: Plan) -> Chan
     return ChangeAt.NOW if old is None or new.price_cents > old.price_cents else ChangeAt.PERIOD_END
 
 
+def owner_may(plans: Mapping[str, Plan], now: Standing, new: Plan, when: ChangeAt | None) -> None:
+    """CallerFault for what is not the owner's to decide: contracts, and leaving a paid period before its end."""
+    if new.id == now.subscription.plan_id:
+        return
+    old = plans.get(now.subscription.plan_id)
+    if new.contract or now.running.contract_version is not None or (old is not None and old.contract):
+        name = new.name if new.contract or old is None else old.name
+        raise CallerFault(f"the {name} plan is agreed by contract: write to support to change to or from it")
+    if when is ChangeAt.NOW and when_by_default(plans, now, new) is not ChangeAt.NOW:
+        raise CallerFault(f"a change to the {new.name} plan takes effect when the period ends: leave `when` out")
+
+
 async def switch_now(conn: AsyncConnection, now: Standing, plan: Plan, at_ms: int) -> int:
     """Close the running period and open the first on the new plan. Its start, in epoch ms."""
     account_id = now.running.account_id

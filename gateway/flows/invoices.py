@@ -79,23 +79,64 @@ class Invoices:
             booked = await invoices.of_account(conn, account_id)
             return drafts[::-1] + [await _view(conn, one) for one in booked]
 
-    async def find(self, name: str) -> InvoiceView:
-        """The invoice of this id or number. NoSuchThing."""
+    async def page(
+        self,
+        account_id: str | None,
+        *,
+        status: InvoiceStatus | None = None,
+        after: tuple[int, str] | None = None,
+        size: int,
+    ) -> tuple[list[InvoiceView], tuple[int, str] | None]:
+        """Some invoices, newest first, and where to go on. An account's drafts lead its first page."""
+        drafts: list[InvoiceView] = []
+        if account_id is not None and after is None and status in {None, InvoiceStatus.DRAFT}:
+            drafts = (await self._drafts(account_id))[::-1]
+        if status is InvoiceStatus.DRAFT:
+            return drafts, None
+        statuses = None if status is None else {status}
+        async with self._books.read() as conn:
+            booked = await invoices.page(conn, account_id, statuses=statuses, after=after, limit=size + 1)
+            views = [await _view(conn, one) for one in booked[:size]]
+        last = booked[size - 1] if len(booked) > size else None
+        return drafts + views, None if last is None else (last.issued_ms, last.id)
+
+    async def running_total_cents(self, account_id: str) -> int:
+        """What the running period would be invoiced if it ended now; 0 where nothing would be. NoSuchThing."""
+        drafts = await self._drafts(account_id)
+        return drafts[-1].due_cents if drafts else 0
+
+    async def find(self, name: str, *, owner: str | None = None) -> InvoiceView:
+        """The invoice of this id or number, if it is the owner's (None: anybody's). NoSuchThing."""
         if name.startswith(_DRAFT):
             account_id = f"acc_{name.removeprefix(_DRAFT).partition('_')[0]}"
+            if owner not in {None, account_id}:
+                raise NoSuchThing("invoice", name)
             found = [one for one in await self._drafts(account_id, name) if one.id == name]
             if not found:
                 raise NoSuchThing("invoice", name)
             return found[0]
         async with self._books.read() as conn:
-            return await _view(conn, await _find(conn, name))
+            booked = await _find(conn, name)
+            if owner not in {None, booked.account_id}:
+                raise NoSuchThing("invoice", name)
+            return await _view(conn, booked)
 
     async def events(self, name: str) -> AsyncIterator[InvoicedEvent]:
-        """Every usage event behind an issued invoice. NoSuchThing."""
+        """Every usage event behind an issued invoice, which never change. NoSuchThing.
+
+        Each page is read by itself: whoever takes them slowly keeps no connection of the books for it.
+        """
         async with self._books.read() as conn:
             invoice = await _find(conn, name)
-            async for event in invoices.events_of(conn, invoice.id):
+        last = ""
+        while True:
+            async with self._books.read() as conn:
+                events = await invoices.events_page(conn, invoice.id, after=last)
+            if not events:
+                return
+            for event in events:
                 yield event
+            last = events[-1].event_id
 
     async def pay(self, name: str, *, reason: str = "", actor: str = "cli") -> InvoiceView:
         """Note that everything due was paid. CallerFault where that makes no sense."""

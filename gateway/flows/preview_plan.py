@@ -16,7 +16,7 @@ from gateway.domain.instant import epoch_ms, from_epoch_ms
 from gateway.domain.money import dollars_text
 from gateway.domain.plan import Plan
 from gateway.domain.terms import AccountStatus
-from gateway.flows.change_plan import ChangeAt, Standing, standing, when_by_default
+from gateway.flows.change_plan import ChangeAt, Standing, owner_may, standing, when_by_default
 from gateway.flows.charge_change import ToldPrice, tell_price
 from gateway.flows.faults import CallerFault, NoSuchThing
 from gateway.flows.issue_invoice import in_redis_if_there
@@ -80,12 +80,15 @@ async def preview_plan(
     when: ChangeAt | None,
     at: datetime,
     ledger: ReadsCounters | None = None,
+    by_owner: bool = False,
 ) -> PlanPreview:
     """What `Accounts.change_plan` would do now. CallerFault as there.
 
     Without `ledger`, or while Redis is away, the price is by what the books have.
     """
     foreseen, now = await _foresee(books, plans, account_id, plan_id, when=when, at=at)
+    if by_owner:
+        owner_may(plans, now, plans[plan_id], when)
     if foreseen.takes_effect is not TakesEffect.NOW:
         return foreseen
     known = await in_redis_if_there(ledger, account_id)
