@@ -12,6 +12,7 @@ from gateway.config_files.routes_file import (
     RoutesFile,
     RouteShape,
     SavedShape,
+    StreamShape,
     WhereShape,
     read_from,
 )
@@ -35,6 +36,7 @@ _ONLY_WITH_PRODUCT: Final = (
     "charged",
     "on_disconnect",
     "overrun",
+    "stream",
 )
 
 
@@ -79,12 +81,24 @@ def _check_metering(here: ValuePath, route: RouteShape, source: YamlSource) -> N
             source.report((*here, "job"), "a route about a running job is free: it takes no product", at_key=True)
     if route.units is not None and route.units.at_least > route.units.expected:
         source.report((*here, "units", "at_least"), f"must be at most what is expected, {route.units.expected}")
+    if route.stream is not None:
+        _check_stream((*here, "stream"), route, route.stream, source)
     places = _places(route)
     for path, where in places.items():
         if where is not None:
             _check_place((*here, *path), where, source)
     if route.units is not None and route.units.count_pages is not None:
         _check_counting((*here, "units", "count_pages"), route.units.count_pages, places.values(), source)
+
+
+def _check_stream(here: ValuePath, route: RouteShape, stream: StreamShape, source: YamlSource) -> None:
+    units = stream.units
+    if sum(one is not None for one in (units.json_, units.events, units.bytes_)) != 1:
+        source.report((*here, "units"), "must say one of json, events and bytes: what is counted", at_key=True)
+    if units.running_total and units.json_ is None:
+        source.report((*here, "units", "running_total"), "is for a number in json", at_key=True)
+    if route.starts_job is not None:
+        source.report(here, "a call that starts a job is charged by the job, not by its answer", at_key=True)
 
 
 def _check_counting(

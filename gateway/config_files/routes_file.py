@@ -21,6 +21,7 @@ from gateway.config_files.shape import (
 )
 from gateway.wire.route import (
     AddOn,
+    AtEnd,
     Condition,
     CostSource,
     CountPages,
@@ -37,6 +38,8 @@ from gateway.wire.route import (
     Route,
     SavedAt,
     Source,
+    Stream,
+    StreamUnits,
     Units,
     Where,
 )
@@ -125,6 +128,29 @@ class UnitsShape(Shape):
     """Count the pages of an uploaded PDF before the call is admitted."""
 
 
+class StreamUnitsShape(Shape):
+    """What is counted in an answer while it passes: one of `json`, `events` and `bytes`."""
+
+    json_: Annotated[JsonPointer | None, Field(alias="json")] = None
+    """A number in the JSON of each server-sent event; they add up."""
+    running_total: Flag = False
+    """The number is the sum so far."""
+    events: Literal[True] | None = None
+    """Each server-sent event with data is one unit."""
+    bytes_: Annotated[Bytes | None, Field(alias="bytes", ge=256)] = None
+    """So many bytes of the body, once begun, are one unit."""
+
+
+class StreamShape(Shape):
+    """An answer that is metered while it passes: what is delivered is what is charged."""
+
+    units: StreamUnitsShape
+    top_up: Annotated[Whole, Field(ge=1, le=MAX_UNITS)] = 10
+    """By how many units the hold grows when more flow than it pays for."""
+    at_end: AtEnd = AtEnd.EVENT
+    """How a stream ends when the credits do: with a last event that says so, or cut."""
+
+
 class ExtraPartShape(Shape):
     """A further price per unit, from another product of the rate card."""
 
@@ -183,6 +209,8 @@ class RouteShape(Shape):
     on_disconnect: OnDisconnect | None = None
     overrun: Overrun | None = None
     """What a true cost above the hold does; where left out: `charge` for jobs, else `cap`."""
+    stream: StreamShape | None = None
+    """The answer is metered while it passes, and its hold grows meanwhile."""
 
 
 class CostShape(Shape):
@@ -301,7 +329,19 @@ def _metered(shape: RouteShape, readable: Mapping[str, str]) -> Metered | None:
         on_disconnect=shape.on_disconnect or OnDisconnect.FOLLOW,
         overrun=overrun,
         saved_at=_saved_at(shape.saved_configuration, [part.mode_in_saved for part in shape.also], readable),
+        stream=None if shape.stream is None else _stream(shape.stream),
     )
+
+
+def _stream(shape: StreamShape) -> Stream:
+    units = shape.units
+    counted = StreamUnits(
+        pointer=units.json_,
+        running_total=units.running_total,
+        events=units.events is not None,
+        bytes_each=units.bytes_,
+    )
+    return Stream(counted, shape.top_up, shape.at_end)
 
 
 def _saved_at(

@@ -14,6 +14,7 @@ class End(StrEnum):
     BROKEN = "broken"  # the upstream broke off within its reply
     STOPPED = "stopped"  # the caller left and the route stops the upstream
     UNREACHED = "unreached"  # no reply at all
+    SPENT = "spent"  # the credits ended within the reply, so the gateway ended it
 
 
 class Capture(NamedTuple):
@@ -43,12 +44,20 @@ class Attach(NamedTuple):
 Outcome = Capture | Release | Attach
 
 
+class Delivered(NamedTuple):
+    """What was counted in a reply while it passed, and what that costs. `evidence` says how it was counted."""
+
+    units: int
+    cost_millicredits: int
+    evidence: str
+
+
 class CallEnd(NamedTuple):
     """Everything the rule looks at. `charged`: the route charges for this status (2xx and 3xx unless it says else).
 
     `exact_*`: the quote's cost and units where the request fixed them, else None. `job_id` is what the reply said on a
     route that starts a job, None where it said nothing readable. `stopped_is_free` is the route's policy for a caller
-    who leaves.
+    who leaves. `delivered` is set where the reply was metered while it passed.
     """
 
     end: End
@@ -59,6 +68,7 @@ class CallEnd(NamedTuple):
     exact_cost_millicredits: int | None
     exact_units: int | None
     stopped_is_free: bool = False
+    delivered: Delivered | None = None
 
 
 def outcome(call: CallEnd) -> Outcome:
@@ -72,10 +82,13 @@ def outcome(call: CallEnd) -> Outcome:
     if call.starts_job and call.job_id is not None:
         # Also of a reply that was cut afterwards: the job runs, so its hold must live.
         return Attach(call.job_id)
-    if call.end is End.BROKEN:
-        return Release("the upstream broke off within its reply")
     if call.end is End.STOPPED and call.stopped_is_free:
         return Release("the caller left, and the route makes that free")
+    if call.delivered is not None and (call.delivered.units or call.end is not End.BROKEN):
+        said = "the credits ended: " if call.end is End.SPENT else ""
+        return Capture(call.delivered.cost_millicredits, call.delivered.units, said + call.delivered.evidence)
+    if call.end is End.BROKEN:
+        return Release("the upstream broke off within its reply")
     if call.starts_job:
         return Capture(None, None, "a complete reply without a readable job id: the quote")
     if call.exact_cost_millicredits is not None:

@@ -17,12 +17,13 @@ import structlog
 from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
 from gateway.books.usage import has_settled
+from gateway.domain.admission import Refused
 from gateway.domain.job import hold_ms
 from gateway.domain.outcome import Attach, Capture, Outcome, Release
 from gateway.domain.usage import Settlement
 from gateway.flows.live_holds import HOLD_TTL_MS, LiveHolds
 from gateway.ledger.answers import JobMark, Settled
-from gateway.ledger.faults import StoreUnavailable
+from gateway.ledger.faults import HoldEnded, StoreUnavailable
 from gateway.ledger.ledger import Ledger
 from gateway.wire.call_facts import read_facts, settlement_json
 from gateway.wire.route import JobKind
@@ -125,6 +126,35 @@ class Settler:
             facts=held.facts,
             settlement=settlement,
         )
+
+    async def top_up(self, held: Held, *, least_millicredits: int, wanted_millicredits: int) -> Held | Refused:
+        """The hold, grown to what is wanted or as far as there are credits; Refused where that is less than the least.
+
+        A hold that Redis has lost is made again first. StoreUnavailable, also where it was settled in the meantime.
+        """
+        for _ in range(2):
+            try:
+                answer = await self._ledger.top_up(
+                    held.hold_id,
+                    held.account_id,
+                    period_start_ms=held.period_start_ms,
+                    least_millicredits=least_millicredits,
+                    wanted_millicredits=wanted_millicredits,
+                )
+            except HoldEnded as ended:
+                raise StoreUnavailable("hold_ended") from ended
+            if isinstance(answer, Refused):
+                return answer
+            if answer is not None:
+                return held._replace(held_millicredits=answer.held_millicredits)
+            await self._rebuild(held.account_id)
+            await self._ledger.restore_hold(
+                read_facts(held.facts),
+                held_millicredits=held.held_millicredits,
+                period_start_ms=held.period_start_ms,
+                ttl_ms=HOLD_TTL_MS,
+            )
+        raise StoreUnavailable("hold_lost")
 
     async def release(self, held: Held, release: Release) -> Settled:
         """Gives the hold back, once."""

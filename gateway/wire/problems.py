@@ -295,6 +295,11 @@ def unreadable(fault: Unreadable, *, request_id: str) -> ProblemReply:
     return problem(Fault.UNREADABLE_MODE, request_id=request_id, detail=fault.message, loc=fault.loc)
 
 
+def as_event(reply: ProblemReply) -> bytes:
+    """A problem as the last server-sent event of a stream that had begun."""
+    return b"event: error\ndata: " + reply.body + b"\n\n"
+
+
 def unknown_mode(fault: UnknownMode, *, request_id: str, loc: tuple[str, ...] = ("body",)) -> ProblemReply:
     """The 422 for a mode that is not on the rate card, with those that are. What was sent is repeated in part only."""
     detail = f"{(fault.sent or '')[:64]!r} is not a mode of {fault.product}. Known modes: {', '.join(fault.known)}."

@@ -131,6 +131,36 @@ class OnDisconnect(StrEnum):
     FREE = "free"  # stop the upstream, release
 
 
+class AtEnd(StrEnum):
+    """How a stream ends whose caller has no credits left."""
+
+    EVENT = "event"  # a last server-sent event tells, and the reply ends as it should; what is no such stream is cut
+    CUT = "cut"
+
+
+@dataclass(frozen=True, slots=True)
+class StreamUnits:
+    """How units are counted in an answer while it passes; exactly one of `pointer`, `events` and `bytes_each` is set.
+
+    `pointer` leads to a number in the JSON of each server-sent event, which adds up, or with `running_total` is the sum
+    so far. `events`: each event with data is one unit. `bytes_each`: so many bytes of the body, once begun, are one.
+    """
+
+    pointer: Pointer | None = None
+    running_total: bool = False
+    events: bool = False
+    bytes_each: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """An answer that is metered while it passes: its hold grows by `top_up` units at a time as units flow."""
+
+    units: StreamUnits
+    top_up: int
+    at_end: AtEnd = AtEnd.EVENT
+
+
 class Overrun(StrEnum):
     """What a true cost above the hold does."""
 
@@ -146,7 +176,8 @@ class Metered:
     configuration says the mode. `saved_at` is where it can be asked; None, or no mode told: the dearest is quoted.
     `modes` are those of the card that this route knows, empty: all. `default_mode` is what no mode means, None: the
     card's default. `job_parameter` is the path parameter with the id of the job that is started, None: the reply says
-    it. `charged_classes` are the hundreds of the reply statuses that are charged; every other outcome is free.
+    it. `charged_classes` are the hundreds of the reply statuses that are charged; every other outcome is free. With
+    `stream` what is delivered is what is charged.
     """
 
     product: str
@@ -163,6 +194,7 @@ class Metered:
     on_disconnect: OnDisconnect = OnDisconnect.FOLLOW
     overrun: Overrun = Overrun.CAP
     saved_at: SavedAt | None = None
+    stream: Stream | None = None
 
 
 class JobUse(StrEnum):

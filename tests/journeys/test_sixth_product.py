@@ -1,8 +1,10 @@
 """A product that does not exist, added by the YAML of docs/products.md alone, quoted and charged by real gateways."""
 
+import asyncio
+import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from typing import Any
@@ -13,7 +15,7 @@ import uvicorn
 import yaml
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tests.journeys.conftest import Town
@@ -49,6 +51,11 @@ class Redact:
             return JSONResponse({"detail": "Not found"}, 404)
         return JSONResponse({"state": state, "pages_done": pages})
 
+    async def live(self, request: Request) -> Response:
+        """An event for each number that is sent, holding so many lines."""
+        events = [b'data: {"lines": %d}\n\n' % lines for lines in (await request.json())["lines"]]
+        return StreamingResponse(_slowly(events), media_type="text/event-stream")
+
     async def preview(self, _request: Request) -> Response:
         return JSONResponse({"image": "made up"})
 
@@ -56,10 +63,17 @@ class Redact:
         return Starlette(
             routes=[
                 Route("/api/v1/redactions", self.create, methods=["POST"]),
+                Route("/api/v1/redactions/live", self.live, methods=["POST"]),
                 Route("/api/v1/redactions/preview", self.preview, methods=["POST"]),
                 Route("/api/v1/redactions/{job_id}", self.get, methods=["GET"]),
             ]
         )
+
+
+async def _slowly(events: list[bytes]) -> AsyncIterator[bytes]:
+    for event in events:
+        yield event
+        await asyncio.sleep(0)
 
 
 @contextmanager
@@ -167,6 +181,29 @@ def test_a_preview_is_charged_exactly(place: Place, gateway: Gateway, account: A
         assert reply.headers["x-credits-charged"] == "0.5"
         assert reply.headers["x-credits-remaining"] == "9999.5"
     assert place.settled(account).charged == {("redact", "preview"): Decimal("0.5")}
+
+
+def test_a_stream_is_charged_for_what_it_delivers(place: Place, gateway: Gateway, account: Account) -> None:
+    with gateway.caller(account) as caller:
+        reply = caller.post("/api/v1/redactions/live", json={"lines": [1, 4, 0, 7, 2]})
+    assert reply.headers["x-credits-held"] == "5"
+    assert reply.text.count("data: ") == 5
+    assert place.settled(account).charged == {("redact", "live"): 14}
+    assert place.reconciled(account)
+
+
+def test_a_stream_ends_where_the_credits_do_and_says_so(place: Place, gateway: Gateway) -> None:
+    account = place.account("free", credits_=8)
+    with gateway.caller(account) as caller:
+        reply = caller.post("/api/v1/redactions/live", json={"lines": [3, 4, 2, 1]})
+    *events, told = reply.text.removesuffix("\n\n").split("\n\n")
+    assert events == ['data: {"lines": 3}', 'data: {"lines": 4}']
+    kind, _, data = told.partition("\n")
+    problem = json.loads(data.removeprefix("data: "))
+    assert (kind, problem["status"], problem["code"]) == ("event: error", 402, "credits_exhausted")
+    assert (problem["required_credits"], problem["available_credits"]) == (1, 0)
+    assert place.settled(account).charged == {("redact", "live"): 7}
+    assert place.usage(account).credits["remaining"] == 1
 
 
 def test_what_the_guide_refuses_is_refused(place: Place, gateway: Gateway, account: Account) -> None:

@@ -8,22 +8,28 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from typing import Final, NamedTuple, Protocol, TypeAlias
 
+from gateway.domain.admission import Refused
 from gateway.domain.credits import credits_text
 from gateway.domain.outcome import CallEnd, End, Release, outcome
 from gateway.domain.quote import Quote
 from gateway.edges.proxy.asgi import Headers, Receive, Send
 from gateway.edges.proxy.call import Call
+from gateway.edges.proxy.metered_stream import MeteredStream
 from gateway.edges.proxy.request_body import RequestBody
 from gateway.flows.settle import Held, NotAcknowledged, Settler
+from gateway.ledger.faults import StoreUnavailable
 from gateway.upstream.answer import Upstream, UpstreamAnswer
 from gateway.upstream.faults import UpstreamFault
 from gateway.wire.headers import caller_response_headers
 from gateway.wire.job_reply import read_job_id, valid_job_id
 from gateway.wire.meter import Meter, NotRead
-from gateway.wire.route import JobKind, Metered, OnDisconnect, Overrun
+from gateway.wire.problems import Fault, as_event, problem, refusal
+from gateway.wire.route import AtEnd, JobKind, Metered, OnDisconnect, Overrun, Stream
+from gateway.wire.stream_meter import is_event_stream, stream_meter
 
 RequestBytes: TypeAlias = bytes | AsyncIterator[bytes] | None
 
+_NOT_CHECKED: Final = "Credits could not be checked any more, so the answer ends here. What came is charged."
 # A caller who leaves is noticed at the latest so much later, where the route stops the upstream for it.
 WATCH_AFTER_S: Final = 0.05
 
@@ -61,6 +67,7 @@ class Exchange:
     _settled = False
     _gone = False
     _meter: Meter | None = None
+    _stream: MeteredStream | None = None
     _watch: asyncio.TimerHandle | None = None
     _watching: asyncio.Task[None] | None = None
 
@@ -75,7 +82,9 @@ class Exchange:
         body: RequestBody,
         receive: Receive,
         send: Send,
+        upgrade_url: str,
     ) -> None:
+        self._upgrade_url = upgrade_url
         self._call = call
         self._settler = settler
         self._charge = charge
@@ -90,7 +99,7 @@ class Exchange:
     @property
     def reads_answer(self) -> bool:
         """Whether the answer's document decides something, so that it must come uncompressed."""
-        return self._meter is not None
+        return self._meter is not None or (self._charge is not None and self._charge.metered.stream is not None)
 
     async def run(self, upstream: Upstream, method: bytes, target: bytes, headers: Headers, body: RequestBytes) -> None:
         """Sends the request, passes the answer on. UpstreamFault, NotAcknowledged and what the body raises where
@@ -105,7 +114,12 @@ class Exchange:
                 self._call.status = answer.status
                 if self._meter is not None:
                     self._meter.on_start(answer.status, answer.headers)
-                await (self._pass_whole(answer) if answer.complete else self._pass_streaming(answer))
+                if self._charge is not None and self._charge.metered.stream is not None:
+                    self._stream = self._metered(answer, self._charge, self._charge.metered.stream)
+                if self._stream is not None:
+                    await self._pass_metered(answer, self._stream)
+                else:
+                    await (self._pass_whole(answer) if answer.complete else self._pass_streaming(answer))
             finally:
                 if answer is not None:
                     await answer.close()
@@ -157,6 +171,56 @@ class Exchange:
             raise ReplyCut from fault
         await self._finish(b"")
 
+    def _metered(self, answer: UpstreamAnswer, charge: Charge, stream: Stream) -> MeteredStream | None:
+        """What pays for the answer while it passes; None where it is not charged, or nothing in it can be counted."""
+        meter = stream_meter(stream.units, answer.headers)
+        if meter is None or answer.status // 100 not in charge.metered.charged_classes:
+            return None
+        per_unit = charge.quote.millicredits_per_unit
+        return MeteredStream(meter, stream, self._settler, charge.held, millicredits_per_unit=per_unit)
+
+    async def _pass_metered(self, answer: UpstreamAnswer, stream: MeteredStream) -> None:
+        await self._start(answer)
+        left_bytes = answer.content_length
+        try:
+            while chunk := await answer.read():
+                data, ended = await stream.pay(chunk)
+                if ended is not None:
+                    await self._spent(data, ended, answer)
+                    return
+                if left_bytes is not None:
+                    left_bytes -= len(data)
+                    if left_bytes == 0:
+                        await self._finish(data)
+                        return
+                if data:
+                    await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        except UpstreamFault as fault:
+            await self._end(End.BROKEN)
+            raise ReplyCut from fault
+        await self._finish((await stream.pay_rest()).data)
+
+    async def _spent(self, data: bytes, why: Refused | StoreUnavailable, answer: UpstreamAnswer) -> None:
+        """The credits have ended within the answer: says so, where it is a stream that can, or cuts it."""
+        metered = None if self._charge is None else self._charge.metered.stream
+        request_id = self._call.request_id
+        if isinstance(why, Refused):
+            told = refusal(why, request_id=request_id, upgrade_url=self._upgrade_url)
+            self._call.code = str(why.code)
+        else:
+            told = problem(Fault.CREDIT_STORE_UNAVAILABLE, request_id=request_id, detail=_NOT_CHECKED)
+            self._call.code = str(Fault.CREDIT_STORE_UNAVAILABLE)
+        if data:
+            await self._send({"type": "http.response.body", "body": data, "more_body": True})
+        try:
+            await self._end(End.SPENT)
+        except NotAcknowledged as error:
+            raise ReplyCut from error
+        said = metered is not None and metered.at_end is AtEnd.EVENT and is_event_stream(answer.headers)
+        if not said or answer.content_length is not None:
+            raise ReplyCut
+        await self._send({"type": "http.response.body", "body": as_event(told), "more_body": False})
+
     async def _finish(self, last: bytes) -> None:
         """Settles, and only then lets the end of the reply go."""
         if self._meter is not None:
@@ -185,7 +249,7 @@ class Exchange:
             remaining += held - charged
             fields.append((b"x-credits-charged", credits_text(charged).encode()))
         elif status // 100 in charge.metered.charged_classes:
-            exact = charge.kind is None and charge.quote.exact
+            exact = charge.kind is None and charge.quote.exact and self._stream is None
             fields.append((b"x-credits-charged" if exact else b"x-credits-held", credits_text(held).encode()))
         else:
             remaining += held
@@ -208,7 +272,8 @@ class Exchange:
         decided = outcome(self._call_end(charge, end))
         cap = charge.metered.overrun is Overrun.CAP
         try:
-            settled = await self._settler.settle(charge.held, decided, cap=cap, kind=charge.kind)
+            held = charge.held if self._stream is None else self._stream.held
+            settled = await self._settler.settle(held, decided, cap=cap, kind=charge.kind)
         except NotAcknowledged:
             if isinstance(decided, Release):
                 return  # nothing is owed to Redis before the caller may hear of an error
@@ -236,6 +301,7 @@ class Exchange:
             exact_cost_millicredits=charge.quote.expected_millicredits if exact else None,
             exact_units=charge.quote.expected_units if exact else None,
             stopped_is_free=charge.metered.on_disconnect is OnDisconnect.FREE,
+            delivered=None if self._stream is None else self._stream.delivered,
         )
 
     def _watch_caller(self, running: asyncio.Task[object]) -> None:

@@ -303,6 +303,7 @@ class Walk:
             body=self._body,
             receive=self._receive,
             send=self._send,
+            upgrade_url=parts.upgrade_url,
         )
         target = parts.targets[match.route.upstream]
         headers = self._upstream_headers(target, charge, readable=exchange.reads_answer)

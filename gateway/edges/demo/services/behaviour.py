@@ -25,6 +25,7 @@ class Behaviour(BaseModel):
     failing: bool = False  # every new job ends as failed
     reply_delay_seconds: Seconds = 0.0  # before each reply of a product
     chunk_delay_seconds: Seconds = 0.05  # between two events of a chat
+    metered_chat: bool = False  # each event of a chat's answer tells how many words it holds
     error_rate: Annotated[float, Field(ge=0, le=1)] = 0.0
     error_status: Annotated[int, Field(ge=400, le=599)] = 500
     parse_cache: bool = False  # a document parsed again with the same options costs nothing, as for 48 hours upstream

@@ -96,7 +96,8 @@ async def _events(vendor: Vendor, record: Record, prompt: str) -> AsyncIterator[
     kept.append({"type": "user_input", "content": prompt})
     answer = f"You asked: {prompt} The handbook says so on page two."
     for word in answer.split(" "):
-        yield _event({"type": "text_delta", "content": f"{word} "})
+        usage = {"usage": {"words": 1}} if vendor.behaviour.metered_chat else {}
+        yield _event({"type": "text_delta", "content": f"{word} "} | usage)
         await asyncio.sleep(vendor.behaviour.chunk_delay_seconds)
     stop = {"type": "stop", "is_error": False, "error": None, "usage": {"turns": 1, "duration_ms": 1.0}}
     kept += [{"type": "text", "content": answer}, stop]
