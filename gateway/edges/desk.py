@@ -14,7 +14,9 @@ from gateway.domain.rate_card import RateCard
 from gateway.flows.accounts import Accounts
 from gateway.flows.alerts import Alerts
 from gateway.flows.authenticate import TermsOf
+from gateway.flows.contracts import Contracts
 from gateway.flows.explain import Explain, PartsOf
+from gateway.flows.first_change import FirstChanges
 from gateway.flows.invoices import Invoices
 from gateway.flows.keys import Keys
 from gateway.flows.tell_ledger import TellLedger
@@ -31,18 +33,20 @@ class Desk:
     """`plans` and `rate_card` tell what is sold now: a reload replaces them.
 
     `reports` tells what an account used, `series` shows it over time, `metrics` lists the calls, `explain` tells what
-    one of them cost and why.
+    one of them cost and why; `changes` tells a repeated change from a second one.
     """
 
     accounts: Accounts
     keys: Keys
     invoices: Invoices
+    contracts: Contracts
     reports: UsageReports
     series: UsageSeries
     metrics: UsageMetrics
     explain: Explain
     alerts: Alerts
     webhooks: Webhooks
+    changes: FirstChanges
     plans: Callable[[], Mapping[str, Plan]]
     rate_card: Callable[[], RateCard]
     clock: Callable[[], datetime]
@@ -67,12 +71,14 @@ def desk_over(
         accounts=Accounts(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger),
         keys=Keys(books=books, tell=tell, pepper=pepper, clock=clock),
         invoices=Invoices(books=books, plans=plans, clock=clock, ledger=ledger),
+        contracts=Contracts(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger),
         reports=UsageReports(books=books, ledger=ledger, terms_of=terms_of),
         series=UsageSeries(books=books, ledger=ledger),
         metrics=UsageMetrics(books=books, ledger=ledger),
         explain=Explain(books=books, holds=holds, parts_of=parts_of),
         alerts=Alerts(books=books, terms_of=terms_of, clock=clock),
         webhooks=Webhooks(books=books, pepper=pepper, clock=clock, allow_private=private_webhooks),
+        changes=FirstChanges(books=books, pepper=pepper, clock=clock),
         plans=plans,
         rate_card=rate_card,
         clock=clock,

@@ -1,14 +1,37 @@
-"""The admin listener's application: metrics and health. It is bound apart, to be kept off the internet."""
+"""The admin listener's application: the admin API, metrics and health. Bound apart, to be kept off the internet."""
 
 from starlette.applications import Starlette
 
-from gateway.edges.api.health import health_routes
-from gateway.edges.api.json_reply import no_such_route
-from gateway.edges.api.metrics import metrics_routes
+from gateway.edges.api.doors import AdminDoor, OpenDoor
+from gateway.edges.api.endpoint import Door, Endpoint
+from gateway.edges.api.health import health_endpoints
+from gateway.edges.api.json_reply import method_not_allowed, no_such_route
+from gateway.edges.api.metrics import metrics_endpoints
+from gateway.edges.api.openapi import openapi_endpoint
 from gateway.edges.api.parts import AdminApiParts
+from gateway.edges.api.serve import routes_of
+
+ABOUT = """What an operator sees and changes of all accounts, with the admin token.
+
+`X-Actor` says who is asking; it stands in the audit log behind every change."""
+
+
+def admin_endpoints(_parts: AdminApiParts) -> list[Endpoint]:
+    """What operators ask with the admin token."""
+    return []
+
+
+def admin_doors(parts: AdminApiParts) -> list[tuple[Door, list[Endpoint]]]:
+    """Every endpoint of the admin listener, by who may come in."""
+    open_ = [*health_endpoints(parts.readiness), *metrics_endpoints(parts.registry)]
+    doors: list[tuple[Door, list[Endpoint]]] = [(OpenDoor(), open_), (AdminDoor(parts.token), admin_endpoints(parts))]
+    open_.append(openapi_endpoint("/admin/v1/openapi.json", "Credit Gateway: admin API", ABOUT, doors))
+    return doors
 
 
 def admin_api(parts: AdminApiParts) -> Starlette:
-    """`/metrics`, `/healthz`, `/readyz`."""
-    routes = [*health_routes(parts.readiness), *metrics_routes(parts.registry)]
-    return Starlette(routes=routes, exception_handlers={404: no_such_route, 405: no_such_route})
+    """`/admin/v1/…`, `/metrics`, `/healthz`, `/readyz`."""
+    routes = [
+        route for door, endpoints in admin_doors(parts) for route in routes_of(endpoints, door, parts.desk.changes)
+    ]
+    return Starlette(routes=routes, exception_handlers={404: no_such_route, 405: method_not_allowed})

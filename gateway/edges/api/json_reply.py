@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import orjson
 import uuid_utils
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -26,8 +27,15 @@ def problem_reply(problem_: ProblemReply) -> Response:
 
 
 async def no_such_route(_request: Request, _error: Exception) -> Response:
-    """404, also for a method that the path does not take."""
+    """404."""
     return problem_reply(problem(Fault.NO_SUCH_ROUTE, request_id=new_request_id()))
+
+
+async def method_not_allowed(_request: Request, error: Exception) -> Response:
+    """405, with the methods that the path takes."""
+    allowed = (error.headers or {}).get("Allow", "") if isinstance(error, HTTPException) else ""
+    headers = [(b"allow", allowed.encode())]
+    return problem_reply(problem(Fault.METHOD_NOT_ALLOWED, request_id=new_request_id(), headers=headers))
 
 
 def new_request_id() -> str:

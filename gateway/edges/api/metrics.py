@@ -5,23 +5,24 @@ import os
 
 from prometheus_client import CollectorRegistry, multiprocess
 from prometheus_client.exposition import choose_encoder
-from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+
+from gateway.edges.api.endpoint import Ask, Endpoint
 
 
-def metrics_routes(registry: CollectorRegistry) -> list[Route]:
-    """One route. Whichever worker is asked, it answers for all."""
+def metrics_endpoints(registry: CollectorRegistry) -> list[Endpoint]:
+    """One endpoint. Whichever worker is asked, it answers for all."""
 
-    async def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+    async def metrics(ask: Ask) -> Response:
+        encode, content_type = choose_encoder(ask.request.headers.get("accept", ""))
         if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
             return Response(encode(registry), headers={"content-type": content_type})
         # Reads a file per process and kind.
         body = await asyncio.to_thread(lambda: encode(_all_processes()))
         return Response(body, headers={"content-type": content_type})
 
-    return [Route("/metrics", metrics, methods=["GET"])]
+    kinds = {kind: {"type": "string"} for kind in ("text/plain", "application/openmetrics-text")}
+    return [Endpoint("GET", "/metrics", metrics, "This process's numbers, for Prometheus", "health", files=kinds)]
 
 
 def _all_processes() -> CollectorRegistry:

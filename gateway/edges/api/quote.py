@@ -11,17 +11,15 @@ from urllib.parse import urlencode
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route as Endpoint
 
 from gateway.domain.quote import Quote, UnknownMode
-from gateway.edges.api.caller import for_callers
-from gateway.edges.api.json_reply import json_reply, new_request_id, problem_reply
+from gateway.edges.api.endpoint import Answered, Ask, Document, Endpoint
+from gateway.edges.api.replies.usage import Quote as QuoteReply
 from gateway.edges.api.usage_document import amount
 from gateway.edges.proxy.parts import Offer
 from gateway.edges.proxy.priced_request import ForeignOwner, check_owners, price_of_saved
 from gateway.edges.proxy.walk import place_of_mode
-from gateway.flows.authenticate import Caller, Directory
+from gateway.flows.authenticate import Caller
 from gateway.flows.foresee import Foresight
 from gateway.flows.saved_modes import SavedModes
 from gateway.wire.problems import Fault, ProblemReply, problem, unknown_mode, unreadable
@@ -58,18 +56,39 @@ class QuoteParts:
     isolates: Callable[[str], bool]
 
 
-def quote_routes(directory: Directory, parts: QuoteParts) -> list[Endpoint]:
+def quote_endpoints(parts: QuoteParts) -> list[Endpoint]:
     """`POST /api/v1/quote`."""
 
-    async def answer(request: Request, caller: Caller) -> Response:
-        request_id = new_request_id()
-        asked = await _asked(request, request_id)
+    async def answer(ask: Ask) -> Document:
+        asked = await _asked(ask.request, ask.request_id)
         if isinstance(asked, ProblemReply):
-            return problem_reply(asked)
-        document = await _document(asked, caller, parts, request_id)
-        return problem_reply(document) if isinstance(document, ProblemReply) else json_reply(document)
+            raise Answered(asked)
+        document = await _document(asked, ask.caller, parts, ask.request_id)
+        if isinstance(document, ProblemReply):
+            raise Answered(document)
+        return document
 
-    return [Endpoint("/api/v1/quote", for_callers(directory, answer), methods=["POST"])]
+    return [
+        Endpoint(
+            "POST",
+            "/api/v1/quote",
+            answer,
+            "What a call would cost, without making it",
+            "usage",
+            reply=QuoteReply,
+            body=Asked,
+            body_is_read=False,
+            problems=(
+                Fault.BAD_REQUEST,
+                Fault.BAD_PATH,
+                Fault.NO_SUCH_ROUTE,
+                Fault.NO_SUCH_PROJECT,
+                Fault.BODY_TOO_LARGE,
+                Fault.UNREADABLE_MODE,
+                Fault.UNKNOWN_MODE,
+            ),
+        )
+    ]
 
 
 async def _asked(request: Request, request_id: str) -> Asked | ProblemReply:

@@ -1,20 +1,26 @@
 """`GET /api/v1/usage/events/{request_id}`: the receipt of one call of the key's account, booked or not yet."""
 
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-
-from gateway.edges.api.caller import for_callers
-from gateway.edges.api.json_reply import json_reply
+from gateway.edges.api.endpoint import Ask, Document, Endpoint
 from gateway.edges.api.receipt_document import explained
-from gateway.flows.authenticate import Caller, Directory
+from gateway.edges.api.replies.usage import Receipt
 from gateway.flows.explain import Explain
+from gateway.wire.problems import Fault
 
 
-def receipt_routes(directory: Directory, explain: Explain) -> list[Route]:
+def receipt_endpoints(explain: Explain) -> list[Endpoint]:
     """The request id is the call's `X-Request-Id`. Other accounts' calls are not there."""
 
-    async def of_call(request: Request, caller: Caller) -> Response:
-        return json_reply(explained(await explain.of_account(request.path_params["request_id"], caller.account_id)))
+    async def of_call(ask: Ask) -> Document:
+        return explained(await explain.of_account(ask.path("request_id"), ask.account_id))
 
-    return [Route("/api/v1/usage/events/{request_id}", for_callers(directory, of_call), methods=["GET"])]
+    return [
+        Endpoint(
+            "GET",
+            "/api/v1/usage/events/{request_id}",
+            of_call,
+            "The receipt of one call, booked or not yet",
+            "usage",
+            reply=Receipt,
+            problems=(Fault.NO_SUCH_CALL,),
+        )
+    ]

@@ -7,35 +7,51 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from gateway.books.reports import Bucket
 from gateway.domain.credits import credits_text
 from gateway.domain.instant import epoch_ms, from_epoch_ms
 from gateway.domain.windows import Window
-from gateway.edges.api.caller import for_callers
+from gateway.edges.api.endpoint import Ask, Endpoint
 from gateway.edges.api.json_reply import json_reply
 from gateway.edges.api.query import only_own_organization, text
+from gateway.edges.api.replies.usage import UsageSeries as UsageSeriesReply
 from gateway.edges.api.usage_document import amount
-from gateway.flows.authenticate import Caller, Directory
 from gateway.flows.faults import WrongParameter
 from gateway.flows.usage_report import Range
 from gateway.flows.usage_series import BY_DEFAULT, Series, UsageSeries
+from gateway.wire.problems import Fault
 
 SINCE: Final = timedelta(days=30)
 _FAR_MS: Final = epoch_ms(datetime(2200, 1, 1, tzinfo=UTC))
 _VARY: Final = {"vary": "accept"}
 
 
-def series_routes(directory: Directory, series: UsageSeries, clock: Callable[[], datetime]) -> list[Route]:
+class SeriesQuery(BaseModel):
+    """Which time, cut how, told apart by what."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    from_: str | None = Field(None, alias="from", description="2026-11-23 or 2026-11-23T12:00+01:00; else 30 days back")
+    to: str | None = Field(None, description="Not included; else now")
+    window: Window = Window.DAY
+    tz: str = Field("UTC", description="Europe/Berlin")
+    by: str | None = Field(None, description="Some of product, mode, project, key, with commas; empty for sums alone")
+    project_id: str | None = None
+    organization_id: str | None = Field(None, description="The key's own account")
+
+
+def series_endpoints(series: UsageSeries, clock: Callable[[], datetime]) -> list[Endpoint]:
     """`from` (else 30 days back) to `to` (else now, not included), by `window` (else day) of the zone `tz` (else UTC).
 
     A date or time without a zone is one of `tz`. `by` is some of product, mode, project, key.
     """
 
-    async def over_time(request: Request, caller: Caller) -> Response:
+    async def over_time(ask: Ask) -> Response:
+        request, caller = ask.request, ask.caller
         only_own_organization(request, caller)
         zone = _zone(request)
         window = _window(request)
@@ -53,7 +69,20 @@ def series_routes(directory: Directory, series: UsageSeries, clock: Callable[[],
             return Response(_csv(found, zone), headers=headers, media_type="text/csv")
         return json_reply(_document(found, window, zone), headers=_VARY)
 
-    return [Route("/api/v1/usage/series", for_callers(directory, over_time), methods=["GET"])]
+    return [
+        Endpoint(
+            "GET",
+            "/api/v1/usage/series",
+            over_time,
+            "Usage over time, as JSON or CSV",
+            "usage",
+            reply=UsageSeriesReply,
+            query=SeriesQuery,
+            query_is_read=False,
+            files={"text/csv": {"type": "string"}},
+            problems=(Fault.INVALID_QUERY, Fault.NO_SUCH_PROJECT, Fault.BAD_REQUEST),
+        )
+    ]
 
 
 def _document(series: Series, window: Window, zone: tzinfo) -> dict[str, object]:

@@ -8,15 +8,14 @@ from collections.abc import Mapping
 from typing import Final
 
 import structlog
-from pydantic import SecretStr
+from pydantic import BaseModel, ConfigDict, SecretStr
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-from gateway.edges.api.json_reply import json_reply, new_request_id, problem_reply
+from gateway.edges.api.endpoint import Ask, Document, Endpoint, Refuse
+from gateway.edges.api.replies.health import Accepted
 from gateway.flows.job_news import JobNews
 from gateway.ledger.faults import StoreUnavailable
-from gateway.wire.problems import Fault, problem
+from gateway.wire.problems import Fault
 from gateway.wire.upstream_webhook import SIGNATURE_HEADER, is_signed, read_job_news
 
 MAX_BODY_BYTES: Final = 65_536
@@ -24,16 +23,42 @@ MAX_BODY_BYTES: Final = 65_536
 log = structlog.get_logger()
 
 
-def upstream_webhook_routes(news: JobNews, secrets: Mapping[str, SecretStr]) -> list[Route]:
+class News(BaseModel):
+    """What is read of a service's event: the job it is about."""
+
+    model_config = ConfigDict(extra="allow")
+
+    data: dict[str, object]
+
+
+def upstream_webhook_endpoints(news: JobNews, secrets: Mapping[str, SecretStr]) -> list[Endpoint]:
     """`secrets` by upstream; one without a secret takes no webhooks, which looks like a wrong signature."""
 
-    async def receive(request: Request) -> Response:
-        fault = await _receive(request, news, secrets)
-        if fault is None:
-            return json_reply({"status": "accepted"}, status=202)
-        return problem_reply(problem(fault, request_id=new_request_id()))
+    async def receive(ask: Ask) -> Document:
+        fault = await _receive(ask.request, news, secrets)
+        if fault is not None:
+            raise Refuse(fault)
+        return {"status": "accepted"}
 
-    return [Route("/webhooks/upstream/{upstream}", receive, methods=["POST"])]
+    return [
+        Endpoint(
+            "POST",
+            "/webhooks/upstream/{upstream}",
+            receive,
+            "A product service says that something became of a job",
+            "webhooks from services",
+            reply=Accepted,
+            status=202,
+            body=News,
+            body_is_read=False,
+            problems=(
+                Fault.INVALID_SIGNATURE,
+                Fault.BODY_TOO_LARGE,
+                Fault.BAD_REQUEST,
+                Fault.CREDIT_STORE_UNAVAILABLE,
+            ),
+        )
+    ]
 
 
 async def _receive(request: Request, news: JobNews, secrets: Mapping[str, SecretStr]) -> Fault | None:

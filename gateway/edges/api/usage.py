@@ -1,59 +1,76 @@
 """Usage of the key's own account: of all of it, or of one of its projects. Other accounts' ids are not there."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
+from typing import Any, Literal
 
+from pydantic import BaseModel, Field
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from gateway.books.reports import By
-from gateway.domain.plan import Plan
-from gateway.edges.api.caller import for_callers
-from gateway.edges.api.json_reply import json_reply
-from gateway.edges.api.query import only_own_organization
+from gateway.edges.api.endpoint import Ask, Document, Endpoint
+from gateway.edges.api.query import flag, only_own_organization
+from gateway.edges.api.replies.usage import UsageAndPlan
 from gateway.edges.api.usage_document import amount, usage_and_plan
-from gateway.flows.authenticate import Caller, Directory
+from gateway.edges.desk import Desk
 from gateway.flows.faults import NoSuchThing
-from gateway.flows.usage_report import BY_DEFAULT, UsageReports
+from gateway.flows.usage_report import BY_DEFAULT, UsageReport
+from gateway.wire.problems import Fault
 
 
-def usage_routes(
-    directory: Directory,
-    reports: UsageReports,
-    *,
-    plans: Callable[[], Mapping[str, Plan]],
-    clock: Callable[[], datetime],
-) -> list[Route]:
-    """`?by=product,mode,day,project,key` tells usage apart by more, or less, than product and mode."""
+class UsageQuery(BaseModel):
+    """How usage is told apart, and what LlamaCloud's clients send along."""
 
-    async def of_organization(request: Request, caller: Caller) -> Response:
-        if request.path_params["organization_id"] != caller.account_id:
-            raise NoSuchThing("organization", request.path_params["organization_id"])
-        only_own_organization(request, caller)
-        report = await reports.of_account(caller.account_id, clock(), by=_by(request))
-        return json_reply(usage_and_plan(report, plans().get(report.plan_id)))
+    by: str | None = Field(None, description="Some of product, mode, day, project, key, with commas")
+    get_current_invoice_total: Literal["true", "false"] | None = Field(
+        None, description="Tell `usage.current_invoice_total_usd_cents`, of the running period's draft"
+    )
+    organization_id: str | None = Field(None, description="The key's own account")
 
-    async def of_project(request: Request, caller: Caller) -> Response:
+
+def usage_endpoints(desk: Desk) -> list[Endpoint]:
+    """Of the whole account, and of one of its projects."""
+
+    async def told(ask: Ask, report: UsageReport) -> dict[str, Any]:
+        document = usage_and_plan(report, desk.plans().get(report.plan_id))
+        if flag(ask.request, "get_current_invoice_total"):
+            cents = await desk.invoices.running_total_cents(ask.account_id)
+            document["usage"] = {**document["usage"], "current_invoice_total_usd_cents": cents}
+        return document
+
+    async def of_organization(ask: Ask) -> Document:
+        if ask.path("organization_id") != ask.account_id:
+            raise NoSuchThing("organization", ask.path("organization_id"))
+        only_own_organization(ask.request, ask.caller)
+        return await told(ask, await desk.reports.of_account(ask.account_id, desk.clock(), by=_by(ask.request)))
+
+    async def of_project(ask: Ask) -> Document:
         """Credits are the account's, which all its projects share; buckets are the project's."""
-        project_id: str = request.path_params["project_id"]
-        only_own_organization(request, caller)
-        await reports.must_own(caller.account_id, project_id)
-        by = [name for name in _by(request) if name != By.PROJECT]
-        whole = await reports.of_account(caller.account_id, clock(), by=[By.PROJECT, *by])
+        project_id = ask.path("project_id")
+        only_own_organization(ask.request, ask.caller)
+        await desk.reports.must_own(ask.account_id, project_id)
+        by = [name for name in _by(ask.request) if name != By.PROJECT]
+        whole = await desk.reports.of_account(ask.account_id, desk.clock(), by=[By.PROJECT, *by])
         mine = tuple(bucket for bucket in whole.buckets if bucket.project == project_id)
         report = replace(whole, by=whole.by[1:], buckets=mine)
         project = {"id": project_id, "used": amount(report.bucket_millicredits)}
-        return json_reply({**usage_and_plan(report, plans().get(report.plan_id)), "project": project})
+        return {**await told(ask, report), "project": project}
 
     return [
-        Route(
-            "/api/v1/organizations/{organization_id}/usage",
-            for_callers(directory, of_organization),
-            methods=["GET"],
-        ),
-        Route("/api/v1/projects/{project_id}/usage", for_callers(directory, of_project), methods=["GET"]),
+        Endpoint(
+            "GET",
+            path,
+            answer,
+            summary,
+            "usage",
+            reply=UsageAndPlan,
+            query=UsageQuery,
+            query_is_read=False,
+            problems=(Fault.NO_SUCH_PROJECT, Fault.INVALID_QUERY, Fault.BAD_REQUEST),
+        )
+        for path, answer, summary in (
+            ("/api/v1/organizations/{organization_id}/usage", of_organization, "Usage of the account's billing period"),
+            ("/api/v1/projects/{project_id}/usage", of_project, "Usage of one project in the billing period"),
+        )
     ]
 
 

@@ -4,7 +4,7 @@ Credits are decimal numbers, exact to the thousandth; the vendor's own fields ar
 """
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -19,13 +19,13 @@ _CENTS_PER_DOLLAR: Final = 100
 _CREDIT_TYPE: Final = {"id": "credits", "name": "Credits"}
 
 
-def usage_document(report: UsageReport) -> dict[str, object]:
+def usage_document(report: UsageReport) -> dict[str, Any]:
     """Account, plan, period, credits and buckets. `range` only where one was asked for.
 
     `live` false: Redis was away, so what is held and not yet booked is missing.
     """
     credits_ = report.credits
-    document: dict[str, object] = {
+    document: dict[str, Any] = {
         "account_id": report.account_id,
         "plan": report.plan_id,
         "period": {"start": instant(report.period.start_ms), "end": instant(report.period.end_ms)},
@@ -48,7 +48,7 @@ def usage_document(report: UsageReport) -> dict[str, object]:
     return document
 
 
-def usage_and_plan(report: UsageReport, plan: Plan | None) -> dict[str, object]:
+def usage_and_plan(report: UsageReport, plan: Plan | None) -> dict[str, Any]:
     """The API's answer: LlamaCloud's `plan` and `usage`, and ours beside them. `plan` None: it is not sold any more."""
     ours = usage_document(report)
     # The vendor's `plan` is an object; the id is in there.

@@ -2,24 +2,23 @@
 
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
+from pydantic import BaseModel, Field
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
 from gateway.books.events import Position
 from gateway.domain.instant import epoch_ms, from_epoch_ms
 from gateway.domain.usage import UsageEvent
 from gateway.domain.usage_metric import aggregation_key, aggregation_type, event_type, value
-from gateway.edges.api.caller import for_callers
-from gateway.edges.api.json_reply import json_reply
+from gateway.edges.api.endpoint import Ask, Document, Endpoint
 from gateway.edges.api.query import flag, list_of, only_own_organization, text, whole
+from gateway.edges.api.replies.usage import UsageMetricsPage
 from gateway.edges.api.usage_document import amount
-from gateway.flows.authenticate import Caller, Directory
 from gateway.flows.faults import WrongParameter
 from gateway.flows.usage_metrics import UsageMetrics, Wanted
 from gateway.wire import page_token
+from gateway.wire.problems import Fault
 
 PAGE_SIZE: Final = 100
 LARGEST_PAGE: Final = 1_000
@@ -27,10 +26,27 @@ MOST_DAYS: Final = 366
 MOST_TYPES: Final = 32
 
 
-def usage_metrics_routes(directory: Directory, metrics: UsageMetrics) -> list[Route]:
+class MetricsQuery(BaseModel):
+    """LlamaCloud's filters. Lists are sent once for each value, or with commas."""
+
+    organization_id: str = Field(description="The key's own account")
+    project_id: str | None = None
+    event_types: str | None = Field(None, description=f"At most {MOST_TYPES}")
+    days: str | None = Field(None, description=f"Days in UTC, 2026-11-23, at most {MOST_DAYS}")
+    day_on_or_after: date | None = None
+    day_on_or_before: date | None = None
+    event_aggregation_key: str | None = Field(None, description="A job's id, or the request's without one")
+    event_aggregation_type: str | None = None
+    page_size: int = Field(PAGE_SIZE, ge=1, le=LARGEST_PAGE)
+    page_token: str | None = None
+    include_total: Literal["true", "false"] | None = None
+
+
+def usage_metrics_endpoints(metrics: UsageMetrics) -> list[Endpoint]:
     """One list, the latest admitted first. `organization_id` must be there and the key's own."""
 
-    async def listed(request: Request, caller: Caller) -> Response:
+    async def listed(ask: Ask) -> Document:
+        request, caller = ask.request, ask.caller
         if text(request, "organization_id") is None:
             raise WrongParameter("organization_id", "Field required")
         only_own_organization(request, caller)
@@ -60,9 +76,21 @@ def usage_metrics_routes(directory: Directory, metrics: UsageMetrics) -> list[Ro
         }
         if page.total is not None:
             document["total_size"] = page.total
-        return json_reply(document)
+        return document
 
-    return [Route("/api/v1/beta/usage-metrics", for_callers(directory, listed), methods=["GET"])]
+    return [
+        Endpoint(
+            "GET",
+            "/api/v1/beta/usage-metrics",
+            listed,
+            "Usage events, the latest first",
+            "usage",
+            reply=UsageMetricsPage,
+            query=MetricsQuery,
+            query_is_read=False,
+            problems=(Fault.INVALID_QUERY, Fault.NO_SUCH_PROJECT),
+        )
+    ]
 
 
 def _wanted(request: Request) -> Wanted:

@@ -24,11 +24,13 @@ from gateway.edges.desk import desk_over
 from gateway.edges.proxy.asgi import Receive, Scope, Send
 from gateway.edges.proxy.parts import Offer
 from gateway.flows.accounts import Accounts, OpenedAccount
+from gateway.flows.admit import Admission
 from gateway.flows.authenticate import Directory
 from gateway.flows.foresee import Foresight
 from gateway.flows.job_news import JobNews
 from gateway.flows.keys import Keys
 from gateway.flows.rebuild import Rebuilder, rebuild
+from gateway.flows.reconcile import reconcile
 from gateway.flows.saved_modes import SavedModes
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
@@ -41,6 +43,7 @@ from tests.made_up import PLANS, Clock
 CATALOG = load_configuration(Path(__file__).parents[3] / "config" / "gateway.yaml", {}).catalog
 OFFER = Offer(CATALOG.routes, CATALOG.rate_card, CATALOG.job_kinds)
 PEPPER = b"a pepper for tests"
+ADMIN_TOKEN = "an admin token for tests"
 WEBHOOK_SECRET = "whsec_for_tests"
 
 
@@ -58,6 +61,7 @@ class Running:
     clock: Clock
     front: Front
     parts: AccountApiParts
+    admin_parts: AdminApiParts
 
     async def open_account(self, plan_id: str = "starter") -> tuple[OpenedAccount, str]:
         """An account that Redis knows, and a key of it."""
@@ -76,10 +80,11 @@ class Running:
             yield client
 
     @asynccontextmanager
-    async def operator(self) -> AsyncIterator[httpx.AsyncClient]:
+    async def operator(self, token: str = ADMIN_TOKEN) -> AsyncIterator[httpx.AsyncClient]:
         """A caller of the admin listener."""
-        app = admin_api(AdminApiParts(self.readiness, self.registry))
-        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://admin") as client:
+        transport = httpx.ASGITransport(app=admin_api(self.admin_parts))
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        async with httpx.AsyncClient(transport=transport, base_url="http://admin", headers=headers) as client:
             yield client
 
 
@@ -118,6 +123,7 @@ async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running
     parts = AccountApiParts(
         desk=desk,
         directory=directory,
+        admission=Admission(ledger, directory, load=load, plans=lambda: PLANS, clock=clock),
         quotes=QuoteParts(
             offer=lambda: OFFER,
             saved_modes=SavedModes({}, clock),
@@ -128,6 +134,15 @@ async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running
         webhook_secrets={"parse": SecretStr(WEBHOOK_SECRET)},
         readiness=readiness,
     )
+    registry = CollectorRegistry()
+    admin_parts = AdminApiParts(
+        readiness=readiness,
+        registry=registry,
+        desk=desk,
+        token=SecretStr(ADMIN_TOKEN),
+        reconcile=partial(reconcile, books, ledger),
+        lag=Outbox(store).lag,
+    )
     yield Running(
         books=books,
         store=store,
@@ -135,10 +150,11 @@ async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running
         accounts=desk.accounts,
         keys=desk.keys,
         readiness=readiness,
-        registry=CollectorRegistry(),
+        registry=registry,
         clock=clock,
         front=Front(own=account_api(parts), proxy=proxied),
         parts=parts,
+        admin_parts=admin_parts,
     )
     await store.close()
     await books.close()

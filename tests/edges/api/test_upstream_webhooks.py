@@ -133,7 +133,7 @@ async def test_a_signed_body_that_is_no_object_is_a_bad_request(running: Running
 
 async def test_a_get_is_no_webhook(running: Running) -> None:
     async with running.caller() as service:
-        assert (await service.get(PATH)).status_code == 404
+        assert (await service.get(PATH)).status_code == 405
 
 
 async def test_the_service_is_asked_to_try_again_while_redis_is_away(running: Running) -> None:

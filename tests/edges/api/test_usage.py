@@ -151,7 +151,8 @@ async def test_a_method_that_is_not_there_is_a_problem_document(running: Running
     opened, secret = await running.open_account()
     async with running.caller(secret) as caller:
         reply = await caller.post(f"/api/v1/organizations/{opened.id}/usage")
-    assert (reply.status_code, reply.json()["code"]) == (404, "no_such_route")
+    assert (reply.status_code, reply.json()["code"]) == (405, "method_not_allowed")
+    assert set(reply.headers["allow"].split(", ")) == {"GET", "HEAD"}
 
 
 async def test_with_the_books_away_the_answer_is_a_retryable_503(
