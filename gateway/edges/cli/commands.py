@@ -7,6 +7,7 @@ import typer
 
 from gateway.edges.cli import account, doctor, explain, invoice, key, project, reconcile, usage
 from gateway.edges.cli import config as config_verbs
+from gateway.edges.cli import webhook as webhook_verbs
 from gateway.edges.cli.faults import exit_for_faults
 from gateway.edges.cli.options import DEFAULT_CONFIG, ConfigFile
 
@@ -22,6 +23,7 @@ app.add_typer(account.app, name="account")
 app.add_typer(project.app, name="project")
 app.add_typer(key.app, name="key")
 app.add_typer(invoice.app, name="invoice")
+app.add_typer(webhook_verbs.app, name="webhook")
 app.command("usage")(usage.usage)
 app.command("explain")(explain.explain)
 app.command("reconcile")(reconcile.reconcile)
