@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 from pydantic import BaseModel
 
 from gateway.catalog import Catalog
+from gateway.config_files.contract_file import ContractShape, check_contract
 from gateway.config_files.cross_checks import Known, check_limits, check_names
 from gateway.config_files.judge import judge
 from gateway.config_files.plans_file import PlansFile, check_plans, plans
@@ -23,10 +24,22 @@ from gateway.config_files.route_checks import check_routes
 from gateway.config_files.routes_file import RoutesFile, job_kinds, routes
 from gateway.config_files.yaml_source import YamlSource, read_file
 from gateway.configuration_schema import json_schema
+from gateway.domain.plan import Plan
+from gateway.domain.rate_card import RateCard
 from gateway.settings import Settings
 from gateway.wire.route import RouteTable
 
-__all__ = ["FILES", "Configuration", "ConfigurationInvalid", "Problem", "check", "json_schema", "load"]
+__all__ = [
+    "FILES",
+    "Configuration",
+    "ConfigurationInvalid",
+    "Priced",
+    "Problem",
+    "check",
+    "json_schema",
+    "load",
+    "priced",
+]
 
 FILES: Final = ("plans", "rate_card", "routes")
 ShapeT = TypeVar("ShapeT", bound=BaseModel)
@@ -80,6 +93,33 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Configuration:
     return Configuration(placed, catalog, (path, *paths.values()))
 
 
+@dataclass(frozen=True, slots=True)
+class Priced:
+    """What one file says about what is sold; None: nothing about that."""
+
+    plans: Mapping[str, Plan] | None
+    rate_card: RateCard | None
+
+
+def priced(path: Path, environ: Mapping[str, str] | None = None) -> Priced:
+    """The plans of a plans.yaml, the prices of a rate_card.yaml, both of what a gateway.yaml names.
+
+    ConfigurationInvalid with every problem of the file. Files are told apart as by `check`.
+    """
+    source = read_file(path, str(path), os.environ if environ is None else environ)
+    settings = source.value.keys() if isinstance(source.value, dict) else set()
+    if path.name == "gateway.yaml" or {"upstreams", "listen"} & set(settings):
+        catalog = load(path, environ).catalog
+        return Priced(catalog.plans, catalog.rate_card)
+    card_file = _rate_card(source) if "products" in settings else None
+    plans_file = None if "products" in settings else _plans(source)
+    if source.problems or (plans_file is None and card_file is None):
+        raise ConfigurationInvalid(tuple(sorted(source.problems)))
+    return Priced(
+        None if plans_file is None else plans(plans_file), None if card_file is None else rate_card(card_file)
+    )
+
+
 def check(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Problem, ...]:
     """Every problem of one file: of a gateway.yaml with all that it names, of any other file by itself.
 
@@ -101,6 +141,19 @@ def check(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Problem
     else:
         _plans(source)
     return tuple(sorted(source.problems))
+
+
+def contract_file(
+    path: Path, plans_sold: Mapping[str, Plan], environ: Mapping[str, str] | None = None
+) -> ContractShape:
+    """A contract's file, held against the plans. ConfigurationInvalid with every problem in it."""
+    source = read_file(path, str(path), os.environ if environ is None else environ)
+    file = judge(ContractShape, source)
+    if file is not None:
+        check_contract(file, {name for plan in plans_sold.values() for name in plan.rate_limits}, source)
+    if file is None or source.problems:
+        raise ConfigurationInvalid(sorted(source.problems))
+    return file
 
 
 def _plans(source: YamlSource) -> PlansFile | None:

@@ -1,7 +1,7 @@
-"""JSON Schema of the four files, for completion and checks in an editor.
+"""JSON Schema of the four files and of a contract's, for completion and checks in an editor.
 
-One document: point an editor at `…#/$defs/plans`, `rate_card`, `routes` or `gateway`. It knows shapes; names that must
-exist in another file are checked by `gateway config check` alone.
+One document: point an editor at `…#/$defs/plans`, `rate_card`, `routes`, `gateway` or `contract`. It knows shapes;
+names that must exist in another file are checked by `gateway config check` alone.
 """
 
 from typing import Any, Final
@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from gateway.config_files.contract_file import ContractShape
 from gateway.config_files.interpolation import LOOKS_INTERPOLATED
 from gateway.config_files.plans_file import PlansFile
 from gateway.config_files.rate_card_file import RateCardFile
@@ -21,6 +22,7 @@ _FILES: Final[dict[str, type[BaseModel]]] = {
     "plans": PlansFile,
     "rate_card": RateCardFile,
     "routes": RoutesFile,
+    "contract": ContractShape,
 }
 _NOT_TEXT: Final = ["integer", "number", "boolean"]
 # pydantic's own words for bounds behind a validator, and JSON Schema's.

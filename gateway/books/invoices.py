@@ -232,6 +232,15 @@ async def line_sums(conn: AsyncConnection, invoice_id: str) -> tuple[int, int]:
     return sum(row[0] for row in rows), sum(row[0] == row[1] for row in rows)
 
 
+async def charged_on_lines(conn: AsyncConnection, invoice_id: str) -> dict[str, int]:
+    """The millicredits that an invoice's pay-as-you-go lines charge, by line."""
+    table = invoice_lines.c
+    query = select(table.id, table.millicredits).where(
+        table.invoice_id == invoice_id, table.kind == LineKind.PAY_AS_YOU_GO
+    )
+    return {row[0]: row[1] for row in await conn.execute(query)}
+
+
 async def set_status(
     conn: AsyncConnection, invoice_id: str, status: InvoiceStatus, *, paid_cents: int, settled_ms: int | None
 ) -> None:

@@ -24,6 +24,8 @@ from gateway.domain.plan import PayAsYouGo, Plan, RateLimit, WhenExhausted
 NANODOLLARS_PER_DOLLAR: Final = 1_000_000_000
 MILLICREDITS_PER_1000_CREDITS: Final = 1_000_000
 MAX_USD_PER_1000_CREDITS: Final = 1_000_000
+PARTS_PER_MILLION: Final = 1_000_000
+MAX_NET_DAYS: Final = 365
 
 
 def _nanodollars_per_millicredit(value: Any) -> int:
@@ -41,6 +43,14 @@ def _cents(value: Any) -> int:
     return cents(number(value))
 
 
+def _parts_per_million(value: Any) -> int:
+    """A part of one, from 0 to 1, with at most six decimals."""
+    exact = number(value) * PARTS_PER_MILLION
+    if not 0 <= exact <= PARTS_PER_MILLION or exact != int(exact):
+        raise ValueError("out of range")
+    return int(exact)
+
+
 Dollars = Annotated[
     int,
     BeforeValidator(parsed(_cents, "an amount in dollars: from 0, with at most two decimals")),
@@ -51,6 +61,13 @@ UsdPer1000Credits = Annotated[
     BeforeValidator(parsed(_nanodollars_per_millicredit, "an amount in dollars: above 0, with at most three decimals")),
     WithJsonSchema({"type": "number", "exclusiveMinimum": 0}),
 ]
+# A part of one in parts per million.
+PartOfOne = Annotated[
+    int,
+    BeforeValidator(parsed(_parts_per_million, "a part of one: from 0 to 1, such as 0.25")),
+    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 1}),
+]
+NetDays = Annotated[Whole, Field(ge=0, le=MAX_NET_DAYS)]
 
 
 class PayAsYouGoShape(Shape):
@@ -76,6 +93,10 @@ class PlanShape(Shape):
     """Calls and jobs that may hold credits at the same time; left out: any number."""
     when_exhausted: WhenExhausted = WhenExhausted.REFUSE
     pay_as_you_go: PayAsYouGoShape | None = None
+    rollover: PartOfOne = 0
+    """The part of a period's unused credits that the next one is given: 0 (none) to 1 (all)."""
+    net_days: NetDays = 0
+    """Days until an invoice is due; 0: at once."""
     support: str = ""
     contract: Flag = False
     """True: each account's contract says credits, limits and overage; what stands here holds where it says nothing."""
@@ -124,4 +145,6 @@ def _plan(plan_id: str, shape: PlanShape) -> Plan:
         concurrent_calls=shape.concurrent_calls,
         support=shape.support,
         contract=shape.contract,
+        rollover_parts_per_million=shape.rollover,
+        net_days=shape.net_days,
     )

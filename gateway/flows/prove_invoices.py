@@ -52,6 +52,8 @@ async def _account_faults(conn: AsyncConnection, account_id: str) -> list[str]:
         lines = await invoices.line_sums(conn, invoice.id)
         if lines != (said["subtotal_cents"], sum(len(line["sub_lines"]) > 0 for line in said["lines"])):
             found.append(f"invoice {invoice.number}: its lines in the books are not the document's")
+        if await invoices.charged_on_lines(conn, invoice.id) != await closings.on_lines(conn, invoice.closing_id):
+            found.append(f"invoice {invoice.number}: its lines do not charge what its events are stamped with")
         if said["total_cents"] != invoice.total_cents:
             found.append(f"invoice {invoice.number} asks for {invoice.total_cents} cents, its document for another sum")
     return found

@@ -47,7 +47,7 @@ async def use(books: Books, account_id: str, number: int, amount: int) -> None:
 
 def said(document: Any) -> Any:
     """What a document says but for what only an issued one has."""
-    return {name: document[name] for name in document if name not in {"id", "number", "issued_at", "rate_cards"}}
+    return {name: document[name] for name in document if name not in {"id", "number", "issued_at", "due_at", "rate_cards"}}
 
 
 async def test_the_draft_just_before_issue_equals_the_issued_invoice(

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from gateway.edges.cli import account, doctor, explain, invoice, key, project, reconcile, usage
+from gateway.edges.cli import account, account_contract, doctor, explain, invoice, key, plans, project, reconcile, usage
 from gateway.edges.cli import config as config_verbs
 from gateway.edges.cli import webhook as webhook_verbs
 from gateway.edges.cli.faults import exit_for_faults
@@ -19,11 +19,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+account.app.command("contract")(account_contract.contract)
 app.add_typer(account.app, name="account")
 app.add_typer(project.app, name="project")
 app.add_typer(key.app, name="key")
 app.add_typer(invoice.app, name="invoice")
 app.add_typer(webhook_verbs.app, name="webhook")
+app.add_typer(plans.app, name="plans")
 app.command("usage")(usage.usage)
 app.command("explain")(explain.explain)
 app.command("reconcile")(reconcile.reconcile)

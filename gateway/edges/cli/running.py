@@ -12,6 +12,7 @@ from gateway.edges.cli.faults import exit_for_faults
 
 if TYPE_CHECKING:
     from gateway.flows.accounts import Accounts
+    from gateway.flows.contracts import Contracts
     from gateway.flows.invoices import Invoices
     from gateway.flows.issue_invoice import Closer
     from gateway.flows.keys import Keys
@@ -71,6 +72,15 @@ def invoices(stores: "Stores") -> "Invoices":
     from gateway.flows.invoices import Invoices
 
     return Invoices(books=stores.books, plans=stores.current.plans, clock=stores.clock, ledger=stores.ledger)
+
+
+def contracts(stores: "Stores") -> "Contracts":
+    """The flow for contracts."""
+    from gateway.flows.contracts import Contracts
+
+    return Contracts(
+        books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stores.clock, ledger=stores.ledger
+    )
 
 
 def closer(stores: "Stores") -> "Closer":

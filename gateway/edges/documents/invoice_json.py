@@ -23,6 +23,7 @@ def invoice_json(view: InvoiceView) -> dict[str, Any]:
         "status": view.status.value,
         "period": said["period"],
         "issued_at": said["issued_at"],
+        "due_at": said["due_at"],
         "settled_at": None if view.settled_ms is None else instant_text(view.settled_ms),
         "currency": said["currency"],
         "subtotal_cents": said["subtotal_cents"],
