@@ -96,6 +96,7 @@ async def due(
     at_ms: int,
     least_cents: int,
     account_id: str | None = None,
+    only_past_due: bool = False,
     after: str = "",
     limit: int = 500,
 ) -> list[DueInvoice]:
@@ -126,8 +127,8 @@ async def due(
         .where(
             table.status == InvoiceStatus.ISSUED,
             left >= max(least_cents, 1),
-            table.issued_ms <= at_ms,
-            or_(and_(tried.invoice_id.is_(None), has_method), retry),
+            table.due_ms <= at_ms,
+            retry if only_past_due else or_(and_(tried.invoice_id.is_(None), has_method), retry),
             ~under_way,
             table.id > after,
         )

@@ -2,7 +2,7 @@
 
 The books first, each change one transaction with its line in the audit log; then Redis is told, as far as it can be
 reached. Upgrades take effect at once and are invoiced at once, downgrades when the period ends and can be taken back
-until then. Takes no payment.
+until then. Takes no payment itself: `flows.pay_first` does, where a provider is set.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,6 +26,7 @@ from gateway.flows.change_plan import (
     ChangeAt,
     PlanChange,
     Standing,
+    owner_may,
     standing,
     stay,
     switch_at_period_end,
@@ -35,6 +36,7 @@ from gateway.flows.change_plan import (
 from gateway.flows.charge_change import charge_change, charge_opening, honoured
 from gateway.flows.faults import CallerFault, NoSuchThing
 from gateway.flows.issue_invoice import in_redis_if_there
+from gateway.flows.pay_first import PayFirst
 from gateway.flows.tell_account import emit, plan_data
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import catch_up, current_terms
@@ -90,6 +92,8 @@ class Adjusted:
 class Accounts:
     """All accounts. `tell` brings the ledger up to date, as far as it can be reached.
 
+    `pay_first` takes the payment of a dearer plan before it is made; None: none is taken.
+
     `ledger` is asked what an account has used up to a change of its plan; without it, or while Redis is away, what the
     books do not have yet is charged on the next invoice.
     """
@@ -102,7 +106,9 @@ class Accounts:
         plans: Callable[[], Mapping[str, Plan]],
         clock: Callable[[], datetime],
         ledger: ReadsCounters | None = None,
+        pay_first: PayFirst | None = None,
     ) -> None:
+        self._pay_first = pay_first
         self._ledger = ledger
         self._books = books
         self._tell = tell
@@ -129,17 +135,35 @@ class Accounts:
         return OpenedAccount(created.id, name, plan.id, created.project_id)
 
     async def change_plan(
-        self, account_id: str, plan_id: str, *, when: ChangeAt | None = None, actor: str = "cli", reason: str = ""
+        self,
+        account_id: str,
+        plan_id: str,
+        *,
+        when: ChangeAt | None = None,
+        actor: str = "cli",
+        reason: str = "",
+        by_owner: bool = False,
+        return_url: str | None = None,
     ) -> PlanChange:
-        """Another plan. `when` None: a dearer plan now, any other at period end.
+        """Another plan. `when` None: a dearer plan now, any other at period end. `by_owner`: within `owner_may`.
 
         The plan the account is on takes a pending change back. CallerFault for an unknown plan or a closed account.
+        Where a provider takes payments, a dearer plan is paid first: PaymentNeeded where it was not, and nothing was
+        changed; `return_url` is where the owner of a card comes back to who must confirm the payment.
         """
         plan, at_ms = self._plan(plan_id), self._now_ms()
+        if self._pay_first is not None:
+            paid = await self._pay_first.change(
+                account_id, plan_id, when=when, actor=actor, reason=reason, by_owner=by_owner, return_url=return_url
+            )
+            if paid is not None:
+                return paid
         known = await in_redis_if_there(self._ledger, account_id)
         async with self._books.begin() as conn:
             await self._open_account(conn, account_id, at_ms)
             now = await standing(conn, account_id, at_ms)
+            if by_owner:
+                owner_may(self._plans(), now, plan, when)
             if told := await honoured(conn, now, plan, at_ms):
                 plan = replace(plan, price_cents=told.price_cents)
             effective_ms, at_once = await self._switch(conn, now, plan, when, at_ms)
@@ -240,6 +264,24 @@ class Accounts:
                 detail={"project": project.id, "name": name},
             )
         return project
+
+    async def page(
+        self,
+        *,
+        name: str | None = None,
+        plan_id: str | None = None,
+        status: AccountStatus | None = None,
+        after: tuple[int, str] | None = None,
+        size: int,
+    ) -> tuple[list[ListedAccount], tuple[int, str] | None]:
+        """Some accounts, oldest first, and where to go on. `name`: a part of the name, or the whole id."""
+        async with self._books.read() as conn:
+            found = await accounts.page(
+                conn, at_ms=self._now_ms(), name=name, plan_id=plan_id, status=status, after=after, limit=size + 1
+            )
+        listed = [ListedAccount(account, on) for account, on in found[:size]]
+        last = listed[-1].account if len(found) > size else None
+        return listed, None if last is None else (last.created_ms, last.id)
 
     async def every(self) -> list[ListedAccount]:
         """All accounts, oldest first."""

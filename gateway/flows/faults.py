@@ -22,6 +22,19 @@ class WrongParameter(CallerFault):
         self.name = name
 
 
+class PaymentNeeded(CallerFault):
+    """Money must be paid first, and was not: a 402. Nothing was changed.
+
+    `reason` is a word for programs: `no_payment_method`, `past_due`, `payment_failed`, `action_required`,
+    `payment_pending`, `provider_unavailable`. `action_url`: where the card's owner confirms, after which it goes on.
+    """
+
+    def __init__(self, reason: str, sentence: str, *, action_url: str | None = None) -> None:
+        super().__init__(sentence)
+        self.reason = reason
+        self.action_url = action_url
+
+
 class InvoicingStopped(Exception):
     """An account's numbers disagree: it gets no invoice until a person has looked. Nobody's question, so no fault."""
 

@@ -1,0 +1,466 @@
+"""Taking money: methods, retries by schedule, upgrades that are paid first, on both kinds of books."""
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import pytest
+from sqlalchemy import select
+
+from gateway.books import accounts as booked_accounts
+from gateway.books import audit, invoice_collections, invoices, payment_attempts, subscriptions
+from gateway.books.books import Books
+from gateway.books.invoices import BookedInvoice
+from gateway.books.tables import payment_attempts as attempts_table
+from gateway.domain.instant import epoch_ms
+from gateway.domain.invoice import InvoiceStatus
+from gateway.domain.payment import AttemptState, CollectionState
+from gateway.domain.terms import AccountStatus
+from gateway.flows.accounts import Accounts
+from gateway.flows.fake_bank import FakeBank
+from gateway.flows.faults import CallerFault, NoSuchThing, PaymentNeeded
+from gateway.flows.tell_ledger import TellLedger
+from gateway.flows.till import Till, till_over
+from gateway.payments.fake import Fake
+from gateway.payments.manual import Manual
+from gateway.payments.provider import (
+    ActionRequired,
+    Charge,
+    Failed,
+    Outcome,
+    Paid,
+    Pending,
+    Provider,
+    ProviderUnavailable,
+)
+from tests.made_up import PLANS, Clock
+
+BACK = "https://gateway.example/settings/billing"
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+@dataclass
+class Bank(Fake):
+    """The fake provider, and what a test does to it."""
+
+    books: Books
+    away: bool = False
+    dies: str = ""
+    taken: dict[str, int] = field(default_factory=dict)
+    given_back: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        super().__init__(FakeBank(self.books))
+
+    async def charge(self, charge: Charge, *, again: bool) -> Outcome:
+        if self.dies == "before":
+            raise Died
+        if self.away:
+            raise ProviderUnavailable("it is away")
+        outcome = await super().charge(charge, again=again)
+        if isinstance(outcome, Paid):
+            self.taken[charge.key] = charge.amount_cents
+        if self.dies == "after":
+            raise Died
+        return outcome
+
+    async def look(self, charge: Charge, ref: str) -> Outcome:
+        outcome = await super().look(charge, ref)
+        if isinstance(outcome, Paid):
+            self.taken[charge.key] = charge.amount_cents
+        return outcome
+
+    async def refund(self, charge: Charge, ref: str) -> None:
+        if self.away:
+            raise ProviderUnavailable("it is away")
+        await super().refund(charge, ref)
+        self.given_back.add(charge.key)
+
+    @property
+    def kept_cents(self) -> int:
+        return sum(cents for key, cents in self.taken.items() if key not in self.given_back)
+
+
+@dataclass
+class Shop:
+    """An account under a provider, and the clock."""
+
+    books: Books
+    clock: Clock
+    bank: Bank
+    till: Till
+    accounts: Accounts
+
+    async def open(self, plan: str = "starter", card: str | None = "fake_ok") -> str:
+        opened = await self.accounts.create("Acme", plan)
+        if card is not None:
+            await self.till.payments.add_fake(opened.id, card, actor="owner")
+        return opened.id
+
+    async def invoice(self, account_id: str) -> BookedInvoice:
+        async with self.books.read() as conn:
+            return (await invoices.of_account(conn, account_id))[0]
+
+    async def status(self, account_id: str) -> AccountStatus:
+        async with self.books.read() as conn:
+            account = await booked_accounts.get(conn, account_id)
+        assert account is not None
+        return account.status
+
+    async def plan(self, account_id: str) -> str | None:
+        async with self.books.read() as conn:
+            return (await subscriptions.plans_in_force(conn, epoch_ms(self.clock()))).get(account_id)
+
+    async def states(self) -> list[AttemptState]:
+        async with self.books.read() as conn:
+            query = select(attempts_table.c.state).order_by(attempts_table.c.started_ms, attempts_table.c.id)
+            return [AttemptState(one) for one in (await conn.execute(query)).scalars()]
+
+    async def next_try(self, invoice_id: str) -> tuple[int, CollectionState, float | None]:
+        async with self.books.read() as conn:
+            found = await invoice_collections.get(conn, invoice_id)
+        assert found is not None
+        days = None if found.next_try_ms is None else (found.next_try_ms - epoch_ms(self.clock())) / 86_400_000
+        return found.failures, found.state, days
+
+
+def till(books: Books, provider: Provider, tell: TellLedger, clock: Clock) -> Till:
+    return till_over(books=books, provider=provider, tell=tell, plans=lambda: PLANS, clock=clock)
+
+
+@pytest.fixture
+def shop(books: Books, tell: TellLedger, clock: Clock) -> Shop:
+    bank = Bank(books)
+    made = till(books, bank, tell, clock)
+    new = partial(Accounts, books=books, tell=tell, plans=lambda: PLANS, clock=clock)
+    return Shop(books, clock, bank, made, new(pay_first=made.pay_first))
+
+
+async def test_an_issued_invoice_is_paid_by_the_default_card_and_only_once(shop: Shop) -> None:
+    account_id = await shop.open()
+    assert await shop.till.collector.turn() == 1
+    invoice = await shop.invoice(account_id)
+    assert (invoice.status, invoice.paid_cents, invoice.due_cents) == (InvoiceStatus.PAID, 5_000, 0)
+    assert await shop.till.collector.turn() == 0
+    assert shop.bank.kept_cents == 5_000
+
+
+async def test_a_payment_that_fails_is_retried_on_schedule_and_succeeds_once_the_card_has_changed(shop: Shop) -> None:
+    account_id = await shop.open(card="fake_declined")
+    assert await shop.till.collector.turn() == 1
+    invoice = await shop.invoice(account_id)
+    assert await shop.next_try(invoice.id) == (1, CollectionState.PAST_DUE, 2)
+    assert await shop.status(account_id) is AccountStatus.PAYMENT_FAILED
+    shop.clock.forward(days=1, hours=23)
+    assert await shop.till.collector.turn() == 0
+    shop.clock.forward(hours=1)
+    assert await shop.till.collector.turn() == 1
+    assert await shop.next_try(invoice.id) == (2, CollectionState.PAST_DUE, 5)
+    await shop.till.payments.add_fake(account_id, "fake_ok", actor="owner")
+    assert (await shop.invoice(account_id)).status is InvoiceStatus.PAID
+    assert await shop.next_try(invoice.id) == (2, CollectionState.SETTLED, None)
+    assert await shop.status(account_id) is AccountStatus.ACTIVE
+    assert await shop.plan(account_id) == "starter"
+    assert shop.bank.kept_cents == 5_000
+
+
+async def test_an_account_whose_payments_never_succeed_is_on_free_after_the_last_retry(shop: Shop) -> None:
+    account_id = await shop.open(card="fake_declined")
+    invoice = await shop.invoice(account_id)
+    waits = []
+    for _ in range(4):
+        assert await shop.till.collector.turn() == 1
+        _, state, days = await shop.next_try(invoice.id)
+        assert (state, await shop.plan(account_id)) == (CollectionState.PAST_DUE, "starter")
+        assert days is not None
+        waits.append(days)
+        shop.clock.forward(days=days)
+    assert waits == [2, 5, 7, 7]
+    assert await shop.till.collector.turn() == 1
+    assert await shop.next_try(invoice.id) == (5, CollectionState.GIVEN_UP, None)
+    assert await shop.plan(account_id) == "free"
+    assert await shop.status(account_id) is AccountStatus.ACTIVE
+    async with shop.books.read() as conn:
+        unpaid = await invoices.find(conn, invoice.id)
+        said = [(one.action, one.detail.get("reason")) for one in await audit.of_account(conn, account_id)]
+    assert unpaid is not None
+    assert unpaid.status is InvoiceStatus.UNCOLLECTIBLE
+    assert ("account.plan", f"invoice {invoice.number} was not paid after the last retry") in said
+    shop.clock.forward(days=40)
+    assert await shop.till.collector.turn() == 0
+    assert shop.bank.kept_cents == 0
+
+
+async def test_a_retry_because_the_card_changed_does_not_count_towards_the_last(shop: Shop) -> None:
+    account_id = await shop.open(card="fake_declined")
+    await shop.till.collector.turn()
+    invoice = await shop.invoice(account_id)
+    for _ in range(6):
+        await shop.till.payments.add_fake(account_id, "fake_no_funds", actor="owner")
+    assert await shop.next_try(invoice.id) == (1, CollectionState.PAST_DUE, 2)
+    assert len(await shop.states()) == 7
+
+
+async def test_accounts_without_a_method_keep_their_invoice_due_and_are_not_suspended(shop: Shop) -> None:
+    account_id = await shop.open(card=None)
+    for _ in range(3):
+        assert await shop.till.collector.turn() == 0
+        shop.clock.forward(days=30)
+    assert (await shop.invoice(account_id)).status is InvoiceStatus.ISSUED
+    assert await shop.status(account_id) is AccountStatus.ACTIVE
+
+
+async def test_under_bank_transfer_nothing_is_collected_and_upgrades_are_invoiced(
+    books: Books, tell: TellLedger, clock: Clock
+) -> None:
+    manual = till(books, Manual(), tell, clock)
+    flow = Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock, pay_first=manual.pay_first)
+    opened = await flow.create("Acme", "starter")
+    clock.forward(hours=1)
+    change = await flow.change_plan(opened.id, "pro")
+    assert await manual.collector.turn() == 0
+    assert change.invoice is not None
+    assert change.invoice.status is InvoiceStatus.ISSUED
+    (method,) = await manual.payments.methods(opened.id)
+    assert (method.kind, method.default) == ("bank_transfer", True)
+    with pytest.raises(CallerFault, match="an admin marks"):
+        await manual.payments.pay_now(opened.id, change.invoice.id, "owner")
+
+
+async def test_an_invoice_paid_by_hand_ends_the_suspension(shop: Shop) -> None:
+    account_id = await shop.open(card="fake_declined")
+    await shop.till.collector.turn()
+    invoice = await shop.invoice(account_id)
+    async with shop.books.begin() as conn:
+        await invoices.set_status(conn, invoice.id, InvoiceStatus.PAID, paid_cents=5_000, settled_ms=1)
+    await shop.till.collector.turn()
+    assert await shop.status(account_id) is AccountStatus.ACTIVE
+    assert await shop.next_try(invoice.id) == (1, CollectionState.SETTLED, None)
+
+
+async def test_an_invoice_paid_by_hand_while_it_is_charged_is_given_back(shop: Shop) -> None:
+    account_id = await shop.open(card="fake_slow")
+    await shop.till.collector.turn()
+    invoice = await shop.invoice(account_id)
+    assert await shop.states() == [AttemptState.PENDING]
+    async with shop.books.begin() as conn:
+        await invoices.set_status(conn, invoice.id, InvoiceStatus.PAID, paid_cents=5_000, settled_ms=1)
+    shop.clock.forward(hours=1)
+    await shop.till.collector.turn()
+    assert await shop.states() == [AttemptState.REFUNDED]
+    assert shop.bank.kept_cents == 0
+
+
+async def test_a_slow_bank_is_asked_again_and_nothing_else_is_tried_meanwhile(shop: Shop) -> None:
+    account_id = await shop.open(card="fake_slow")
+    assert await shop.till.collector.turn() == 1
+    assert await shop.till.collector.turn() == 0
+    assert (await shop.invoice(account_id)).status is InvoiceStatus.ISSUED
+    shop.clock.forward(minutes=3)
+    await shop.till.collector.turn()
+    assert (await shop.invoice(account_id)).status is InvoiceStatus.PAID
+    assert await shop.states() == [AttemptState.SUCCEEDED]
+
+
+async def test_paying_now_asks_the_owner_and_goes_on_once_they_have_confirmed(shop: Shop) -> None:
+    account_id = await shop.open(card="fake_3ds")
+    invoice = await shop.invoice(account_id)
+    outcome = await shop.till.payments.pay_now(account_id, invoice.id, "owner", return_url=BACK)
+    assert isinstance(outcome, ActionRequired)
+    assert await shop.till.payments.pay_now(account_id, invoice.id, "owner", return_url=BACK) == outcome
+    (attempt,) = await shop.till.payments.attempts(account_id)
+    await shop.till.payments.confirm_fake(account_id, attempt.id, agreed=True)
+    assert (await shop.invoice(account_id)).status is InvoiceStatus.PAID
+    with pytest.raises(CallerFault, match="nothing that can be paid"):
+        await shop.till.payments.pay_now(account_id, invoice.id, "owner")
+
+
+async def test_another_card_does_not_wait_for_the_one_that_asks_to_be_confirmed(shop: Shop) -> None:
+    account_id = await shop.open(card="fake_3ds")
+    invoice = await shop.invoice(account_id)
+    await shop.till.payments.pay_now(account_id, invoice.id, "owner", return_url=BACK)
+    await shop.till.payments.add_fake(account_id, "fake_ok", actor="owner")
+    assert isinstance(await shop.till.payments.pay_now(account_id, invoice.id, "owner", return_url=BACK), Paid)
+    assert await shop.states() == [AttemptState.FAILED, AttemptState.SUCCEEDED]
+    assert shop.bank.kept_cents == 5_000
+
+
+async def test_a_payment_that_fails_when_asked_for_is_answered_and_not_counted(shop: Shop) -> None:
+    account_id = await shop.open(card="fake_no_funds")
+    invoice = await shop.invoice(account_id)
+    outcome = await shop.till.payments.pay_now(account_id, invoice.id, "owner")
+    assert outcome == Failed("insufficient_funds", retryable=True, ref=f"fake_{(await _only(shop)).id}")
+    assert await shop.status(account_id) is AccountStatus.ACTIVE
+
+
+async def _only(shop: Shop) -> payment_attempts.Attempt:
+    async with shop.books.read() as conn:
+        (attempt_id,) = (await conn.execute(select(attempts_table.c.id))).scalars()
+        attempt = await payment_attempts.get(conn, attempt_id)
+    assert attempt is not None
+    return attempt
+
+
+async def test_nobody_pays_or_changes_what_is_another_accounts(shop: Shop) -> None:
+    mine, theirs = await shop.open(), await shop.open()
+    invoice = await shop.invoice(theirs)
+    (method,) = await shop.till.payments.methods(theirs)
+    with pytest.raises(NoSuchThing):
+        await shop.till.payments.pay_now(mine, invoice.id, "owner")
+    with pytest.raises(NoSuchThing):
+        await shop.till.payments.set_default(mine, method.id, "owner")
+    with pytest.raises(NoSuchThing):
+        await shop.till.payments.remove(mine, method.id, "owner")
+
+
+async def test_the_last_method_of_a_paid_plan_stays_until_there_is_another(shop: Shop) -> None:
+    account_id = await shop.open()
+    (first,) = await shop.till.payments.methods(account_id)
+    with pytest.raises(CallerFault, match="add another payment method"):
+        await shop.till.payments.remove(account_id, first.id, "owner")
+    second = await shop.till.payments.add_fake(account_id, "fake_3ds", actor="owner")
+    assert [one.default for one in await shop.till.payments.methods(account_id)] == [True, False]
+    await shop.till.payments.remove(account_id, second.id, "owner")
+    assert [(one.id, one.default) for one in await shop.till.payments.methods(account_id)] == [(first.id, True)]
+    async with shop.books.read() as conn:
+        actions = [one.action for one in await audit.of_account(conn, account_id)]
+    assert actions.count("payment_method.add") == 2
+    assert actions.count("payment_method.remove") == 1
+
+
+async def test_an_upgrade_is_paid_first_and_its_invoice_is_paid(shop: Shop) -> None:
+    account_id = await shop.open("free")
+    shop.clock.forward(hours=1)
+    change = await shop.accounts.change_plan(account_id, "starter", return_url=BACK)
+    assert (change.previous_plan_id, change.plan_id) == ("free", "starter")
+    assert change.invoice is not None
+    assert (change.invoice.status, change.invoice.paid_cents) == (InvoiceStatus.PAID, 5_000)
+    assert await shop.plan(account_id) == "starter"
+    assert await shop.till.collector.turn() == 0
+    assert shop.bank.kept_cents == 5_000
+
+
+@pytest.mark.parametrize("card", ["fake_declined", "fake_expired"])
+async def test_an_upgrade_whose_payment_fails_leaves_everything_as_it_was(shop: Shop, card: str) -> None:
+    account_id = await shop.open("free", card)
+    shop.clock.forward(hours=1)
+    async with shop.books.read() as conn:
+        before = (await booked_accounts.terms(conn, account_id, 0), await invoices.of_account(conn, account_id))
+    with pytest.raises(PaymentNeeded, match="stays as it was") as refused:
+        await shop.accounts.change_plan(account_id, "pro")
+    assert refused.value.reason == "payment_failed"
+    async with shop.books.read() as conn:
+        after = (await booked_accounts.terms(conn, account_id, 0), await invoices.of_account(conn, account_id))
+    assert after == before
+    assert await shop.status(account_id) is AccountStatus.ACTIVE
+
+
+async def test_a_paid_plan_needs_a_payment_method_first(shop: Shop) -> None:
+    account_id = await shop.open("free", None)
+    with pytest.raises(PaymentNeeded, match="add a payment method first"):
+        await shop.accounts.change_plan(account_id, "starter")
+    assert await shop.plan(account_id) == "free"
+
+
+async def test_an_upgrade_waits_for_its_owner_and_is_made_when_they_confirm(shop: Shop) -> None:
+    account_id = await shop.open("free", "fake_3ds")
+    shop.clock.forward(hours=1)
+    with pytest.raises(PaymentNeeded) as asked:
+        await shop.accounts.change_plan(account_id, "pro", return_url=BACK)
+    assert (asked.value.reason, asked.value.action_url is not None) == ("action_required", True)
+    with pytest.raises(CallerFault, match="a change to pro is being paid"):
+        await shop.accounts.change_plan(account_id, "starter")
+    assert await shop.plan(account_id) == "free"
+    (attempt,) = await shop.till.payments.attempts(account_id)
+    shop.clock.forward(minutes=1)
+    await shop.till.payments.confirm_fake(account_id, attempt.id, agreed=True)
+    assert await shop.plan(account_id) == "pro"
+    assert (await shop.invoice(account_id)).status is InvoiceStatus.PAID
+
+
+@pytest.mark.parametrize("dies", ["before", "after"])
+@pytest.mark.parametrize("found_by", ["the next question", "the background work"])
+async def test_an_upgrade_that_a_dying_process_left_is_finished_and_paid_once(
+    shop: Shop, dies: str, found_by: str
+) -> None:
+    account_id = await shop.open("free")
+    shop.clock.forward(hours=1)
+    shop.bank.dies = dies
+    with pytest.raises(Died):
+        await shop.accounts.change_plan(account_id, "pro")
+    shop.bank.dies = ""
+    assert await shop.plan(account_id) == "free"
+    shop.clock.forward(minutes=5)
+    if found_by == "the next question":
+        change = await shop.accounts.change_plan(account_id, "pro")
+        assert change.plan_id == "pro"
+    else:
+        await shop.till.collector.turn()
+    assert await shop.plan(account_id) == "pro"
+    assert shop.bank.kept_cents == 50_000
+    assert (await shop.invoice(account_id)).status is InvoiceStatus.PAID
+
+
+async def test_an_upgrade_that_was_paid_and_cannot_be_made_any_more_is_given_back(shop: Shop) -> None:
+    account_id = await shop.open("free")
+    shop.clock.forward(hours=1)
+    shop.bank.dies = "after"
+    with pytest.raises(Died):
+        await shop.accounts.change_plan(account_id, "pro")
+    shop.bank.dies = ""
+    await shop.accounts.close(account_id)
+    shop.clock.forward(minutes=5)
+    await shop.till.collector.turn()
+    assert shop.bank.taken != {}
+    assert shop.bank.kept_cents == 0
+    assert await shop.states() == [AttemptState.REFUNDED]
+    assert await shop.plan(account_id) is None
+
+
+async def test_a_provider_that_is_away_takes_nothing_twice_once_it_is_back(shop: Shop) -> None:
+    account_id = await shop.open()
+    shop.bank.away = True
+    with pytest.raises(ProviderUnavailable):
+        await shop.till.collector.turn()
+    assert await shop.states() == [AttemptState.STARTED]
+    shop.clock.forward(minutes=3)
+    with pytest.raises(ProviderUnavailable):
+        await shop.till.collector.turn()
+    shop.bank.away = False
+    shop.clock.forward(hours=6)
+    await shop.till.collector.turn()
+    assert await shop.states() == [AttemptState.SUCCEEDED]
+    assert (await shop.invoice(account_id)).status is InvoiceStatus.PAID
+    assert await shop.status(account_id) is AccountStatus.ACTIVE
+
+
+async def test_news_that_come_twice_and_out_of_order_change_nothing(shop: Shop) -> None:
+    account_id = await shop.open()
+    await shop.till.collector.turn()
+    attempt = await _only(shop)
+    before = (await shop.invoice(account_id), await shop.states(), await shop.status(account_id))
+    ref = attempt.provider_ref or ""
+    late: list[Outcome] = [Paid(ref), Failed("card_declined", retryable=True), Pending(ref), ActionRequired(BACK, ref)]
+    for outcome in late:
+        await shop.till.attempts.record(attempt.id, outcome)
+    assert (await shop.invoice(account_id), await shop.states(), await shop.status(account_id)) == before
+    assert shop.bank.kept_cents == 5_000
+
+
+async def test_what_failed_here_and_was_taken_there_after_all_is_given_back(shop: Shop) -> None:
+    account_id = await shop.open(card="fake_declined")
+    await shop.till.collector.turn()
+    attempt = await _only(shop)
+    await shop.till.attempts.record(attempt.id, Paid(attempt.provider_ref or ""))
+    assert await shop.states() == [AttemptState.REFUNDED]
+    assert (await shop.invoice(account_id)).status is InvoiceStatus.ISSUED
+
+
+async def test_an_upgrade_waits_for_what_is_past_due(shop: Shop) -> None:
+    account_id = await shop.open(card="fake_declined")
+    await shop.till.collector.turn()
+    with pytest.raises(PaymentNeeded, match="is past due") as refused:
+        await shop.accounts.change_plan(account_id, "pro")
+    assert refused.value.reason == "past_due"
