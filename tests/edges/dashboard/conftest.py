@@ -4,15 +4,20 @@
 """
 
 import asyncio
+import shutil
+import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+import redis
+from playwright.async_api import Browser
 
 from gateway.books import usage
 from gateway.books.books import Books
@@ -23,6 +28,8 @@ from gateway.edges.dashboard.app import dashboard
 from gateway.edges.dashboard.guard import Guarded
 from gateway.edges.dashboard.parts import DashboardParts
 from gateway.edges.desk import Desk, desk_over
+from gateway.edges.http_server.config import server_config
+from gateway.edges.serving import Server
 from gateway.flows.accounts import Accounts, OpenedAccount
 from gateway.flows.rebuild import Rebuilder
 from gateway.flows.sign_in import SignIns
@@ -32,6 +39,7 @@ from gateway.ledger.connection import RedisConnection
 from gateway.ledger.holds import Holds
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
+from tests.edges.dashboard.browser import LISTEN, NoBrowser, Tab, new_tab, running_browser, sign_in
 from tests.made_up import CREDIT, Clock, event
 
 CATALOG = load_configuration(Path(__file__).parents[3] / "config" / "gateway.yaml", {}).catalog
@@ -173,3 +181,60 @@ async def open_running(books_url: str, redis_url: str) -> AsyncIterator[Running]
 async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running]:
     async with open_running(sqlite_copy_url, redis_url) as opened:
         yield opened
+
+
+@dataclass
+class Served:
+    """The same, listening on loopback, with accounts that have a story: see `served`."""
+
+    running: Running
+    base: str
+    browser: Browser
+    people: dict[str, Someone]
+
+    @asynccontextmanager
+    async def tab(self, who: str = "", **options: Any) -> AsyncIterator[Tab]:
+        """A window of its own, signed in as one of `people`."""
+        async with await self.browser.new_context(reduced_motion="reduce", **options) as context:
+            await context.add_init_script(LISTEN)
+            tab = await new_tab(context, self.base)
+            if who:
+                await sign_in(tab, self.people[who].key)
+            yield tab
+
+
+@pytest.fixture(scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """One browser for all tests; a machine without one is told what to install, and the test fails."""
+    try:
+        async with running_browser() as browser:
+            yield browser
+    except NoBrowser as missing:
+        pytest.fail(str(missing), pytrace=False)
+
+
+@pytest.fixture(scope="module")
+async def served(
+    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory, valkey_socket: Path, chromium: Browser
+) -> AsyncIterator[Served]:
+    """`pro` has used a lot, `new` nothing yet, `spent` everything, `member` may only look."""
+    with redis.Redis(unix_socket_path=str(valkey_socket)) as client:
+        client.flushall()
+    books = shutil.copy(sqlite_template, tmp_path_factory.mktemp("served") / "books.db")
+    async with open_running(f"sqlite+aiosqlite:///{books}", f"unix://{valkey_socket}") as running:
+        people = {
+            "pro": await running.someone("pro", "Cobalt Claims", days_ago=40),
+            "new": await running.someone("free", "Ada's side project"),
+            "spent": await running.someone("free", "Spent & Sons", days_ago=10),
+            "member": await running.someone("starter", "Bright Invoices", products=frozenset({"parse"})),
+        }
+        await running.used_often(people["pro"], [900, 12_000, 8_000, 0, 15_000, 9_000, 4_000, 11_000, 7_000])
+        await running.used_often(people["pro"], [60, 45], product="extract", mode="cost_effective")
+        await running.used_often(people["spent"], [2_000] * 5)
+        listener = socket.create_server(("127.0.0.1", 0))
+        port = listener.getsockname()[1]
+        server = Server(server_config(running.app, "127.0.0.1", port))
+        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        yield Served(running, f"http://127.0.0.1:{port}", chromium, people)
+        server.should_exit = True
+        await serving

@@ -1,0 +1,92 @@
+"""Every page in a real browser: on a phone and a wide screen, by day and by night, with and without JavaScript."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.edges.dashboard.browser import Tab
+from tests.edges.dashboard.conftest import BILLING, Served
+
+PHONE, WIDE = (375, 800), (1440, 900)
+PAGES = [
+    ("pro", BILLING),
+    ("new", BILLING),
+    ("spent", BILLING),
+    ("member", BILLING),
+    ("pro", f"{BILLING}/no-such-page"),
+]
+
+
+@pytest.fixture(scope="module")
+async def tabs(served: Served) -> AsyncIterator[dict[str, Tab]]:
+    """A tab for each of the people, signed in once."""
+    opened: dict[str, Tab] = {}
+    contexts = []
+    for who in served.people:
+        window = served.tab(who)
+        opened[who] = await window.__aenter__()
+        contexts.append(window)
+    yield opened
+    for window in contexts:
+        await window.__aexit__(None, None, None)
+
+
+async def faultless(tab: Tab) -> None:
+    """Nothing to complain of, in either size and by day and night."""
+    for width, height in (WIDE, PHONE):
+        await tab.page.set_viewport_size({"width": width, "height": height})
+        assert not await tab.scrolls_sideways(), f"{width} wide"
+        for scheme in ("light", "dark"):
+            await tab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+            assert not await tab.inaccessible(), f"{width} wide, {scheme}"
+    assert not await tab.trouble()
+
+
+@pytest.mark.parametrize(("who", "path"), PAGES)
+async def test_a_page_is_accessible_and_fits_and_breaks_no_policy(tabs: dict[str, Tab], who: str, path: str) -> None:
+    tab = tabs[who]
+    tab.complaints.clear()
+    await tab.open(path)
+    # A browser notes an answer of 404 as an error.
+    tab.complaints[:] = [said for said in tab.complaints if "404" not in said]
+    await faultless(tab)
+
+
+async def test_the_way_in_is_accessible_and_fits(served: Served) -> None:
+    async with served.tab() as tab:
+        await tab.open(BILLING)
+        await faultless(tab)
+        await tab.page.get_by_label("API key").fill("no key")
+        await tab.page.get_by_role("button", name="Sign in").click()
+        await tab.page.get_by_text("That is no API key that works here").wait_for()
+        tab.complaints[:] = [said for said in tab.complaints if "401" not in said]
+        await faultless(tab)
+
+
+async def test_every_page_is_whole_without_javascript(served: Served) -> None:
+    async with served.tab("pro", java_script_enabled=False) as tab:
+        for who, path in PAGES:
+            if who == "pro":
+                await tab.open(path)
+                assert await tab.page.get_by_role("heading", level=1).count() == 1, path
+                assert await tab.page.get_by_role("navigation", name="Billing").is_visible(), path
+
+
+async def test_the_first_tab_skips_to_the_content(tabs: dict[str, Tab]) -> None:
+    tab = tabs["pro"]
+    await tab.open(BILLING)
+    await tab.page.keyboard.press("Tab")
+    focused = tab.page.locator(":focus")
+    assert await focused.inner_text() == "Skip to the content"
+    await tab.page.keyboard.press("Enter")
+    assert await tab.page.evaluate("document.activeElement.id") == "content"
+
+
+async def test_upgrade_now_stands_in_the_bottom_left_corner(tabs: dict[str, Tab]) -> None:
+    tab = tabs["new"]
+    await tab.page.set_viewport_size({"width": WIDE[0], "height": WIDE[1]})
+    await tab.open(BILLING)
+    box = await tab.page.get_by_role("link", name="Upgrade now").bounding_box()
+    assert box is not None
+    assert box["x"] < 40
+    assert WIDE[1] - 40 < box["y"] + box["height"] <= WIDE[1]
