@@ -37,6 +37,7 @@ from gateway.flows.charge_change import charge_change, charge_opening, honoured
 from gateway.flows.faults import CallerFault, NoSuchThing
 from gateway.flows.issue_invoice import in_redis_if_there
 from gateway.flows.pay_first import PayFirst
+from gateway.flows.preview_plan import PlanPreview, preview_plan
 from gateway.flows.tell_account import emit, plan_data
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import catch_up, current_terms
@@ -133,6 +134,21 @@ class Accounts:
             )
         await self._tell(created.id)
         return OpenedAccount(created.id, name, plan.id, created.project_id)
+
+    async def preview(
+        self, account_id: str, plan_id: str, *, when: ChangeAt | None = None, by_owner: bool = False
+    ) -> PlanPreview:
+        """What `change_plan` would do now; a price is kept, and honoured for ten minutes. CallerFault as there."""
+        return await preview_plan(
+            self._books,
+            self._plans(),
+            account_id,
+            plan_id,
+            when=when,
+            at=self._clock(),
+            ledger=self._ledger,
+            by_owner=by_owner,
+        )
 
     async def change_plan(
         self,
