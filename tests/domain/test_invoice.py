@@ -1,7 +1,6 @@
-"""Invoice arithmetic: the golden cases, and what holds for every invoice."""
+"""Invoice arithmetic: what holds for every invoice. The golden cases are in tests/flows/test_golden_cases.py."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from fractions import Fraction
 from itertools import product
 
@@ -25,7 +24,6 @@ from gateway.domain.invoice import (
     unused_allowance,
 )
 from gateway.domain.money import Share, dollars_text, rounded, shared
-from gateway.domain.period import add_months
 from gateway.domain.rating import pay_as_you_go_cents, split_usage, unused_paid_millicredits
 
 CREDIT = 1000
@@ -48,50 +46,6 @@ def upgrade(old: ServicePeriod, new: ServicePeriod, used: int) -> list[Line]:
     )
     lines = (closing(old, used), plan_fee(new), unused_allowance(old, unused))
     return [line for line in lines if line is not None]
-
-
-@pytest.mark.parametrize(
-    ("used", "cents"),
-    [(40_004, 1), (40_003, 0), (60_000, 2_500)],
-    ids=["4 credits over are half a cent", "3 credits over are still a line", "20,000 credits over"],
-)
-def test_golden_starter_period(used: int, cents: int) -> None:
-    line = closing(STARTER, used)
-    assert line is not None
-    assert (line.kind, line.amount_cents, line.millicredits) == (
-        LineKind.PAY_AS_YOU_GO,
-        cents,
-        (used - 40_000) * CREDIT,
-    )
-
-
-@pytest.mark.parametrize(
-    ("old", "used", "amounts", "total"),
-    [
-        (STARTER, 60_000, [2_500, 50_000], 52_500),
-        (STARTER, 15_000, [50_000, -3_125], 46_875),
-        (STARTER, 0, [50_000, -5_000], 45_000),
-        (FREE, 3_000, [50_000], 50_000),
-    ],
-    ids=["60,000 used, then Pro", "25,000 left, then Pro", "nothing used, then Pro", "Free, then Pro"],
-)
-def test_golden_upgrade(old: ServicePeriod, used: int, amounts: list[int], total: int) -> None:
-    lines = upgrade(old, PRO, used)
-    assert [line.amount_cents for line in lines] == amounts
-    assert totals(lines).total_cents == total
-
-
-def test_golden_split_by_largest_remainder() -> None:
-    used = {("a", ""): 12_341, ("b", ""): 333, ("c", ""): 3, ("d", ""): 7}
-    line = pay_as_you_go(STARTER, {name: amount * CREDIT for name, amount in used.items()})
-    assert line is not None
-    assert line.amount_cents == 1_586
-    assert [part.amount_cents for part in line.sub_lines] == [1_543, 42, 0, 1]
-
-
-def test_golden_anchor_on_the_last_day() -> None:
-    anchor = datetime(2024, 1, 31, 23, 30, tzinfo=UTC)
-    assert [f"{add_months(anchor, months):%m-%d}" for months in (1, 2, 3)] == ["02-29", "03-31", "04-30"]
 
 
 def test_ties_go_to_more_credits_and_then_to_the_name() -> None:

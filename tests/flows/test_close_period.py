@@ -1,8 +1,6 @@
-"""What is invoiced when a period ends or a plan is changed: the golden cases through the books of both kinds."""
+"""What is invoiced when a period ends or a plan is changed, in books of both kinds, beside the golden cases."""
 
 import asyncio
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -14,7 +12,7 @@ from gateway.books import invoices, periods, usage
 from gateway.books.billing_details import SELLER, BillingDetails, put
 from gateway.books.books import Books
 from gateway.books.invoices import BookedInvoice
-from gateway.domain.instant import DAY_MS, HOUR_MS, epoch_ms
+from gateway.domain.instant import HOUR_MS, epoch_ms
 from gateway.domain.invoice import InvoiceStatus
 from gateway.flows.accounts import Accounts
 from gateway.flows.change_plan import ChangeAt
@@ -89,83 +87,6 @@ async def test_a_paid_plan_is_invoiced_in_advance_and_free_never(accounts: Accou
     assert amounts(first) == [("plan_fee", 5_000)]
     assert (first.status, first.total_cents, first.due_cents) == (InvoiceStatus.ISSUED, 5_000, 5_000)
     assert await issued(books, free.id) == []
-
-
-@pytest.mark.parametrize(
-    ("used", "over_cents"),
-    [(40_004, 1), (40_003, 0), (60_000, 2_500)],
-    ids=["half a cent", "under half", "20,000 over"],
-)
-async def test_pay_as_you_go_is_invoiced_when_the_period_ends(
-    accounts: Accounts, books: Books, closer: Closer, clock: Clock, used: int, over_cents: int
-) -> None:
-    opened = await accounts.create("Acme", "starter")
-    await use(books, opened.id, ("parse", used - 1_000), ("extract", 1_000))
-    await _month_later(clock, books, opened.id)
-    clock.forward(milliseconds=-1)
-    assert await closer.close_due() == []
-    clock.forward(milliseconds=1)
-    (closing,) = await closer.close_due()
-    assert amounts(closing) == [("pay_as_you_go", over_cents), ("plan_fee", 5_000)]
-    (line, _) = document(closing)["lines"]
-    assert sum(part["amount_cents"] for part in line["sub_lines"]) == over_cents
-    assert await closer.close_due() == []
-
-
-async def test_sub_lines_take_their_cents_by_largest_remainder(
-    accounts: Accounts, books: Books, closer: Closer, clock: Clock
-) -> None:
-    opened = await accounts.create("Acme", "starter")
-    over = (("parse", 12_341), ("extract", 333), ("split", 3), ("classify", 7))
-    await use(books, opened.id, ("index", 40_000), *over)
-    await _month_later(clock, books, opened.id)
-    (closing,) = await closer.close_due()
-    line = document(closing)["lines"][0]
-    assert line["amount_cents"] == 1_586
-    shown = {part["product"]: part["amount_cents"] for part in line["sub_lines"]}
-    assert shown == {"parse": 1_543, "extract": 42, "split": 0, "classify": 1}
-
-
-@pytest.mark.parametrize(
-    ("used", "expected"),
-    [
-        (60_000, [("pay_as_you_go", 2_500), ("plan_fee", 50_000)]),
-        (15_000, [("plan_fee", 50_000), ("unused_allowance", -3_125)]),
-    ],
-    ids=["60,000 used", "25,000 left: $468.75"],
-)
-async def test_an_upgrade_is_invoiced_at_once(
-    accounts: Accounts, books: Books, clock: Clock, used: int, expected: list[tuple[str, int]]
-) -> None:
-    opened = await accounts.create("Acme", "starter")
-    await use(books, opened.id, ("parse", used))
-    clock.forward(days=3)
-    change = await accounts.change_plan(opened.id, "pro")
-    assert change.invoice is not None
-    assert amounts(change.invoice) == expected
-    assert change.invoice.total_cents == sum(cents for _, cents in expected)
-
-
-@pytest.mark.parametrize("days", [0, 3], ids=["in the instant it began", "later"])
-async def test_two_downgrades_and_an_upgrade_make_one_invoice(
-    accounts: Accounts, books: Books, closer: Closer, clock: Clock, days: int
-) -> None:
-    opened = await accounts.create("Acme", "starter")
-    clock.forward(days=days)
-    await accounts.change_plan(opened.id, "free")
-    await accounts.change_plan(opened.id, "free")
-    await accounts.change_plan(opened.id, "pro")
-    _, made = await issued(books, opened.id)
-    assert made.total_cents == 45_000
-    assert await closer.close_due() == []
-
-
-async def test_an_upgrade_from_free_costs_the_new_plan(accounts: Accounts, books: Books, clock: Clock) -> None:
-    opened = await accounts.create("Acme", "free")
-    clock.forward(days=3)
-    await accounts.change_plan(opened.id, "pro")
-    (only,) = await issued(books, opened.id)
-    assert amounts(only) == [("plan_fee", 50_000)]
 
 
 async def test_a_downgrade_is_invoiced_at_the_new_price_when_the_period_ends(
@@ -350,23 +271,6 @@ async def test_a_period_waits_for_its_calls_but_not_for_ever(
     clock.forward(milliseconds=1)
     (closing,) = await closer.close_due()
     assert amounts(closing) == [("plan_fee", 5_000)]
-
-
-def _last_days() -> Sequence[datetime]:
-    return [datetime(2024, 1, day, 23, 30, tzinfo=UTC) for day in (30, 31)]
-
-
-@pytest.mark.parametrize("anchor", _last_days(), ids=str)
-async def test_service_periods_tile_also_from_the_last_day_of_a_month(
-    accounts: Accounts, books: Books, closer: Closer, clock: Clock, anchor: datetime
-) -> None:
-    clock.now = anchor
-    opened = await accounts.create("Acme", "starter")
-    clock.now = anchor + timedelta(milliseconds=100 * DAY_MS)
-    await closer.close_due()
-    spans = [document(one)["lines"][-1]["service_period"] for one in await issued(books, opened.id)]
-    assert [span["start"][5:10] for span in spans[1:]] == ["02-29", f"03-{anchor.day}", "04-30"]
-    assert [span["end"] for span in spans[:-1]] == [span["start"] for span in spans[1:]]
 
 
 async def test_an_account_whose_numbers_disagree_gets_no_invoice_and_holds_up_nobody(

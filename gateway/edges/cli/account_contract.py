@@ -11,8 +11,8 @@ from gateway.edges.cli.printing import print_facts, print_json, print_table
 from gateway.edges.cli.running import contracts, on_stores
 
 if TYPE_CHECKING:
-    from gateway.domain.contract import Contract
-    from gateway.flows.contracts import AgreedContract, ContractView
+    from gateway.domain.contract import Contract, ContractVersion
+    from gateway.flows.contracts import AgreedContract, ContractState, ContractView
     from gateway.wiring import Stores
 
 
@@ -87,17 +87,18 @@ def _print(view: "ContractView") -> None:
     columns = ("version", "state", "from", "period", "price", "credits", "overage", "agreed by", "reason")
     rows = [
         [
-            *(one.version, state.value.replace("_", " "), instant_text(one.effective_ms)[:16].replace("T", " ")),
+            *(one.version, _standing(one, state), instant_text(one.effective_ms)[:16].replace("T", " ")),
             *(one.contract.period.value, dollars_text(one.contract.price_cents)),
             *(f"{int(credits_text(one.contract.committed_millicredits).partition('.')[0]):,}", _overage(one.contract)),
             *(one.actor, one.reason),
         ]
         for one, state in view.versions
     ]
-    print_table(columns, rows, numbers=("price", "credits"))
     if not rows:
         print(f"{view.account_id} has no contract: it is on plan {view.plan_id} as that is sold.")
-    elif (running := view.in_force) is not None:
+        return
+    print_table(columns, rows, numbers=("price", "credits"))
+    if (running := view.in_force) is not None:
         said = running.contract
         limits = ", ".join(f"{name} {rate_text(limit)}" for name, limit in said.rate_limits.items())
         print_facts(
@@ -109,6 +110,13 @@ def _print(view: "ContractView") -> None:
                 "next boundary": instant_text(view.next_ms),
             }
         )
+
+
+def _standing(version: "ContractVersion", state: "ContractState") -> str:
+    ends_ms = version.contract.ends_ms
+    if ends_ms is not None and ends_ms <= version.effective_ms:
+        return f"{state.value} end"
+    return state.value.replace("_", " ")
 
 
 def _overage(contract: "Contract") -> str:
