@@ -13,19 +13,24 @@ from gateway.domain.plan import Plan
 from gateway.domain.rate_card import RateCard
 from gateway.flows.accounts import Accounts
 from gateway.flows.alerts import Alerts
+from gateway.flows.audit_trail import AuditTrail
 from gateway.flows.authenticate import TermsOf
 from gateway.flows.contracts import Contracts
 from gateway.flows.explain import Explain, PartsOf
 from gateway.flows.first_change import FirstChanges
 from gateway.flows.invoices import Invoices
 from gateway.flows.keys import Keys
+from gateway.flows.payments import Payments
+from gateway.flows.preview_plan import PlanPreviews
 from gateway.flows.tell_ledger import TellLedger
+from gateway.flows.till import Till, till_over
 from gateway.flows.usage_metrics import UsageMetrics
 from gateway.flows.usage_report import UsageReports
 from gateway.flows.usage_series import UsageSeries
 from gateway.flows.webhooks import Webhooks
 from gateway.ledger.holds import Holds
 from gateway.ledger.ledger import Ledger
+from gateway.payments.manual import Manual
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +45,13 @@ class Desk:
     keys: Keys
     invoices: Invoices
     contracts: Contracts
+    payments: Payments
     reports: UsageReports
     series: UsageSeries
     metrics: UsageMetrics
     explain: Explain
+    preview_plan: PlanPreviews
+    audit: AuditTrail
     alerts: Alerts
     webhooks: Webhooks
     changes: FirstChanges
@@ -65,12 +73,16 @@ def desk_over(
     rate_card: Callable[[], RateCard],
     clock: Callable[[], datetime],
     private_webhooks: bool = False,
+    till: Till | None = None,
 ) -> Desk:
-    """The flows over open stores."""
+    """The flows over open stores. `till` None: invoices are paid by transfer."""
+    if till is None:
+        till = till_over(books=books, provider=Manual(), tell=tell, plans=plans, clock=clock, ledger=ledger)
     return Desk(
-        accounts=Accounts(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger),
+        accounts=Accounts(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger, pay_first=till.pay_first),
         keys=Keys(books=books, tell=tell, pepper=pepper, clock=clock),
         invoices=Invoices(books=books, plans=plans, clock=clock, ledger=ledger),
+        payments=till.payments,
         contracts=Contracts(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger),
         reports=UsageReports(books=books, ledger=ledger, terms_of=terms_of),
         series=UsageSeries(books=books, ledger=ledger),
@@ -78,6 +90,8 @@ def desk_over(
         explain=Explain(books=books, holds=holds, parts_of=parts_of),
         alerts=Alerts(books=books, terms_of=terms_of, clock=clock),
         webhooks=Webhooks(books=books, pepper=pepper, clock=clock, allow_private=private_webhooks),
+        preview_plan=PlanPreviews(books=books, plans=plans, clock=clock, ledger=ledger),
+        audit=AuditTrail(books=books),
         changes=FirstChanges(books=books, pepper=pepper, clock=clock),
         plans=plans,
         rate_card=rate_card,

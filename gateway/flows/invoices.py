@@ -4,7 +4,7 @@ Takes no payment: `pay` notes one that came another way. A draft is what would b
 Redis knows and the books do not have yet is booked first, so that a draft misses nothing.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -121,7 +121,7 @@ class Invoices:
                 raise NoSuchThing("invoice", name)
             return await _view(conn, booked)
 
-    async def events(self, name: str) -> AsyncIterator[InvoicedEvent]:
+    async def events(self, name: str) -> AsyncGenerator[InvoicedEvent, None]:
         """Every usage event behind an issued invoice, which never change. NoSuchThing.
 
         Each page is read by itself: whoever takes them slowly keeps no connection of the books for it.

@@ -2,16 +2,21 @@
 
 from starlette.applications import Starlette
 
+from gateway.edges.api.details import detail_endpoints
 from gateway.edges.api.doors import AccountDoor, OpenDoor
 from gateway.edges.api.endpoint import Door, Endpoint
 from gateway.edges.api.health import health_endpoints
+from gateway.edges.api.invoices import invoice_endpoints
 from gateway.edges.api.json_reply import method_not_allowed, no_such_route
+from gateway.edges.api.keys import key_endpoints
 from gateway.edges.api.openapi import openapi_endpoint
 from gateway.edges.api.parts import AccountApiParts
+from gateway.edges.api.plans import plan_endpoints
 from gateway.edges.api.quote import quote_endpoints
 from gateway.edges.api.receipts import receipt_endpoints
 from gateway.edges.api.series import series_endpoints
 from gateway.edges.api.serve import routes_of
+from gateway.edges.api.subscription import subscription_endpoints
 from gateway.edges.api.upstream_webhooks import upstream_webhook_endpoints
 from gateway.edges.api.usage import usage_endpoints
 from gateway.edges.api.usage_metrics import usage_metrics_endpoints
@@ -32,6 +37,11 @@ def account_endpoints(parts: AccountApiParts) -> list[Endpoint]:
         *usage_metrics_endpoints(desk.metrics),
         *series_endpoints(desk.series, desk.clock),
         *quote_endpoints(parts.quotes),
+        *plan_endpoints(desk),
+        *subscription_endpoints(desk),
+        *invoice_endpoints(desk),
+        *detail_endpoints(desk),
+        *key_endpoints(desk),
     ]
 
 

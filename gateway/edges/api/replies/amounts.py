@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 Credits: TypeAlias = Annotated[
     Any, WithJsonSchema({"type": "number", "description": "Decimal credits, exact to the thousandth"})
 ]
+Usd: TypeAlias = Annotated[Any, WithJsonSchema({"type": "number", "description": "Exact US dollars"})]
 Cents: TypeAlias = Annotated[int, Field(description="Whole US cents")]
 Instant: TypeAlias = Annotated[
     str, WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-11-23T12:00:00.000Z"]})

@@ -1,0 +1,58 @@
+"""`GET/PUT /api/v1/billing/details`: who stands on the account's invoices from now on. Issued ones keep what was.
+
+The tax is the operator's to set: an owner's PUT leaves it as it is.
+"""
+
+from dataclasses import asdict, replace
+
+from pydantic import Field
+
+from gateway.books.billing_details import BillingDetails
+from gateway.edges.api.endpoint import Ask, Document, Endpoint, Strict
+from gateway.edges.api.replies.billing import Details
+from gateway.edges.desk import Desk
+
+PATH = "/api/v1/billing/details"
+
+
+class DetailsWish(Strict):
+    """All of them: what is left out is emptied."""
+
+    name: str = Field("", max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
+    address: str = Field("", max_length=1_000, pattern=r"^[^\x00-\x09\x0b-\x1f\x7f]*$", description="With line breaks")
+    email: str = Field("", max_length=254, pattern=r"^([^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+)?$")
+    tax_id: str = Field("", max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
+
+
+def detail_endpoints(desk: Desk) -> list[Endpoint]:
+    """Read them, and put others in their place."""
+
+    async def shown(ask: Ask) -> Document:
+        return details_document(await desk.invoices.details(ask.account_id))
+
+    async def changed(ask: Ask) -> Document:
+        wish: DetailsWish = ask.body
+        old = await desk.invoices.details(ask.account_id)
+        new = replace(old, **wish.model_dump())
+        await desk.invoices.set_details(new, actor=ask.actor)
+        return details_document(new)
+
+    return [
+        Endpoint("GET", PATH, shown, "Who stands on invoices", "billing", reply=Details, edits=shown),
+        Endpoint(
+            "PUT",
+            PATH,
+            changed,
+            "Put others on invoices from now on",
+            "billing",
+            reply=Details,
+            body=DetailsWish,
+            edits=shown,
+            whole_key=True,
+        ),
+    ]
+
+
+def details_document(details: BillingDetails) -> dict[str, object]:
+    """Without the party, who asked."""
+    return {name: value for name, value in asdict(details).items() if name != "party"}

@@ -1,0 +1,153 @@
+"""The account's invoices: a list, each in full, and as the files that they are."""
+
+import asyncio
+import csv
+import io
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from typing import Any, Final
+
+from pydantic import Field
+from starlette.responses import Response, StreamingResponse
+
+from gateway.domain.invoice import InvoiceStatus
+from gateway.edges.api.endpoint import Ask, Document, Endpoint
+from gateway.edges.api.paging import PageQuery, page, place, scope_of
+from gateway.edges.api.replies.billing import ExportedInvoice, Invoice, Invoices
+from gateway.edges.desk import Desk
+from gateway.edges.documents import invoice_csv
+from gateway.edges.documents.invoice_json import export, invoice_json
+from gateway.edges.documents.invoice_pdf import invoice_pdf
+from gateway.flows.faults import CallerFault
+from gateway.flows.invoices import InvoiceView
+from gateway.wire.problems import Fault
+
+PATH: Final = "/api/v1/billing/invoices"
+# Drawing a PDF takes a processor for tens of milliseconds.
+_PDFS_AT_ONCE: Final = 2
+_ROWS_AT_ONCE: Final = 500
+_SUMMARY: Final = (
+    *("id", "number", "account_id", "status", "period", "issued_at", "due_at", "currency", "total_cents", "due_cents"),
+)
+
+
+class InvoicesQuery(PageQuery):
+    """Which invoices."""
+
+    status: InvoiceStatus | None = Field(None)
+
+
+def invoice_endpoints(desk: Desk) -> list[Endpoint]:
+    """The key's own account's. An invoice of another one is not there."""
+
+    async def listed(ask: Ask) -> Document:
+        within = scope_of(ask, ask.query.status)
+        found, after = await desk.invoices.page(
+            ask.account_id, status=ask.query.status, after=place(ask, within), size=ask.query.page_size
+        )
+        return page([summary(view) for view in found], after, within)
+
+    async def found(ask: Ask) -> InvoiceView:
+        return await desk.invoices.find(ask.path("invoice_id"), owner=ask.account_id)
+
+    return [
+        Endpoint("GET", PATH, listed, "Invoices, the newest first", "billing", reply=Invoices, query=InvoicesQuery),
+        *file_endpoints(desk, PATH, "billing", found),
+    ]
+
+
+def file_endpoints(desk: Desk, path: str, tag: str, found: Any) -> list[Endpoint]:
+    """One invoice, in all its forms. `found` gives the one that is asked for."""
+    pdfs = asyncio.Semaphore(_PDFS_AT_ONCE)
+    issued_only = (Fault.NO_SUCH_RESOURCE, Fault.BAD_REQUEST)
+
+    async def shown(ask: Ask) -> Document:
+        return invoice_json(await found(ask))
+
+    async def as_pdf(ask: Ask) -> Response:
+        view = _issued(await found(ask))
+        async with pdfs:
+            drawn = await invoice_pdf(view.frozen or "", view.content_hash or "")
+        return Response(drawn, headers=_as_file(view, "pdf"), media_type="application/pdf")
+
+    async def as_csv(ask: Ask) -> Response:
+        view = _issued(await found(ask))
+        return StreamingResponse(_rows(desk, view.id), headers=_as_file(view, "csv"), media_type="text/csv")
+
+    async def as_json(ask: Ask) -> Response:
+        view = _issued(await found(ask))
+        return Response(export(view), headers=_as_file(view, "json"), media_type="application/json")
+
+    return [
+        Endpoint(
+            "GET",
+            f"{path}/{{invoice_id}}.pdf",
+            as_pdf,
+            "An issued invoice as PDF, its data attached",
+            tag,
+            files={"application/pdf": {"type": "string", "format": "binary"}},
+            problems=issued_only,
+        ),
+        Endpoint(
+            "GET",
+            f"{path}/{{invoice_id}}.csv",
+            as_csv,
+            "Every usage event behind an issued invoice",
+            tag,
+            files={"text/csv": {"type": "string"}},
+            problems=issued_only,
+        ),
+        Endpoint(
+            "GET",
+            f"{path}/{{invoice_id}}.json",
+            as_json,
+            "An issued invoice as it was frozen, to be verified",
+            tag,
+            reply=ExportedInvoice,
+            problems=issued_only,
+        ),
+        Endpoint(
+            "GET",
+            f"{path}/{{invoice_id}}",
+            shown,
+            "One invoice, each cent down to product and mode",
+            tag,
+            reply=Invoice,
+            problems=(Fault.NO_SUCH_RESOURCE,),
+        ),
+    ]
+
+
+def summary(view: InvoiceView) -> dict[str, Any]:
+    """An invoice in a list."""
+    whole = invoice_json(view)
+    return {name: whole[name] for name in _SUMMARY}
+
+
+def _issued(view: InvoiceView) -> InvoiceView:
+    if view.frozen is None:
+        raise CallerFault("a draft changes until it is issued, so there is no file of it yet")
+    return view
+
+
+def _as_file(view: InvoiceView, kind: str) -> dict[str, str]:
+    name = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in str(view.document["number"]))
+    return {"content-disposition": f'attachment; filename="invoice-{name}.{kind}"', "cache-control": "no-store"}
+
+
+async def _rows(desk: Desk, invoice_id: str) -> AsyncIterator[str]:
+    """RFC 4180 with a head line, a few hundred rows at a time: an invoice may have millions."""
+    waiting: list[Sequence[object]] = [invoice_csv.COLUMNS]
+    async with aclosing(desk.invoices.events(invoice_id)) as events:
+        async for event in events:
+            waiting.append(invoice_csv.row(event))
+            if len(waiting) >= _ROWS_AT_ONCE:
+                yield _csv(waiting)
+                waiting = []
+    yield _csv(waiting)
+
+
+def _csv(rows: Sequence[Sequence[object]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerows(rows)
+    return out.getvalue()

@@ -1,0 +1,159 @@
+"""The account's API keys: list, make, rotate, revoke. For keys that are themselves good for all products.
+
+A secret is told once, in the answer that made it (or, within a day, to the same Idempotency-Key).
+"""
+
+from typing import Any, Final
+
+from pydantic import AwareDatetime, Field
+
+from gateway.books.keys import KeyRecord
+from gateway.domain.instant import epoch_ms
+from gateway.edges.api.checked import did_you_mean
+from gateway.edges.api.endpoint import Ask, Document, Endpoint, Strict, wrong_member
+from gateway.edges.api.replies.keys import Key, Keys, NewKey
+from gateway.edges.api.usage_document import instant
+from gateway.edges.desk import Desk
+from gateway.flows.faults import NoSuchThing
+from gateway.flows.keys import LONGEST_OVERLAP_MS, CreatedKey
+from gateway.wire.problems import Fault
+
+PATH: Final = "/api/v1/keys"
+_DAY_S: Final = 86_400
+
+
+class KeyWish(Strict):
+    """What the new key is for."""
+
+    name: str = Field("", max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
+    project_id: str | None = Field(None, min_length=1, max_length=64, description="Left out: the first project")
+    products: list[str] | None = Field(None, min_length=1, max_length=32, description="Left out: all products")
+    expires_at: AwareDatetime | None = Field(None, description="Left out: never")
+
+    def expires_ms(self) -> int | None:
+        """In epoch milliseconds."""
+        return None if self.expires_at is None else epoch_ms(self.expires_at)
+
+
+class RotateWish(Strict):
+    """How the old key ends."""
+
+    overlap_s: int = Field(_DAY_S, ge=0, le=LONGEST_OVERLAP_MS // 1000, description="How long the old key goes on")
+
+
+def key_endpoints(desk: Desk) -> list[Endpoint]:
+    """The key's own account's."""
+
+    async def mine(ask: Ask) -> str:
+        """The key named in the path, if it is the account's. NoSuchThing."""
+        key_id = ask.path("key_id")
+        if all(key.id != key_id for key in await desk.keys.of_account(ask.account_id)):
+            raise NoSuchThing("key", key_id)
+        return key_id
+
+    async def listed(ask: Ask) -> Document:
+        return keys_document(desk, await desk.keys.of_account(ask.account_id))
+
+    async def created(ask: Ask) -> Document:
+        return new_key_document(await create(desk, ask.account_id, ask.body, actor=ask.actor))
+
+    async def rotated(ask: Ask) -> Document:
+        wish: RotateWish = ask.body
+        return new_key_document(
+            await desk.keys.rotate(await mine(ask), overlap_ms=wish.overlap_s * 1000, actor=ask.actor)
+        )
+
+    async def revoked(ask: Ask) -> Document:
+        return key_document(desk, await desk.keys.revoke(await mine(ask), actor=ask.actor))
+
+    return [
+        Endpoint("GET", PATH, listed, "API keys, the oldest first", "keys", reply=Keys, whole_key=True),
+        Endpoint(
+            "POST",
+            PATH,
+            created,
+            "Make an API key",
+            "keys",
+            reply=NewKey,
+            status=201,
+            body=KeyWish,
+            whole_key=True,
+            problems=(Fault.NO_SUCH_PROJECT,),
+        ),
+        *changing_endpoints(PATH, "keys", rotated, revoked, whole_key=True),
+    ]
+
+
+def changing_endpoints(path: str, tag: str, rotated: Any, revoked: Any, *, whole_key: bool) -> list[Endpoint]:
+    """Rotate and revoke, at either door."""
+    return [
+        Endpoint(
+            "POST",
+            f"{path}/{{key_id}}/rotate",
+            rotated,
+            "Replace an API key; the old one goes on for a while",
+            tag,
+            reply=NewKey,
+            status=201,
+            body=RotateWish,
+            whole_key=whole_key,
+            problems=(Fault.NO_SUCH_RESOURCE,),
+        ),
+        Endpoint(
+            "POST",
+            f"{path}/{{key_id}}/revoke",
+            revoked,
+            "End an API key now",
+            tag,
+            reply=Key,
+            whole_key=whole_key,
+            problems=(Fault.NO_SUCH_RESOURCE,),
+        ),
+    ]
+
+
+async def create(desk: Desk, account_id: str, wish: KeyWish, *, actor: str) -> CreatedKey:
+    """A key for products that there are. Refuse, CallerFault."""
+    known = list(desk.rate_card().products)
+    for product in wish.products or ():
+        if product not in known:
+            raise wrong_member("products", f"{product[:64]!r} is no product{did_you_mean(product, known)}")
+    return await desk.keys.create(
+        account_id,
+        project_id=wish.project_id,
+        name=wish.name,
+        products=None if wish.products is None else frozenset(wish.products),
+        expires_ms=wish.expires_ms(),
+        actor=actor,
+    )
+
+
+def keys_document(desk: Desk, keys: list[KeyRecord]) -> dict[str, Any]:
+    """All of them."""
+    return {"items": [key_document(desk, key) for key in keys]}
+
+
+def key_document(desk: Desk, key: KeyRecord) -> dict[str, Any]:
+    """Without its secret, which nobody has."""
+    return {
+        "id": key.id,
+        "account_id": key.account_id,
+        "project_id": key.project_id,
+        "name": key.name,
+        "products": None if key.products is None else sorted(key.products),
+        "usable": key.usable(epoch_ms(desk.clock())),
+        "created_at": instant(key.created_ms),
+        "expires_at": None if key.expires_ms is None else instant(key.expires_ms),
+        "revoked_at": None if key.revoked_ms is None else instant(key.revoked_ms),
+        "replaced_by": key.replaced_by,
+    }
+
+
+def new_key_document(created: CreatedKey) -> dict[str, Any]:
+    """With its secret, this once."""
+    return {
+        "id": created.id,
+        "secret": created.secret,
+        "account_id": created.account_id,
+        "project_id": created.project_id,
+    }
