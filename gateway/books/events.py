@@ -44,7 +44,7 @@ class Chosen:
     """Which captures are wanted; None: whatever they say there.
 
     `times` are half-open ranges of the admission, `request_ids` calls by id, `names` what an event must be called by
-    the list of names handed in with it, `aggregation` `request` or the product's `…_job`.
+    the list of names handed in with it, `aggregation` `request` or the product's `…_job`; the others are exact.
     """
 
     project_id: str | None = None
@@ -52,6 +52,9 @@ class Chosen:
     request_ids: tuple[str, ...] | None = None
     names: frozenset[str] | None = None
     aggregation: str | None = None
+    product: str | None = None
+    mode: str | None = None
+    key_id: str | None = None
 
 
 # (product, unit) → name; the product's name for all its other units under (product, "").
@@ -98,8 +101,15 @@ async def captures(
 
 async def count(conn: AsyncConnection, account_id: str, chosen: Chosen, names: Names) -> int:
     """How many captures `captures` would give on all its pages: by the rollups where those can tell."""
-    told_apart = (chosen.request_ids, chosen.names, chosen.aggregation)
-    if told_apart == (None, None, None) and len(chosen.times or ()) <= _MOST_RANGES:
+    told_apart = (
+        chosen.request_ids,
+        chosen.names,
+        chosen.aggregation,
+        chosen.product,
+        chosen.mode,
+        chosen.key_id,
+    )
+    if all(one is None for one in told_apart) and len(chosen.times or ()) <= _MOST_RANGES:
         return await reports.calls(conn, account_id, chosen.times, project_id=chosen.project_id)
     query = _captures(select(cast(func.count(), BigInteger)).select_from(usage_events), account_id, chosen, names)
     found: int = (await conn.execute(query)).scalar_one()
@@ -109,8 +119,13 @@ async def count(conn: AsyncConnection, account_id: str, chosen: Chosen, names: N
 def _captures(query: Select[Any], account_id: str, chosen: Chosen, names: Names) -> Select[Any]:
     table = usage_events.c
     query = query.where(table.account_id == account_id, table.ending.in_(sorted(CAPTURES)))
-    if chosen.project_id is not None:
-        query = query.where(table.project_id == chosen.project_id)
+    exact = (
+        (table.project_id, chosen.project_id),
+        (table.product, chosen.product),
+        (table.mode, chosen.mode),
+        (table.key_id, chosen.key_id),
+    )
+    query = query.where(*(column == wanted for column, wanted in exact if wanted is not None))
     if chosen.request_ids is not None:
         query = query.where(table.id.in_(_endings(chosen.request_ids)))
     if chosen.times is not None:

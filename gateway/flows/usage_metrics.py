@@ -27,7 +27,7 @@ AT_ONCE: Final = 4
 class Wanted:
     """Which captures; None: whatever they say there. `times` are half-open ranges of the admission.
 
-    `key` is what the events of a call are summed up under: a job's id or a request's.
+    `key` is what the events of a call are summed up under: a job's id or a request's. `key_id` is the API key's.
     """
 
     project_id: str | None = None
@@ -35,6 +35,9 @@ class Wanted:
     event_types: frozenset[str] | None = None
     key: str | None = None
     key_type: str | None = None
+    product: str | None = None
+    mode: str | None = None
+    key_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,16 @@ class UsageMetrics:
             request_ids = None
             if wanted.key is not None:
                 request_ids = (wanted.key, *await events.requests_of_job(conn, account_id, wanted.key))
-            chosen = Chosen(wanted.project_id, wanted.times, request_ids, wanted.event_types, wanted.key_type)
+            chosen = Chosen(
+                project_id=wanted.project_id,
+                times=wanted.times,
+                request_ids=request_ids,
+                names=wanted.event_types,
+                aggregation=wanted.key_type,
+                product=wanted.product,
+                mode=wanted.mode,
+                key_id=wanted.key_id,
+            )
             booked = await usage.booked_ids(conn, [event.id for event in waiting])
             found = await events.captures(conn, account_id, chosen, EVENT_TYPES, after=after, limit=size + 1)
             total = await events.count(conn, account_id, chosen, EVENT_TYPES) if with_total else None
@@ -104,6 +116,9 @@ def _matches(event: UsageEvent, wanted: Wanted) -> bool:
         (wanted.event_types, lambda: event_type(facts.product, facts.unit) in (wanted.event_types or ())),
         (wanted.key, lambda: wanted.key in {aggregation_key(event), facts.request_id}),
         (wanted.key_type, lambda: aggregation_type(event) == wanted.key_type),
+        (wanted.product, lambda: facts.product == wanted.product),
+        (wanted.mode, lambda: facts.mode == wanted.mode),
+        (wanted.key_id, lambda: facts.key_id == wanted.key_id),
     )
     return all(holds() for asked, holds in checks if asked is not None)
 
