@@ -26,7 +26,7 @@ from gateway.config_files.yaml_source import YamlSource, read_file
 from gateway.configuration_schema import json_schema
 from gateway.domain.plan import Plan
 from gateway.domain.rate_card import RateCard
-from gateway.settings import Settings
+from gateway.settings import PaymentProvider, Settings
 from gateway.wire.route import RouteTable
 
 __all__ = [
@@ -65,6 +65,8 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Configuration:
     if entry.problems and not path.is_file():
         raise ConfigurationInvalid(entry.problems)  # what it would name cannot be guessed
     settings = judge(Settings, entry)
+    if settings is not None:
+        _check_payments(settings, entry)
     paths = {name: path.parent / _named(entry, name) for name in FILES}
     sources = {name: read_file(file, str(file), environment) for name, file in paths.items()}
     plans_file = _plans(sources["plans"])
@@ -154,6 +156,13 @@ def contract_file(
     if file is None or source.problems:
         raise ConfigurationInvalid(sorted(source.problems))
     return file
+
+
+def _check_payments(settings: Settings, entry: YamlSource) -> None:
+    """Whoever takes payments needs to be let in."""
+    payments = settings.payments
+    if payments.provider is PaymentProvider.STRIPE and payments.stripe.api_key is None:
+        entry.report(("payments", "provider"), "is stripe, which needs payments.stripe.api_key")
 
 
 def _plans(source: YamlSource) -> PlansFile | None:

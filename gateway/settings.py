@@ -192,6 +192,34 @@ class WebhookSettings(Shape):
     """How long events and their delivery log are kept; retries go on for over three."""
 
 
+class PaymentProvider(StrEnum):
+    """Who takes payments."""
+
+    MANUAL = "manual"
+    FAKE = "fake"
+    STRIPE = "stripe"
+
+
+class StripeSettings(Shape):
+    """Where `provider` is stripe."""
+
+    api_key: Secret = None
+    """A secret or, better, a restricted key: customers, payment methods, checkout, payment intents, refunds."""
+    webhook_secret: Secret = None
+    """What Stripe signs its webhooks with, whsec_…; None: none are taken, and the gateway asks by itself alone."""
+    publishable_key: OptionalText = None
+    """For pages that show Stripe's own elements; the shipped ones send people to Stripe's page."""
+    api_base: OptionalHttpUrl = None
+    """Another address than Stripe's, for tests."""
+
+
+class PaymentSettings(Shape):
+    """How invoices are paid. `manual`: by transfer, noted by an admin. `fake`: test cards, for demos; no money."""
+
+    provider: PaymentProvider = PaymentProvider.MANUAL
+    stripe: StripeSettings = StripeSettings()
+
+
 class LogLevel(StrEnum):
     """The least severe line that is written."""
 
@@ -240,6 +268,7 @@ class Settings(Shape):
     limits: Limits = Limits()
     spool: Spool = Spool()
     webhooks: WebhookSettings = WebhookSettings()
+    payments: PaymentSettings = PaymentSettings()
     log: LogSettings = LogSettings()
     trusted_proxies: tuple[Network, ...] = ()
     """Peers whose X-Forwarded-For and X-Forwarded-Proto are believed."""

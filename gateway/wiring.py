@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any, Final
+from typing import Any, Final, assert_never
 
 from pydantic import SecretStr
 
@@ -39,6 +39,7 @@ from gateway.flows.audit import Auditor
 from gateway.flows.authenticate import Directory
 from gateway.flows.deliver_webhooks import Deliverer
 from gateway.flows.expire_holds import Sweeper
+from gateway.flows.fake_bank import FakeBank
 from gateway.flows.first_call import FirstCalls
 from gateway.flows.follow_job import Follower, TellsOperators
 from gateway.flows.issue_invoice import Closer
@@ -51,6 +52,7 @@ from gateway.flows.settle import Settler
 from gateway.flows.sign_in import SignIns
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
+from gateway.flows.till import Till, till_over
 from gateway.flows.watch_store import StoreWatch
 from gateway.ledger.cluster import ClusterConnection
 from gateway.ledger.connection import RedisConnection
@@ -62,6 +64,10 @@ from gateway.ledger.outbox import Outbox
 from gateway.ledger.redis_at import reader_at, redis_at
 from gateway.ledger.server import EmbeddedValkey
 from gateway.pages.page_counter import PageCounter
+from gateway.payments.fake import Fake
+from gateway.payments.manual import Manual
+from gateway.payments.provider import Provider
+from gateway.payments.stripe import Stripe
 from gateway.sinks.webhook import WebhookSender
 from gateway.upstream.connection import UpstreamTimeouts
 from gateway.upstream.pool import PoolLimits, UpstreamPool
@@ -110,6 +116,7 @@ class Stores:
     rebuild: Rebuilder
     clock: Callable[[], datetime]
     webhooks: config.WebhookSettings
+    till: Till
 
     async def terms_of(self, account_id: str, at: datetime) -> Terms | None:
         """An account's terms at an instant, its due periods booked."""
@@ -118,6 +125,11 @@ class Stores:
     def parts_of(self, facts: CallFacts) -> tuple[PricePart, ...] | None:
         """What a call's price was made of, as far as the rate card in force can tell."""
         return parts_of(facts, self.current.catalog.rate_card, self.current.catalog.routes)
+
+
+def books_url(settings: config.Settings) -> str:
+    """Where the books are: the embedded ones where no others are named."""
+    return _secret(settings.books.url) or f"sqlite:///{settings.data / 'books.sqlite'}"
 
 
 @asynccontextmanager
@@ -130,7 +142,7 @@ async def open_stores(settings: config.Settings, catalog: Catalog) -> AsyncItera
         if redis_url is None:
             embedded = await stack.enter_async_context(EmbeddedValkey(settings.data))
             redis_url = f"unix://{embedded.socket_path}"
-        books = await Books.open(_secret(settings.books.url) or f"sqlite:///{settings.data / 'books.sqlite'}")
+        books = await Books.open(books_url(settings))
         stack.push_async_callback(books.close)
         async with books.begin() as conn:
             shards = await meta.decide_shards(conn, SHARDS)
@@ -146,6 +158,9 @@ async def open_stores(settings: config.Settings, catalog: Catalog) -> AsyncItera
         async def terms_of(account_id: str, at: datetime) -> Terms | None:
             return await current_terms(books, current.plans(), account_id, at)
 
+        tell = TellLedger(books=books, ledger=ledger, plans=current.plans, clock=clock)
+        provider = _provider(settings.payments, books)
+        stack.push_async_callback(provider.close)
         yield Stores(
             books=books,
             store=store,
@@ -154,11 +169,25 @@ async def open_stores(settings: config.Settings, catalog: Catalog) -> AsyncItera
             embedded=embedded,
             current=current,
             pepper=await asyncio.to_thread(_pepper, settings),
-            tell=TellLedger(books=books, ledger=ledger, plans=current.plans, clock=clock),
+            tell=tell,
             rebuild=Rebuilder(books=books, ledger=ledger, outbox=outbox, terms_of=terms_of, clock=clock),
             clock=clock,
             webhooks=settings.webhooks,
+            till=till_over(books=books, provider=provider, tell=tell, plans=current.plans, clock=clock, ledger=ledger),
         )
+
+
+def _provider(settings: config.PaymentSettings, books: Books) -> Provider:
+    """Who takes payments. ProviderMissing where its library is not installed."""
+    match settings.provider:
+        case config.PaymentProvider.MANUAL:
+            return Manual()
+        case config.PaymentProvider.FAKE:
+            return Fake(FakeBank(books))
+        case config.PaymentProvider.STRIPE:
+            return Stripe(_secret(settings.stripe.api_key) or "", api_base=settings.stripe.api_base)
+        case _:
+            assert_never(settings.provider)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +272,7 @@ async def open_gateway(
             closer=closer(stores),
             auditor=auditor,
             deliverer=_deliverer(stores, sender),
+            collector=stores.till.collector,
         )
         yield Gateway(stores, proxy, directory, saved_modes, live, watch, background)
 
@@ -261,6 +291,7 @@ def desk(stores: Stores) -> Desk:
         rate_card=lambda: stores.current.catalog.rate_card,
         clock=stores.clock,
         private_webhooks=stores.webhooks.allow_private,
+        till=stores.till,
     )
 
 

@@ -1,4 +1,4 @@
-"""The work that no caller waits for: booking, expiring, following, auditing, closing periods, sending webhooks.
+"""The work that no caller waits for: booking, expiring, following, auditing, closing periods, collecting, webhooks.
 
 Any number of processes may do it at a time.
 """
@@ -7,6 +7,7 @@ import asyncio
 
 from gateway.flows.audit import Auditor
 from gateway.flows.deliver_webhooks import Deliverer
+from gateway.flows.dunning import Collector
 from gateway.flows.expire_holds import Sweeper
 from gateway.flows.follow_job import Follower
 from gateway.flows.issue_invoice import Closer
@@ -25,6 +26,7 @@ class Background:
         closer: Closer,
         auditor: Auditor,
         deliverer: Deliverer,
+        collector: Collector,
     ) -> None:
         self.relay = relay
         self._auditor = auditor
@@ -32,6 +34,7 @@ class Background:
         self._follower = follower
         self._closer = closer
         self._deliverer = deliverer
+        self._collector = collector
 
     async def run(self) -> None:
         """Runs until cancelled. A loop that fails takes the others down, so that the process ends loudly."""
@@ -42,3 +45,4 @@ class Background:
             loops.create_task(self._auditor.run(), name="auditor")
             loops.create_task(self._closer.run(), name="closer")
             loops.create_task(self._deliverer.run(), name="deliverer")
+            loops.create_task(self._collector.run(), name="collector")

@@ -21,7 +21,6 @@ from gateway.flows.first_change import FirstChanges
 from gateway.flows.invoices import Invoices
 from gateway.flows.keys import Keys
 from gateway.flows.payments import Payments
-from gateway.flows.preview_plan import PlanPreviews
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.till import Till, till_over
 from gateway.flows.usage_metrics import UsageMetrics
@@ -50,7 +49,6 @@ class Desk:
     series: UsageSeries
     metrics: UsageMetrics
     explain: Explain
-    preview_plan: PlanPreviews
     audit: AuditTrail
     alerts: Alerts
     webhooks: Webhooks
@@ -90,7 +88,6 @@ def desk_over(
         explain=Explain(books=books, holds=holds, parts_of=parts_of),
         alerts=Alerts(books=books, terms_of=terms_of, clock=clock),
         webhooks=Webhooks(books=books, pepper=pepper, clock=clock, allow_private=private_webhooks),
-        preview_plan=PlanPreviews(books=books, plans=plans, clock=clock, ledger=ledger),
         audit=AuditTrail(books=books),
         changes=FirstChanges(books=books, pepper=pepper, clock=clock),
         plans=plans,

@@ -19,6 +19,10 @@ class ProviderUnavailable(Exception):
         self.reason = reason
 
 
+class ProviderMissing(Exception):
+    """The provider of the settings needs something that is not installed; says what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class Customer:
     """An account as the provider is told of it. Neither name nor address leaves the gateway."""

@@ -25,6 +25,7 @@ def exit_for_faults() -> Iterator[None]:
     from gateway.flows.faults import CallerFault
     from gateway.ledger.faults import StoreUnavailable
     from gateway.ledger.server_process import EmbeddedServerError
+    from gateway.payments.provider import ProviderMissing, ProviderUnavailable
 
     try:
         yield
@@ -42,7 +43,7 @@ def exit_for_faults() -> Iterator[None]:
             f"gateway: Redis is not available ({away.reason}). Check redis.url, or that the embedded server may run; "
             "`gateway doctor` looks at each part."
         )
-    except (EmbeddedServerError, CannotListen) as broken:
+    except (EmbeddedServerError, CannotListen, ProviderMissing, ProviderUnavailable) as broken:
         complain(f"gateway: {broken}")
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""

@@ -49,7 +49,12 @@ def accounts(stores: "Stores") -> "Accounts":
     from gateway.flows.accounts import Accounts
 
     return Accounts(
-        books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stores.clock, ledger=stores.ledger
+        books=stores.books,
+        tell=stores.tell,
+        plans=stores.current.plans,
+        clock=stores.clock,
+        ledger=stores.ledger,
+        pay_first=stores.till.pay_first,
     )
 
 

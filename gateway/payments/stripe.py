@@ -1,0 +1,226 @@
+"""Stripe: cards are added on Stripe's own page with 3-D Secure, and charged by the gateway, off-session or on.
+
+Each charge is one PaymentIntent with our key as idempotency key and in its metadata: one whose answer was lost is found
+again by that, also once Stripe has forgotten the key. Stripe's library is an extra, and its errors stay in here.
+Deliberately uses neither Stripe's invoices nor its subscriptions: the books are the truth about what is owed.
+"""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from gateway.domain.payment import MethodKind
+from gateway.payments.provider import (
+    ActionRequired,
+    Adding,
+    AddingKind,
+    Charge,
+    Customer,
+    Failed,
+    Outcome,
+    Paid,
+    Pending,
+    ProviderMethod,
+    ProviderMissing,
+    ProviderUnavailable,
+)
+
+if TYPE_CHECKING:
+    from stripe import PaymentIntent
+    from stripe.params.checkout import SessionCreateParams
+
+ANSWER_WITHIN_S: Final = 30.0
+CURRENCY: Final = "usd"
+# https://docs.stripe.com/currencies#minimum-and-maximum-charge-amounts
+LEAST_CENTS: Final = 50
+MOST_LISTED: Final = 100
+# Asking the bank again is of no use: https://docs.stripe.com/declines/codes
+FOR_GOOD: Final = frozenset(
+    {
+        "expired_card",
+        "lost_card",
+        "stolen_card",
+        "pickup_card",
+        "invalid_account",
+        "new_account_information_available",
+        "restricted_card",
+        "resource_missing",
+    }
+)
+T = TypeVar("T")
+
+
+class Stripe:
+    """One account at Stripe. `api_base` is somebody else's address only in tests."""
+
+    name: Final = "stripe"
+    charges: Final = True
+    least_cents: Final = LEAST_CENTS
+
+    def __init__(self, api_key: str, *, api_base: str | None = None, network_retries: int = 1) -> None:
+        try:
+            import stripe  # noqa: PLC0415 - an extra, which only those need who use it
+        except ModuleNotFoundError as missing:
+            raise ProviderMissing(
+                "payments.provider is stripe, and its library is not installed: pip install 'credit-gateway[stripe]'"
+            ) from missing
+        self._stripe = stripe
+        self._http = stripe.HTTPXClient(timeout=ANSWER_WITHIN_S)
+        self._client = stripe.StripeClient(
+            api_key,
+            http_client=self._http,
+            max_network_retries=network_retries,
+            base_addresses={"api": api_base} if api_base else {},
+        )
+
+    async def customer(self, account_id: str) -> str:
+        """A customer that knows nothing of the account but its id."""
+        made = await self._asked(
+            self._client.v1.customers.create_async(
+                {"metadata": {"account": account_id}}, {"idempotency_key": f"customer.{account_id}"}
+            )
+        )
+        return made.id
+
+    async def begin_adding(self, customer: Customer, *, return_url: str) -> Adding:
+        """Stripe's own page for a card, which asks for 3-D Secure whenever the card has it."""
+        params: SessionCreateParams = {
+            "mode": "setup",
+            "customer": customer.ref,
+            "payment_method_types": ["card"],
+            "payment_method_options": {"card": {"request_three_d_secure": "any"}},
+            "success_url": return_url,
+            "cancel_url": return_url,
+            "setup_intent_data": {"metadata": {"account": customer.account_id}},
+        }
+        session = await self._asked(self._client.v1.checkout.sessions.create_async(params))
+        return Adding(AddingKind.REDIRECT, url=session.url)
+
+    async def methods(self, customer: Customer) -> list[ProviderMethod]:
+        """The customer's cards, newest first."""
+        listed = await self._asked(
+            self._client.v1.customers.payment_methods.list_async(customer.ref, {"type": "card", "limit": MOST_LISTED})
+        )
+        return [
+            ProviderMethod(
+                one.id, MethodKind.CARD, one.card.brand, one.card.last4, one.card.exp_month, one.card.exp_year
+            )
+            for one in listed.data
+            if one.card is not None
+        ]
+
+    async def set_default(self, customer: Customer, method_ref: str) -> None:
+        """What people at Stripe's dashboard see as the default."""
+        await self._asked(
+            self._client.v1.customers.update_async(
+                customer.ref, {"invoice_settings": {"default_payment_method": method_ref}}
+            )
+        )
+
+    async def remove(self, _customer: Customer, method_ref: str) -> None:
+        """Detach the card; one that is not attached any more is gone already."""
+        try:
+            await self._asked(self._client.v1.payment_methods.detach_async(method_ref))
+        except self._stripe.InvalidRequestError:
+            return
+
+    async def charge(self, charge: Charge, *, again: bool) -> Outcome:
+        """One PaymentIntent, confirmed at once. `again`: looked for first, by the key in its metadata."""
+        if again and (found := await self._find(charge)) is not None:
+            return self._outcome(found)
+        params: dict[str, Any] = {
+            "amount": charge.amount_cents,
+            "currency": CURRENCY,
+            "customer": charge.customer.ref,
+            "payment_method": charge.method_ref,
+            "payment_method_types": ["card"],
+            "confirm": True,
+            "description": charge.description,
+            "metadata": {"attempt": charge.key, "account": charge.customer.account_id},
+        }
+        if charge.on_session:
+            params["return_url"] = charge.return_url
+            params["payment_method_options"] = {"card": {"request_three_d_secure": "any"}}
+        else:
+            params["off_session"] = True
+        create = self._client.v1.payment_intents.create_async
+        try:
+            made = await self._asked(create(params, {"idempotency_key": charge.key}))  # type: ignore[arg-type]
+        except self._stripe.CardError as declined:
+            return _declined(declined)
+        except self._stripe.InvalidRequestError as wrong:
+            return Failed(wrong.code or "invalid_request", retryable=False)
+        return self._outcome(made)
+
+    async def look(self, _charge: Charge, ref: str) -> Outcome:
+        """The PaymentIntent as it is now."""
+        return self._outcome(await self._asked(self._client.v1.payment_intents.retrieve_async(ref)))
+
+    async def cancel(self, charge: Charge, ref: str) -> Outcome:
+        """Cancelled, or what it has become meanwhile."""
+        try:
+            return self._outcome(await self._asked(self._client.v1.payment_intents.cancel_async(ref)))
+        except self._stripe.InvalidRequestError:
+            return await self.look(charge, ref)
+
+    async def refund(self, charge: Charge, ref: str) -> None:
+        """Everything, once."""
+        options = {"idempotency_key": f"{charge.key}.refund"}
+        try:
+            await self._asked(self._client.v1.refunds.create_async({"payment_intent": ref}, options))  # type: ignore[arg-type]
+        except self._stripe.InvalidRequestError as wrong:
+            if wrong.code != "charge_already_refunded":
+                raise ProviderUnavailable(f"a refund was refused ({wrong.code})") from wrong
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.close_async()  # type: ignore[no-untyped-call]
+
+    async def _find(self, charge: Charge) -> "PaymentIntent | None":
+        """The intent that carries our key. Attempts are asked about again soon, so it is among the newest."""
+        listed = await self._asked(
+            self._client.v1.payment_intents.list_async({"customer": charge.customer.ref, "limit": MOST_LISTED})
+        )
+        return next((one for one in listed.data if one.to_dict()["metadata"].get("attempt") == charge.key), None)
+
+    async def _asked(self, question: Awaitable[T]) -> T:
+        """Stripe's answer. Errors about the card or the question pass; all others say nothing for sure.
+
+        No message of Stripe's goes on: it may quote what was sent.
+        """
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return await question
+        except (self._stripe.CardError, self._stripe.InvalidRequestError):
+            raise
+        except self._stripe.StripeError as error:
+            raise ProviderUnavailable(f"Stripe answered {type(error).__name__} ({error.http_status})") from error
+        except TimeoutError as error:
+            raise ProviderUnavailable(f"Stripe did not answer within {ANSWER_WITHIN_S:.0f} s") from error
+
+    def _outcome(self, intent: "PaymentIntent") -> Outcome:
+        match intent.status:
+            case "succeeded":
+                return Paid(intent.id)
+            case "requires_action":
+                action = intent.next_action
+                redirect = action.redirect_to_url if action is not None else None
+                if redirect is not None and redirect.url:
+                    return ActionRequired(redirect.url, intent.id)
+                return Failed("authentication_required", retryable=True, ref=intent.id)
+            case "requires_payment_method":
+                error = intent.last_payment_error
+                reason = (error.decline_code or error.code if error is not None else None) or "card_declined"
+                return Failed(reason, retryable=reason not in FOR_GOOD, ref=intent.id)
+            case "canceled":
+                return Failed("canceled", retryable=True, ref=intent.id)
+            case _:
+                return Pending(intent.id)
+
+
+def _declined(declined: Any) -> Failed:
+    """A card that was refused: by which word, and on which intent."""
+    error = declined.error
+    reason = (error.decline_code or error.code if error is not None else None) or declined.code or "card_declined"
+    intent = getattr(error, "payment_intent", None)
+    return Failed(reason, retryable=reason not in FOR_GOOD, ref=None if intent is None else intent.id)
