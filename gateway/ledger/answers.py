@@ -39,6 +39,7 @@ class Reproject(StrEnum):
     NEW_PERIOD = "new_period"  # no known period contains Redis's now: compute it, book its grant, project
     FENCED = "fenced"  # the counters are of an epoch that was given up: load
     BEHIND = "behind"  # Redis has lost captures that the books have seen: load
+    UNCOUNTED = "uncounted"  # a budget that counts this call is new to Redis: count what was used of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,13 @@ class Settled(NamedTuple):
     held_millicredits: int
     available_millicredits: int
     ending: Ending | None
+
+
+class ToppedUp(NamedTuple):
+    """An open hold as it stands now, and what a new one could still take."""
+
+    held_millicredits: int
+    available_millicredits: int
 
 
 class JobMark(StrEnum):
@@ -121,6 +129,26 @@ class PeriodCounters:
         )
 
 
+class Uncounted(NamedTuple):
+    """A budget that Redis has begun to count: what was captured of it up to `seq` is missing."""
+
+    period_start_ms: int
+    subject_id: str
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetCounters:
+    """A budget as Redis counts it in one period. `open_millicredits`: what open holds of its project or key come to."""
+
+    period_start_ms: int
+    subject_id: str
+    limit_millicredits: int
+    captured_millicredits: int
+    held_millicredits: int
+    open_millicredits: int
+
+
 @dataclass(frozen=True, slots=True)
 class OpenHold:
     """An open hold as `counters` lists it."""
@@ -160,6 +188,7 @@ class Counters:
 
     `unbooked` are the usage events still in the outbox up to `seq`, by event id; some may be booked already and not
     yet trimmed, so they are joined with the books by id. `epoch` is None where the account was never projected.
+    Budgets that are not counted yet are left out. Overage is what counted at that instant.
     """
 
     epoch: int | None
@@ -168,3 +197,4 @@ class Counters:
     periods: Mapping[int, PeriodCounters]
     open_holds: tuple[OpenHold, ...]
     unbooked: Mapping[str, UsageEvent] = field(default_factory=dict)
+    budgets: tuple[BudgetCounters, ...] = ()

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from typing import Final
 
 from gateway.domain.admission import Admitted, RefusalCode, Refused
-from gateway.domain.terms import PeriodTerms, Terms
+from gateway.domain.terms import Terms
 from gateway.domain.usage import CallFacts, JobAttached, Settlement
 from gateway.ledger.answers import (
     AdmitCall,
@@ -21,6 +21,8 @@ from gateway.ledger.answers import (
     NotProjected,
     Reproject,
     Settled,
+    ToppedUp,
+    Uncounted,
 )
 from gateway.ledger.faults import HoldEnded, InvariantBroken, StoreUnavailable
 from gateway.ledger.keys import (
@@ -42,7 +44,7 @@ from gateway.ledger.keys import (
 )
 from gateway.ledger.packing import Packer, settling_keys
 from gateway.ledger.reading import account_events
-from gateway.ledger.replies import admitted, job_leases, read_counters, refused, settled
+from gateway.ledger.replies import admitted, job_leases, not_topped_up, read_counters, refused, settled, uncounted
 from gateway.ledger.scripts import Script, load_scripts
 from gateway.ledger.settings_check import settings_problems
 from gateway.ledger.store import Argument, Still, Store
@@ -139,6 +141,27 @@ class Ledger:
         reply = await self._redis.evalsha(self._scripts["release"], _settling_keys(prefix, hold_id, account_id), args)
         return settled(reply)
 
+    async def top_up(
+        self, hold_id: str, account_id: str, *, period_start_ms: int, least_millicredits: int, wanted_millicredits: int
+    ) -> ToppedUp | Refused | None:
+        """Lets an open hold grow to `wanted`, or to as much as there is but no less than `least`. Safe to repeat.
+
+        Refused: nothing has changed. None: Redis has lost the hold. HoldEnded where it was settled.
+        """
+        prefix = account_prefix(account_id, self.shards)
+        keys = [
+            hold_key(prefix, hold_id),
+            acct_key(prefix, account_id),
+            period_key(prefix, account_id, period_start_ms),
+        ]
+        args: list[Argument] = [least_millicredits, max(least_millicredits, wanted_millicredits)]
+        word, *rest = await self._redis.evalsha(self._scripts["top_up"], keys, args)
+        if word == b"unknown":
+            return None
+        if word == b"ended":
+            raise HoldEnded(hold_id)
+        return ToppedUp(*rest) if word == b"topped" else not_topped_up(_REFUSALS[word], rest)
+
     async def attach_job(
         self,
         hold_id: str,
@@ -233,7 +256,7 @@ class Ledger:
         """
         prefix = account_prefix(terms.account_id, self.shards)
         args: list[Argument] = [periods_prefix(prefix, terms.account_id), terms.epoch, terms.version]
-        args += (terms.status.value, len(terms.periods), *_period_args(terms.periods))
+        args += (terms.status.value, len(terms.periods), len(terms.budgets), *_limit_args(terms))
         return bool(await self._redis.evalsha(self._scripts["project"], [acct_key(prefix, terms.account_id)], args))
 
     async def load(
@@ -250,6 +273,7 @@ class Ledger:
         `captured_by_period` is booked plus still in the outbox, by period start; `seq` the highest either has seen.
         With `observed_seq` (`Counters.seq`, read before the outbox) nothing is loaded if a capture came in between.
         `settled` are holds that Redis has as open and the books as settled: they are forgotten. False: ask again.
+        Budgets are not counted by this: `count_budgets`.
         """
         prefix, account_id = account_prefix(terms.account_id, self.shards), terms.account_id
         keys = [acct_key(prefix, account_id), open_key(prefix, account_id), due_key(prefix), follow_key(prefix)]
@@ -263,9 +287,10 @@ class Ledger:
             seq,
             -1 if observed_seq is None else observed_seq,
             len(terms.periods),
+            len(terms.budgets),
             len(captured_by_period),
             len(settled),
-            *_period_args(terms.periods),
+            *_limit_args(terms),
             *chain.from_iterable(captured_by_period.items()),
             *settled,
         ]
@@ -323,6 +348,36 @@ class Ledger:
         captured, held = await self._redis.execute("HMGET", key, "captured", "held", key=key, repeat=True)
         return None if captured is None else (int(captured), int(held))
 
+    async def count_budgets(self, account_id: str) -> list[Uncounted]:
+        """Begins to count budgets that Redis does not count yet: endings from now on. What is missing; [] for nothing.
+
+        Asked again before `budgets_counted`, it answers the same.
+        """
+        prefix = account_prefix(account_id, self.shards)
+        keys = [acct_key(prefix, account_id), open_key(prefix, account_id)]
+        args: list[Argument] = [periods_prefix(prefix, account_id), prefix]
+        return uncounted(await self._redis.evalsha(self._scripts["count_budgets"], keys, args))
+
+    async def budgets_counted(self, account_id: str, captured: Iterable[tuple[Uncounted, int]]) -> int:
+        """Adds what budgets had captured before they were counted, once. From then on they let calls in."""
+        prefix = account_prefix(account_id, self.shards)
+        args: list[Argument] = [periods_prefix(prefix, account_id)]
+        for missing, captured_millicredits in captured:
+            args += (*missing, captured_millicredits)
+        return int(await self._redis.evalsha(self._scripts["budgets_counted"], [acct_key(prefix, account_id)], args))
+
+    async def budget_usage(
+        self, account_id: str, period_start_ms: int, subject_ids: Sequence[str]
+    ) -> dict[str, tuple[int, int]]:
+        """(captured, held) of budgets of one period; those that are not counted yet are left out."""
+        if not subject_ids:
+            return {}
+        key = period_key(account_prefix(account_id, self.shards), account_id, period_start_ms)
+        names = [f"{what}:{each}" for each in subject_ids for what in ("captured", "held", "since")]
+        found = iter(await self._redis.execute("HMGET", key, *names, key=key, repeat=True))
+        told = zip(subject_ids, found, found, found, strict=True)
+        return {each: (int(c), int(h or 0)) for each, c, h, since in told if c is not None and since is None}
+
     async def seqs(self, account_ids: Sequence[str]) -> list[int | None]:
         """The sequence number of each account; None where Redis does not have it."""
         keys = [acct_key(account_prefix(account_id, self.shards), account_id) for account_id in account_ids]
@@ -349,8 +404,12 @@ def _settling_keys(prefix: str, hold_id: str, account_id: str) -> list[str]:
     return [hold_key(prefix, hold_id), *settling_keys(prefix, account_id)]
 
 
-def _period_args(periods: Sequence[PeriodTerms]) -> list[Argument]:
+def _limit_args(terms: Terms) -> list[Argument]:
+    """The periods with their ceilings, then the budgets."""
     args: list[Argument] = []
-    for period in periods:
+    for period in terms.periods:
         args += (period.start_ms, period.end_ms, period.granted_millicredits, period.overage_millicredits)
+        args += ("", "") if period.change is None else (period.change.at_ms, period.change.ceiling.millicredits)
+    for budget in terms.budgets:
+        args += (budget.subject_id, budget.millicredits)
     return args

@@ -7,9 +7,20 @@ from gateway.domain.admission import Admitted, LimitState, RefusalCode, Refused
 from gateway.domain.hold import Ending, HoldState, JobHold
 from gateway.domain.plan import RateLimit
 from gateway.domain.usage import JobAttached, UsageEvent
-from gateway.ledger.answers import AdmitCall, Counters, JobLease, OpenHold, PeriodCounters, Settled
+from gateway.ledger.answers import (
+    AdmitCall,
+    BudgetCounters,
+    Counters,
+    JobLease,
+    OpenHold,
+    PeriodCounters,
+    Settled,
+    Uncounted,
+)
 
 _STATES: Final = {state.value.encode(): state for state in HoldState}
+# Refused for what may be used beyond the grant: which ceiling that was is told by the terms.
+_BY_CEILING: Final = frozenset({RefusalCode.CREDITS_EXHAUSTED, RefusalCode.SPEND_LIMIT_REACHED})
 _ENDINGS: Final = {ending.value.encode(): ending for ending in Ending}
 
 
@@ -35,16 +46,27 @@ def admitted(call: AdmitCall, reply: list[Any]) -> Admitted:
 
 def refused(call: AdmitCall, code: RefusalCode, reply: list[Any]) -> Refused:
     """What `admit` replied to a call that may not."""
-    _, _, limit, retry_us, required, available, resets_at_ms, *rest = reply
+    _, now_ms, limit, retry_us, required, available, resets_at_ms, *rest = reply
     return Refused(
         code,
         limits=_limit_states(call.plan_limits, rest),
-        limit_name=call.plan_limits[limit - 1].name if limit else "",
+        limit_name=_limit_name(call, code, limit, now_ms),
         retry_in_ms=None if retry_us == -1 else -(-retry_us // 1000),
         required_millicredits=required,
         available_millicredits=available,
         resets_at_ms=resets_at_ms,
     )
+
+
+def _limit_name(call: AdmitCall, code: RefusalCode, limit: int | bytes, now_ms: int) -> str:
+    """The rate limit's name, the project or key whose budget it was, or what set the ceiling of overage."""
+    if isinstance(limit, bytes):
+        return limit.decode()
+    if limit:
+        return call.plan_limits[limit - 1].name
+    if code not in _BY_CEILING or (period := call.terms.period_at(now_ms)) is None:
+        return ""
+    return period.ceiling_at(now_ms).by.value
 
 
 def settled(reply: list[Any]) -> Settled:
@@ -53,6 +75,18 @@ def settled(reply: list[Any]) -> Settled:
         return Settled(None, 0, 0, 0, None)
     state, captured, held, available, ending = reply
     return Settled(_STATES.get(state), captured, held, available, _ENDINGS.get(ending))
+
+
+def not_topped_up(code: RefusalCode, reply: list[Any]) -> Refused:
+    """What `top_up` replied to a hold that may not grow."""
+    budget, required, available, resets_at_ms = reply
+    return Refused(
+        code,
+        limit_name=budget.decode(),
+        required_millicredits=required,
+        available_millicredits=available,
+        resets_at_ms=resets_at_ms,
+    )
 
 
 def job_leases(reply: list[Any]) -> list[JobLease]:
@@ -82,7 +116,7 @@ def _job_lease(fields: Sequence[Any]) -> JobLease:
 
 def read_counters(reply: list[Any], events: Iterable[UsageEvent | JobAttached]) -> Counters:
     """What `counters` replies, with the outbox's events up to that instant: those after it are not in its numbers."""
-    epoch, seq, version, periods, holds = reply
+    epoch, seq, version, periods, holds, budgets = reply
     return Counters(
         epoch=int(epoch) if epoch else None,
         seq=seq,
@@ -93,4 +127,10 @@ def read_counters(reply: list[Any], events: Iterable[UsageEvent | JobAttached]) 
             for hold_id, amount, period, deadline, job in holds
         ),
         unbooked={event.id: event for event in events if isinstance(event, UsageEvent) and event.seq <= seq},
+        budgets=tuple(BudgetCounters(start, subject.decode(), *numbers) for start, subject, *numbers in budgets),
     )
+
+
+def uncounted(reply: list[Any]) -> list[Uncounted]:
+    """What `count_budgets` replies."""
+    return [Uncounted(start, subject.decode(), seq) for start, subject, seq in reply]

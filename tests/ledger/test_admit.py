@@ -68,12 +68,12 @@ def _refused(code: RefusalCode, **fields: object) -> Refused:
     [
         pytest.param(
             terms_of("acc_1", granted=5000), 4500, 0,
-            _refused(RefusalCode.CREDITS_EXHAUSTED, available_millicredits=500),
+            _refused(RefusalCode.CREDITS_EXHAUSTED, limit_name="plan", available_millicredits=500),
             id="the grant is used up",
         ),
         pytest.param(
             terms_of("acc_1", granted=5000, overage=3000), 9000, 0,
-            _refused(RefusalCode.SPEND_LIMIT_REACHED, available_millicredits=-1000),
+            _refused(RefusalCode.SPEND_LIMIT_REACHED, limit_name="plan", available_millicredits=-1000),
             id="the ceiling of pay-as-you-go is reached, by a job that overran",
         ),
         pytest.param(
@@ -88,7 +88,7 @@ def _refused(code: RefusalCode, **fields: object) -> Refused:
         ),
         pytest.param(
             terms_of("acc_1", granted=5000, overage=9000, status=AccountStatus.PAYMENT_FAILED), 14_000, 0,
-            _refused(RefusalCode.SPEND_LIMIT_REACHED, available_millicredits=-9000),
+            _refused(RefusalCode.SPEND_LIMIT_REACHED, limit_name="plan", available_millicredits=-9000),
             id="payment failed, and the ceiling is reached anyway",
         ),
         pytest.param(

@@ -18,7 +18,7 @@ FILES = {
 # What only looks must be allowed to look while writes are refused, and may not write.
 READ_ONLY = {"counters", "outbox_page", "lag"}
 # What takes something new is refused when memory runs out; what ends or records something is not.
-TAKES = {"admit", "idem_claim"}
+TAKES = {"admit", "idem_claim", "top_up"}
 
 
 def code(text: str) -> str:

@@ -1,5 +1,6 @@
 """Any order of questions, asked of the scripts on a real server and of a wallet in plain Python: the same answers.
 
+Two projects and two keys have budgets now and then, and a raise of the overage ends by itself.
 After every step: granted + overage = available + held + captured, held is the sum of the open holds, every ending has
 its event, and what was captured is booked or on its way.
 """
@@ -24,14 +25,16 @@ from hypothesis.stateful import (
 
 from gateway.domain.admission import Refused
 from gateway.domain.hold import HoldState
-from gateway.domain.terms import AccountStatus, Terms
+from gateway.domain.limits import Budget, Ceiling, CeilingBy
+from gateway.domain.terms import AccountStatus, CeilingChange, Terms
 from gateway.ledger.connection import RedisConnection
 from gateway.ledger.faults import HoldEnded
 from gateway.ledger.keys import account_prefix, shard_of
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.scripts import load_scripts
-from tests.ledger.builders import DELIVERED, GIVEN_BACK, PERIOD_START_MS, call_of, terms_of
+from gateway.wire.call_facts import facts_json
+from tests.ledger.builders import DELIVERED, GIVEN_BACK, PERIOD_START_MS, call_of, facts_of, terms_of
 from tests.ledger.conftest import CLOCK_KEY, CLOCK_LUA, everything
 from tests.ledger.wallet import LateAdmission, Wallet
 
@@ -39,13 +42,29 @@ ACCOUNT = "acc_1"
 PREFIX = account_prefix(ACCOUNT)
 hold_ids = st.sampled_from([f"req_{number}" for number in range(6)])
 amounts = st.sampled_from([0, 1, 500, 1000, 3000, 10_000])
+budget_sets = st.dictionaries(st.sampled_from(["prj_0", "prj_1", "key_0", "key_1"]), amounts)
+
+
+def spenders_of(hold_id: str) -> tuple[str, str]:
+    """Each call has its own project and key."""
+    number = int(hold_id.removeprefix("req_"))
+    return f"prj_{number % 2}", f"key_{number // 2 % 2}"
+
+
+def budgets_in(amounts_by_id: dict[str, int]) -> tuple[Budget, ...]:
+    return tuple(Budget(*each) for each in sorted(amounts_by_id.items()))
+
+
+def facts_json_of(hold_id: str) -> bytes:
+    project_id, key_id = spenders_of(hold_id)
+    return facts_json(replace(facts_of(hold_id, ACCOUNT), project_id=project_id, key_id=key_id))
 
 
 class WalletMachine(RuleBasedStateMachine):
     socket: Path
 
-    @initialize(granted=amounts, overage=amounts)
-    def start(self, granted: int, overage: int) -> None:
+    @initialize(granted=amounts, overage=amounts, budgets=st.just({}) | budget_sets)
+    def start(self, granted: int, overage: int, budgets: dict[str, int]) -> None:
         self.client = redis.Redis(unix_socket_path=str(self.socket))
         self.client.flushall()
         self.runner = asyncio.Runner()
@@ -57,10 +76,11 @@ class WalletMachine(RuleBasedStateMachine):
         self.outbox = Outbox(self.connection, scripts=scripts)
         self.wallet = Wallet(now_ms=1_800_000_000_000)
         self.pass_time(0)
-        self.terms = terms_of(ACCOUNT, granted=granted, overage=overage)
+        self.terms = terms_of(ACCOUNT, granted=granted, overage=overage, budgets=budgets_in(budgets))
         self.booked: list[tuple[str, int]] = []
         self.booked_seq = 0
         self.load()
+        self.count_budgets("req_0", 0)
 
     def teardown(self) -> None:
         if hasattr(self, "runner"):
@@ -89,6 +109,7 @@ class WalletMachine(RuleBasedStateMachine):
             quote_millicredits=quote,
             least_millicredits=min(quote, least),
             concurrent_calls=concurrent,
+            facts=facts_json_of(hold_id),
         )
         before = self.dump()
         try:
@@ -120,14 +141,14 @@ class WalletMachine(RuleBasedStateMachine):
     def recover_what_the_books_have_not_settled(self, hold_id: str, cost: int) -> None:
         if any(event.startswith(f"{hold_id}.") and not event.endswith(".job") for event, _ in self.booked):
             return
-        expected = self.wallet.recover(hold_id, cost)
+        expected = self.wallet.recover(hold_id, cost, spenders_of(hold_id))
         settled = self.runner.run(
             self.ledger.recover(
                 hold_id,
                 ACCOUNT,
                 period_start_ms=PERIOD_START_MS,
                 cost_millicredits=cost,
-                facts=call_of(self.terms, hold_id).facts,
+                facts=facts_json_of(hold_id),
                 settlement=DELIVERED,
             )
         )
@@ -158,15 +179,53 @@ class WalletMachine(RuleBasedStateMachine):
         )
         assert attached is expected
 
-    @rule(newer=st.sampled_from([1, 1, 0, -1]), granted=amounts, overage=amounts, status=st.sampled_from(AccountStatus))
-    def project(self, newer: int, granted: int, overage: int, status: AccountStatus) -> None:
+    @rule(
+        newer=st.sampled_from([1, 1, 0, -1]),
+        granted=amounts,
+        overage=amounts,
+        status=st.sampled_from([AccountStatus.ACTIVE, *AccountStatus]),
+        budgets=budget_sets,
+        lowered=st.none() | st.tuples(st.sampled_from([0, 1, 45_000]), amounts),
+    )
+    def project(
+        self,
+        newer: int,
+        granted: int,
+        overage: int,
+        status: AccountStatus,
+        budgets: dict[str, int],
+        lowered: tuple[int, int] | None,
+    ) -> None:
         terms: Terms = terms_of(
             ACCOUNT, granted=granted, overage=overage, status=status, version=self.terms.version + newer
         )
+        if lowered is not None:
+            in_ms, then = lowered
+            change = CeilingChange(self.wallet.now_ms + in_ms, Ceiling(then, CeilingBy.PLAN))
+            period = terms.periods[0].limited_to(Ceiling(overage, CeilingBy.RAISE), change)
+            terms = replace(terms, periods=(period,))
+        terms = replace(terms, budgets=budgets_in(budgets))
         expected = self.wallet.project(terms)
         assert self.runner.run(self.ledger.project(terms)) is expected
         if expected:
             self.terms = terms
+
+    @rule(in_between=hold_ids, cost=amounts)
+    def count_budgets(self, in_between: str, cost: int) -> None:
+        """What was used is found out while a call ends, or not, and told twice."""
+        missing = self.runner.run(self.ledger.count_budgets(ACCOUNT))
+        events = self.booked + self.wallet.outbox
+        spent = {each.subject_id: self.spent_by(each.subject_id, events) for each in missing}
+        self.capture(in_between, cost, cap=False)
+        assert self.runner.run(self.ledger.count_budgets(ACCOUNT)) == missing
+        told = [(each, spent[each.subject_id]) for each in missing]
+        assert self.runner.run(self.ledger.budgets_counted(ACCOUNT, told)) == len(missing)
+        assert self.runner.run(self.ledger.budgets_counted(ACCOUNT, told)) == 0
+        self.wallet.count_budgets()
+
+    @staticmethod
+    def spent_by(subject_id: str, events: list[tuple[str, int]]) -> int:
+        return sum(amount for event, amount in events if subject_id in spenders_of(event.split(".")[0]))
 
     @rule()
     def book(self) -> None:
@@ -189,7 +248,9 @@ class WalletMachine(RuleBasedStateMachine):
     def load(self) -> None:
         captured = sum(amount for _, amount in self.booked + self.wallet.outbox)
         terms = replace(self.terms, booked_seq=self.booked_seq)
-        expected = self.wallet.load(terms, captured, self.booked_seq)
+        events = self.booked + self.wallet.outbox
+        spent = {each: self.spent_by(each, events) for each in ("prj_0", "prj_1", "key_0", "key_1")}
+        expected = self.wallet.load(terms, captured, self.booked_seq, spent)
         assert self.runner.run(self.ledger.load(terms, {PERIOD_START_MS: captured}, self.booked_seq)) is expected
 
     def dump(self) -> dict[bytes, object]:
@@ -222,6 +283,14 @@ class WalletMachine(RuleBasedStateMachine):
             == period.available_millicredits + period.held_millicredits + period.captured_millicredits
         )
         assert period.available_millicredits == wallet.available
+        limits = dict(wallet.terms.budgets)
+        assert {(each.subject_id, each.limit_millicredits) for each in counters.budgets} == {
+            (each, limits[each]) for each in wallet.counted
+        }
+        for budget in counters.budgets:
+            assert budget.held_millicredits == budget.open_millicredits == wallet.held_by(budget.subject_id)
+            events = self.booked + wallet.outbox
+            assert budget.captured_millicredits == self.spent_by(budget.subject_id, events)
 
 
 def test_the_scripts_and_the_wallet_give_the_same_answers(valkey_socket: Path) -> None:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from gateway.domain.admission import Admitted, RefusalCode, Refused
 from gateway.domain.hold import Ending, HoldState
-from gateway.domain.terms import AccountStatus, Terms
+from gateway.domain.terms import AccountStatus, PeriodTerms, Terms
 from gateway.ledger.answers import AdmitCall, NotProjected, Reproject, Settled
+from gateway.wire.call_facts import read_facts
 
 
 @dataclass
@@ -20,6 +21,7 @@ class WalletHold:
     captured: int = 0
     ending: Ending | None = None
     job_id: str | None = None
+    spenders: tuple[str, str] = ("", "")
 
     @property
     def tombstone(self) -> bool:
@@ -41,20 +43,39 @@ class Wallet:
     seq: int = 0
     holds: dict[str, WalletHold] = field(default_factory=dict)
     outbox: list[tuple[str, int]] = field(default_factory=list)  # event id, captured; job events too
+    # By project or key, and whether there is a budget or not: what was captured since the account was last loaded.
+    spent: dict[str, int] = field(default_factory=dict)
+    counted: set[str] = field(default_factory=set)
 
     @property
     def held(self) -> int:
         return sum(hold.amount for hold in self.holds.values() if hold.state is HoldState.OPEN)
 
     @property
-    def allowance(self) -> int:
+    def period(self) -> PeriodTerms:
         assert self.terms is not None
         (period,) = self.terms.periods
-        return period.granted_millicredits + period.overage_millicredits
+        return period
+
+    @property
+    def overage(self) -> int:
+        return self.period.ceiling_at(self.now_ms).millicredits
 
     @property
     def available(self) -> int:
-        return 0 if self.terms is None else self.allowance - self.captured - self.held
+        """As a settlement tells it: whether a payment failed is of no matter there."""
+        return 0 if self.terms is None else self.period.granted_millicredits + self.overage - self.captured - self.held
+
+    def held_by(self, subject_id: str) -> int:
+        holds = [hold for hold in self.holds.values() if hold.state is HoldState.OPEN]
+        return sum(hold.amount for hold in holds if subject_id in hold.spenders)
+
+    def budgets(self, spenders: tuple[str, str]) -> list[tuple[str, int, int]]:
+        """(project or key, what is left without what is held, what is left) of the budgets that count the call."""
+        assert self.terms is not None
+        limits = dict(self.terms.budgets)
+        unspent = [(each, limits[each] - self.spent.get(each, 0)) for each in spenders if each in limits]
+        return [(each, left, left - self.held_by(each)) for each, left in unspent]
 
     def admit(self, call: AdmitCall) -> Admitted | Refused | NotProjected:
         found = self.holds.get(call.hold_id)
@@ -64,55 +85,65 @@ class Wallet:
             return NotProjected(Reproject.UNKNOWN, self.now_ms)
         if found is None and call.terms.version != self.terms.version:
             return NotProjected(Reproject.STALE_TERMS, self.now_ms, self.terms.version)
-        (period,) = self.terms.periods
-        over = 0 if self.terms.status is AccountStatus.PAYMENT_FAILED else period.overage_millicredits
-        available = period.granted_millicredits + over - self.captured - self.held
+        facts = read_facts(call.facts)
+        spenders = facts.project_id, facts.key_id
+        over = 0 if self.terms.status is AccountStatus.PAYMENT_FAILED else self.overage
+        available = self.period.granted_millicredits + over - self.captured - self.held
         if found is not None:
-            return Admitted(found.amount, available, period.start_ms)
-        amount = self._amount(call, available)
+            return Admitted(found.amount, available, self.period.start_ms)
+        budgets = self.budgets(spenders)
+        if {each for each, _, _ in budgets} - self.counted:
+            return NotProjected(Reproject.UNCOUNTED, self.now_ms, self.terms.version)
+        amount = self._amount(call, min([available, *(left for _, _, left in budgets)]))
         if amount is None and self.terms.status is not AccountStatus.CLOSED and self.expire():
             return self.admit(call)
         if amount is None:
-            return self._refused(call, over, available)
-        self.holds[call.hold_id] = WalletHold(amount, self.now_ms + call.ttl_ms, call.nonce)
-        return Admitted(amount, available - amount, period.start_ms)
+            return self._refused(call, over, available, budgets)
+        hold = WalletHold(amount, self.now_ms + call.ttl_ms, call.nonce, spenders=spenders)
+        self.holds[call.hold_id] = hold
+        return Admitted(amount, available - amount, self.period.start_ms)
 
     def _open(self) -> int:
         return sum(1 for hold in self.holds.values() if hold.state is HoldState.OPEN)
 
-    def _amount(self, call: AdmitCall, available: int) -> int | None:
+    def _amount(self, call: AdmitCall, room: int) -> int | None:
         """What the hold would take; None where the call is refused."""
         assert self.terms is not None
         if self.terms.status is AccountStatus.CLOSED:
             return None
         if call.concurrent_calls is not None and self._open() >= call.concurrent_calls:
             return None
-        if call.quote_millicredits in range(max(available, 0) + 1):
+        if call.quote_millicredits in range(max(room, 0) + 1):
             return call.quote_millicredits
-        return available if call.least_millicredits <= available else None
+        return room if call.least_millicredits <= room else None
 
-    def _refused(self, call: AdmitCall, over: int, available: int) -> Refused:
+    def _refused(self, call: AdmitCall, over: int, available: int, budgets: list[tuple[str, int, int]]) -> Refused:
         assert self.terms is not None
-        (period,) = self.terms.periods
-        least, retry_in_ms = call.least_millicredits, None
+        least, retry_in_ms, limit = call.least_millicredits, None, ""
+        unspent = self.period.granted_millicredits + self.overage - self.captured
         if self.terms.status is AccountStatus.CLOSED:
             code = RefusalCode.ACCOUNT_CLOSED
         elif call.concurrent_calls is not None and self._open() >= call.concurrent_calls:
             code, retry_in_ms = RefusalCode.TOO_MANY_CONCURRENT_CALLS, 1000
-        elif least <= available + self.held:
-            code, retry_in_ms = RefusalCode.CREDITS_HELD, 5000
-        elif over != period.overage_millicredits and least <= self.available:
-            code = RefusalCode.PAYMENT_REQUIRED
-        elif period.overage_millicredits:
-            code = RefusalCode.SPEND_LIMIT_REACHED
+        elif least > available + self.held:
+            if over != self.overage and least <= unspent:
+                code = RefusalCode.PAYMENT_REQUIRED
+            else:
+                code = RefusalCode.SPEND_LIMIT_REACHED if self.overage else RefusalCode.CREDITS_EXHAUSTED
+                limit = self.period.ceiling_at(self.now_ms).by.value
+        elif used_up := [(each, left) for each, all_left, left in budgets if least > all_left]:
+            code, (limit, available) = RefusalCode.SPEND_LIMIT_REACHED, used_up[0]
         else:
-            code = RefusalCode.CREDITS_EXHAUSTED
+            code, retry_in_ms = RefusalCode.CREDITS_HELD, 5000
+            if least <= available:
+                limit, available = next((each, left) for each, _, left in budgets if least > left)
         return Refused(
             code,
+            limit_name=limit,
             retry_in_ms=retry_in_ms,
             required_millicredits=least,
             available_millicredits=available,
-            resets_at_ms=period.end_ms,
+            resets_at_ms=self.period.end_ms,
         )
 
     def _end(self, hold_id: str, state: HoldState, ending: Ending, captured: int) -> None:
@@ -120,6 +151,8 @@ class Wallet:
         hold.state, hold.ending, hold.captured = state, ending, captured
         if self.terms is not None:
             self.captured += captured
+            for each in hold.spenders:
+                self.spent[each] = self.spent.get(each, 0) + captured
         self.seq += 1
         self.outbox.append((f"{hold_id}.{ending.name_in_id}", captured))
 
@@ -140,10 +173,10 @@ class Wallet:
             self._end(hold_id, HoldState.CAPTURED, ending, cost)
         return self._settled(before, hold)
 
-    def recover(self, hold_id: str, cost: int) -> Settled:
+    def recover(self, hold_id: str, cost: int, spenders: tuple[str, str]) -> Settled:
         if hold_id in self.holds:
             return self.capture(hold_id, cost, cap=False)
-        self.holds[hold_id] = hold = WalletHold(0, 0, "")
+        self.holds[hold_id] = hold = WalletHold(0, 0, "", spenders=spenders)
         self._end(hold_id, HoldState.CAPTURED, Ending.RECOVERED, cost)
         return self._settled(None, hold)
 
@@ -191,16 +224,24 @@ class Wallet:
         if self.terms is None or terms.version <= self.terms.version:
             return False
         self.terms = terms
+        self.counted &= {each for each, _ in terms.budgets}
         return True
 
-    def load(self, terms: Terms, captured: int, seq: int) -> bool:
+    def count_budgets(self) -> None:
+        """Every budget there is knows what was used of it."""
+        if self.terms is not None:
+            self.counted = {each for each, _ in self.terms.budgets}
+
+    def load(self, terms: Terms, captured: int, seq: int, spent: dict[str, int]) -> bool:
         if self.terms is not None:
             return False
         self.terms, self.captured, self.seq = terms, captured, max(self.seq, seq)
+        self.spent, self.counted = dict(spent), set()
         return True
 
     def lose_everything(self) -> None:
         """Redis comes back empty."""
         self.terms, self.captured, self.seq = None, 0, 0
+        self.spent, self.counted = {}, set()
         self.holds.clear()
         self.outbox.clear()

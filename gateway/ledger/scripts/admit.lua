@@ -7,8 +7,9 @@
 --       12 P  13 L  14 1 if a job is asked for, then P x (start ms, end ms), then L x (calls, width us, calls per entry)
 -- Reply {'admitted', now ms, held, available, period start, [job's hold id, state, facts, kind,] L x (remaining, opens us)}
 --       {a refusal code, now ms, number of the limit or 0, retry us or -1, required, available, period end,
---        L x (remaining, opens us)}
---       {'unknown' | 'fenced' | 'behind' | 'stale_terms' | 'new_period', now ms, Redis's terms version or -1}
+--        L x (remaining, opens us)}; of a budget its project or key stands for the number, and its credits are told
+--       {'unknown' | 'fenced' | 'behind' | 'stale_terms' | 'new_period' | 'uncounted', now ms,
+--        Redis's terms version or -1}
 --       {'overdue'}: would be refused, but holds of the account are past their deadline: expire them and ask again
 --       {'ended'}: this hold has been settled already. {'other_nonce'}: the hold id is another attempt's
 -- All but 'admitted' leave every key as it was. The same hold id and nonce get the same hold again, counted once.
@@ -46,10 +47,14 @@ for index = 0, period_count - 1 do
     period_key, period_start = KEYS[4 + index], start
   end
 end
-local period = period_key and call('HMGET', period_key, 'granted', 'over', 'captured', 'held', 'end') or {}
+local period = period_key and call('HMGET', period_key, 'granted', 'over', 'captured', 'held', 'end', 'more') or {}
 if not period[1] then return {'new_period', now_ms, terms_version} end
-local granted, over = tonumber(period[1]), tonumber(period[2])
+local granted, over = tonumber(period[1]), overage_at(period_key, period[2], period[6], now_ms)
 local captured, held = tonumber(period[3]), tonumber(period[4])
+local budgets = period[6] and not free and not repeated and spenders(period_key, period[6], facts) or {}
+for _, budget in ipairs(budgets) do
+  if not budget.counted then return {'uncounted', now_ms, terms_version} end
+end
 
 local windows, first_limit = {}, 15 + 2 * period_count
 for index = 1, limit_count do
@@ -86,14 +91,36 @@ end
 local payment_failed = acct[4] == 'payment_failed'
 local allowed = granted + (payment_failed and 0 or over)
 local available = allowed - captured - held
+-- The most that a new hold may take.
+local room = available
+for _, budget in ipairs(budgets) do room = math.min(room, budget.limit - budget.captured - budget.held) end
 
-local function refused(code, limit, retry_us)
-  return add_windows({code, now_ms, limit, retry_us, least, available, tonumber(period[5])})
+local function refused(code, limit, retry_us, left)
+  return add_windows({code, now_ms, limit, retry_us, least, left or available, tonumber(period[5])})
 end
 
-local function refused_unless_overdue(code, retry_us)
+local function refused_unless_overdue(code, retry_us, budget)
   if #call('ZRANGEBYSCORE', open, '-inf', now_ms, 'LIMIT', 0, 1) > 0 then return {'overdue'} end
-  return refused(code, 0, retry_us)
+  if not budget then return refused(code, 0, retry_us) end
+  return refused(code, budget.id, retry_us, budget.limit - budget.captured - budget.held)
+end
+
+-- Credits that are used up come before those that are only held, the account before the project, that before the key.
+local function refused_credits()
+  if least > allowed - captured then
+    if payment_failed and least <= granted + over - captured then
+      return refused_unless_overdue('payment_required', -1)
+    end
+    return refused_unless_overdue(over > 0 and 'spend_limit_reached' or 'credits_exhausted', -1)
+  end
+  for _, budget in ipairs(budgets) do
+    if least > budget.limit - budget.captured then return refused_unless_overdue('spend_limit_reached', -1, budget) end
+  end
+  local holding
+  for _, budget in ipairs(least <= available and budgets or {}) do
+    if not holding and least > budget.limit - budget.captured - budget.held then holding = budget end
+  end
+  return refused_unless_overdue('credits_held', 5000000, holding)
 end
 
 if repeated then return admitted(tonumber(before[3]), available, before[4]) end
@@ -112,16 +139,12 @@ if not free then
   if most_open >= 0 and call('ZCARD', open) >= most_open then
     return refused_unless_overdue('too_many_concurrent_calls', 1000000)
   end
-  if quote == 0 or quote <= available then
+  if quote == 0 or quote <= room then
     amount = quote
-  elseif least <= available then
-    amount = available
-  elseif least <= allowed - captured then
-    return refused_unless_overdue('credits_held', 5000000)
-  elseif payment_failed and least <= granted + over - captured - held then
-    return refused_unless_overdue('payment_required', -1)
+  elseif least <= room then
+    amount = room
   else
-    return refused_unless_overdue(over > 0 and 'spend_limit_reached' or 'credits_exhausted', -1)
+    return refused_credits()
   end
 end
 
@@ -130,6 +153,7 @@ for _, window in ipairs(windows) do count_call(window) end
 if not free then
   local deadline = now_ms + ARGV[5]
   if amount ~= 0 then call('HINCRBY', period_key, 'held', amount) end
+  spend(period_key, budgets, amount, 0)
   call('HSET', hold_key, 'account', account, 'state', 'open', 'amount', amount, 'period', period_start,
     'deadline', deadline, 'nonce', nonce, 'facts', facts, 'admitted', now_ms)
   call('ZADD', open, deadline, id)

@@ -17,12 +17,13 @@ local function end_hold(keys, id, hold, state, ending, captured, settlement, now
   local was_open = hold.state == 'open'
   local held, period = was_open and hold.amount or 0, keys.periods .. hold.period
   local available = 0
-  local p = call('HMGET', period, 'granted', 'over', 'captured', 'held')
+  local p = call('HMGET', period, 'granted', 'over', 'captured', 'held', 'more')
   -- A closed period that was booked and dropped has no counters any more; the event alone tells the books.
   if p[1] then
     if tonumber(held) ~= 0 then call('HINCRBY', period, 'held', '-' .. held) end
     if tonumber(captured) ~= 0 then call('HINCRBY', period, 'captured', captured) end
-    available = p[1] + p[2] - p[3] - p[4] + held - captured
+    if p[5] then spend(period, spenders(period, p[5], hold.facts), -tonumber(held), captured) end
+    available = p[1] + overage_at(period, p[2], p[5], now_ms) - p[3] - p[4] + held - captured
   end
   if was_open then
     call('ZREM', keys.open, id)
@@ -49,7 +50,8 @@ end
 
 -- The answer to a settlement of a hold that was settled before: what it came to then.
 local function as_before(keys, hold)
-  local p = call('HMGET', keys.periods .. hold.period, 'granted', 'over', 'captured', 'held')
-  local available = p[1] and p[1] + p[2] - p[3] - p[4] or 0
+  local period = keys.periods .. hold.period
+  local p = call('HMGET', period, 'granted', 'over', 'captured', 'held', 'more')
+  local available = p[1] and p[1] + overage_at(period, p[2], p[5], to_ms(now_us())) - p[3] - p[4] or 0
   return {hold.state, tonumber(hold.captured), tonumber(hold.amount), available, hold.ending}
 end

@@ -4,10 +4,11 @@
 --
 -- KEYS  1 acct  2 open  3 due  4 follow
 -- ARGV  1 beginning of the account's period keys  2 key prefix of the shard  3 epoch  4 terms version  5 status
---       6 booked seq  7 seq to go on from  8 seq the caller saw in Redis (-1: not looked)  9 P  10 C  11 S,
---       then P x (start ms, end ms, granted, overage), C x (period start, captured), S x hold id settled in the books
+--       6 booked seq  7 seq to go on from  8 seq the caller saw in Redis (-1: not looked)  9 P  10 B  11 C  12 S,
+--       then P x (start ms, end ms, granted, overage, when it changes or '', overage then), B x (budget's id, limit),
+--       C x (period start, captured), S x hold id settled in the books
 -- Reply 1 if loaded. 0 if there was no need, or something was captured since the caller looked: it reads again.
--- Held is what the surviving open holds come to.
+-- Held is what the surviving open holds come to. Budgets are counted afterwards, by count_budgets.
 
 -- read
 local acct = call('HMGET', KEYS[1], 'e', 'seq', 'periods')
@@ -17,9 +18,10 @@ local needed = not acct[1] or tonumber(acct[1]) < tonumber(ARGV[3]) or seq < ton
 if not needed then return 0 end
 if ARGV[8] ~= '-1' and seq ~= tonumber(ARGV[8]) then return 0 end
 -- write
-local period_count, captured_count, settled_count = tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[11])
-local changed = set_periods(ARGV[1], acct[3] or '', 12, period_count, true, to_ms(now_us()))
-local first_captured = 12 + 4 * period_count
+local period_count, budget_count = tonumber(ARGV[9]), tonumber(ARGV[10])
+local captured_count, settled_count = tonumber(ARGV[11]), tonumber(ARGV[12])
+local changed = set_periods(ARGV[1], acct[3] or '', 13, period_count, budget_count, true, to_ms(now_us()))
+local first_captured = 13 + 6 * period_count + 2 * budget_count
 local first_settled = first_captured + 2 * captured_count
 for index = first_settled, first_settled + settled_count - 1 do
   call('DEL', ARGV[2] .. 'hold:' .. ARGV[index])
@@ -38,7 +40,11 @@ end
 local captured = {}
 for index = first_captured, first_settled - 1, 2 do captured[ARGV[index]] = ARGV[index + 1] end
 for start in string.gmatch(changed.starts, '[^,]+') do
-  call('HSET', ARGV[1] .. start, 'captured', captured[start] or 0, 'held', held[start] or 0)
+  local key = ARGV[1] .. start
+  call('HSET', key, 'captured', captured[start] or 0, 'held', held[start] or 0)
+  for id in string.gmatch(call('HGET', key, 'budgets') or '', '%S+') do
+    call('HDEL', key, 'captured:' .. id, 'held:' .. id, 'since:' .. id)
+  end
 end
 call('HSET', KEYS[1], 'e', ARGV[3], 'terms', ARGV[4], 'status', ARGV[5], 'periods', changed.starts,
   'seq', math.max(seq, tonumber(ARGV[6]), tonumber(ARGV[7])))
