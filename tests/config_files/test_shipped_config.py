@@ -281,6 +281,21 @@ def test_what_would_cost_an_unknown_price_and_what_is_the_gateways_own_has_no_ro
     assert shipped.catalog.routes.match(method, path) is None
 
 
+def test_the_guide_names_every_call_that_has_no_route(shipped: Configuration) -> None:
+    guide = (
+        (Path(__file__).parents[2] / "docs" / "charging.md")
+        .read_text()
+        .partition("## Calls without a price")[2]
+        .partition("\n## ")[0]
+    )
+    named = [
+        path.removesuffix("…").replace("{pipeline_id}", "p").replace("{projects,organizations}/{id}", "projects/p")
+        for path in re.findall(r"^\|[^|]*?(/api/[^`]+)`", guide, re.MULTILINE)
+    ]
+    assert len(named) == 7
+    assert not [path for path in named for method in ("GET", "POST") if shipped.catalog.routes.match(method, path)]
+
+
 def test_the_environment_fills_in_the_settings() -> None:
     settings = load(
         CONFIG,
