@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -121,6 +122,21 @@ def test_a_second_start_keeps_accounts_keys_and_history(start: Start, folder: Pa
     for plan in ("starter", "pro", "enterprise"):
         headers = {"Authorization": f"Bearer {keys[plan]}"}
         assert httpx.post(f"http://127.0.0.1:{port}{RETRIEVE}", json=QUERY, headers=headers).is_success, plan
+
+
+def test_past_periods_of_every_paid_plan_are_invoiced_and_all_but_the_newest_paid(folder: Path) -> None:
+    with contextlib.closing(sqlite3.connect(folder / "books.sqlite")) as books:
+        invoices = books.execute("SELECT account_id, status FROM invoices ORDER BY number").fetchall()
+        tiers = books.execute("SELECT COUNT(*) FROM invoice_lines WHERE kind = 'pay_as_you_go'").fetchone()
+    by_account: dict[str, list[str]] = {}
+    for account_id, status in invoices:
+        by_account.setdefault(account_id, []).append(status)
+    assert len(by_account) == len(("starter", "pro", "enterprise"))
+    for statuses in by_account.values():
+        assert statuses[-1] == "issued"
+        assert len(statuses) >= 3
+        assert set(statuses[:-1]) == {"paid"}
+    assert tiers[0] >= 2
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -1,4 +1,4 @@
-"""The demo's four accounts, one per plan, each with a key and its history. Made once per data folder.
+"""The demo's four accounts, one per plan, each with a key, its history and its invoices. Made once per data folder.
 
 The keys' secrets are kept in that folder, for the demo alone: everywhere else a secret is shown once and forgotten.
 """
@@ -14,10 +14,14 @@ from typing import Final
 import orjson
 
 from gateway.books import periods, usage
+from gateway.domain.contract import Contract, OverageMode
 from gateway.domain.credits import MILLICREDITS_PER_CREDIT
 from gateway.domain.instant import epoch_ms
+from gateway.domain.plan import RateLimit, Tier
 from gateway.edges.demo.history import DAYS, Habit, Owner, events
+from gateway.edges.demo.past_invoices import issue_past
 from gateway.flows.accounts import Accounts
+from gateway.flows.contracts import Contracts
 from gateway.flows.keys import Keys
 from gateway.flows.terms import current_terms
 from gateway.wiring import Stores
@@ -38,13 +42,24 @@ class DemoAccount:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Who an account is meant to be. `percent`: how much of its plan's credits a period uses at most."""
+    """Who an account is meant to be. `percent`: how much of its included credits a period uses at most."""
 
     plan_id: str
     name: str
     percent: int
     habits: tuple[Habit, ...]
-    extra_credits: int = 0
+    contract: Contract | None = None
+
+
+DELTAS_CONTRACT: Final = Contract(
+    committed_millicredits=2_000_000 * MILLICREDITS_PER_CREDIT,
+    price_cents=200_000,
+    overage=OverageMode.PAY_AS_YOU_GO,
+    tiers=(Tier(250_000 * MILLICREDITS_PER_CREDIT, 1_000), Tier(None, 800)),
+    max_cents_per_period=1_000_000,
+    rate_limits={"requests": RateLimit("requests", 12_000, 60_000)},
+    net_days=30,
+)
 
 
 STORIES: Final = (
@@ -57,9 +72,9 @@ STORIES: Final = (
     Story(
         "starter",
         "Bright Invoices",
-        110,
+        120,
         (
-            Habit("parse", "cost_effective", 18, (1, 20)),
+            Habit("parse", "cost_effective", 18, (1, 56)),
             Habit("parse", "agentic", 4, (1, 10)),
             Habit("extract", "cost_effective", 10, (1, 6)),
             Habit("classify", "fast", 12, (1, 4)),
@@ -80,15 +95,15 @@ STORIES: Final = (
     Story(
         "enterprise",
         "Delta Logistics",
-        100,
+        120,
         (
-            Habit("parse", "agentic", 70, (2, 30)),
-            Habit("parse", "agentic_plus", 10, (1, 12)),
-            Habit("extract", "agentic", 40, (1, 12)),
+            Habit("parse", "agentic", 70, (20, 220)),
+            Habit("parse", "agentic_plus", 10, (1, 60)),
+            Habit("extract", "agentic", 40, (1, 24)),
             Habit("split", "cost_effective", 25, (4, 40)),
             Habit("index", "chat", 12, (1, 1)),
         ),
-        extra_credits=2_000_000,
+        contract=DELTAS_CONTRACT,
     ),
 )
 
@@ -106,6 +121,7 @@ async def open_accounts(stores: Stores, data: Path) -> list[DemoAccount]:
     if known := known_accounts(data):
         return known
     made = [await _open(stores, story, seed) for seed, story in enumerate(STORIES)]
+    await issue_past(stores, [one.account_id for one in made])
     descriptor = os.open(data / KEYS, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as kept:
         kept.write(orjson.dumps([asdict(one) for one in made], option=orjson.OPT_INDENT_2))
@@ -117,20 +133,17 @@ async def _open(stores: Stores, story: Story, seed: int) -> DemoAccount:
     now = stores.clock()
     then = now - timedelta(days=DAYS)
     opened = await _accounts(stores, lambda: then).create(story.name, story.plan_id, actor="demo")
+    if story.contract is not None:
+        agreed = Contracts(books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=lambda: then)
+        await agreed.agree(opened.id, story.contract, reason="Master agreement MSA-104", actor="demo")
     terms = await current_terms(stores.books, stores.current.plans(), opened.id, now)
     assert terms is not None, "the account was made a moment ago"  # noqa: S101
     key = await Keys(books=stores.books, tell=stores.tell, pepper=stores.pepper, clock=stores.clock).create(
         opened.id, project_id=opened.project_id, name="demo", actor="demo"
     )
-    if story.extra_credits:
-        await _accounts(stores, stores.clock).adjust(
-            opened.id, story.extra_credits * MILLICREDITS_PER_CREDIT, reason="committed credits", actor="demo"
-        )
     owner = Owner(opened.id, opened.project_id, key.id, story.plan_id)
     async with stores.books.read() as conn:
         past = await periods.of_account(conn, opened.id)
-    plan = stores.current.plans()[story.plan_id]
-    credits_a_period = plan.granted_millicredits or story.extra_credits * MILLICREDITS_PER_CREDIT
     history = list(
         events(
             owner,
@@ -139,7 +152,7 @@ async def _open(stores: Stores, story: Story, seed: int) -> DemoAccount:
             stores.current.catalog.rate_card,
             from_ms=epoch_ms(then),
             to_ms=epoch_ms(now),
-            most_millicredits=credits_a_period * story.percent // 100,
+            most_millicredits=past[-1].allowance_millicredits * story.percent // 100,
             seed=seed,
         )
     )
