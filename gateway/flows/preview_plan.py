@@ -4,7 +4,7 @@ Changes nothing of the account. A price for a change at once is exact to the cen
 ten minutes.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -69,38 +69,6 @@ class PlanPreview:
                 f" It would cost {dollars_text(self.price.sums.total_cents)} now; this holds until {until:%H:%M} UTC."
             )
         return said + (back if self.replaced_plan_id else "")
-
-
-class PlanPreviews:
-    """Previews for all accounts. `ledger` tells what the books do not have yet."""
-
-    def __init__(
-        self,
-        *,
-        books: Books,
-        plans: Callable[[], Mapping[str, Plan]],
-        clock: Callable[[], datetime],
-        ledger: ReadsCounters | None = None,
-    ) -> None:
-        self._books = books
-        self._plans = plans
-        self._clock = clock
-        self._ledger = ledger
-
-    async def __call__(
-        self, account_id: str, plan_id: str, *, when: ChangeAt | None = None, by_owner: bool = False
-    ) -> PlanPreview:
-        """What the change would do now. CallerFault."""
-        return await preview_plan(
-            self._books,
-            self._plans(),
-            account_id,
-            plan_id,
-            when=when,
-            at=self._clock(),
-            ledger=self._ledger,
-            by_owner=by_owner,
-        )
 
 
 async def preview_plan(

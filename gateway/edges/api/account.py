@@ -1,10 +1,13 @@
 """The account API: what `Front` hands the gateway's own paths to, on the listener that everyone may reach."""
 
+from typing import Final
+
 from starlette.applications import Starlette
 
+from gateway.edges.api.alerts import alert_endpoints
 from gateway.edges.api.details import detail_endpoints
 from gateway.edges.api.doors import AccountDoor, OpenDoor
-from gateway.edges.api.endpoint import Door, Endpoint
+from gateway.edges.api.endpoint import Area, Door, Endpoint
 from gateway.edges.api.health import health_endpoints
 from gateway.edges.api.invoices import invoice_endpoints
 from gateway.edges.api.json_reply import method_not_allowed, no_such_route
@@ -20,12 +23,17 @@ from gateway.edges.api.subscription import subscription_endpoints
 from gateway.edges.api.upstream_webhooks import upstream_webhook_endpoints
 from gateway.edges.api.usage import usage_endpoints
 from gateway.edges.api.usage_metrics import usage_metrics_endpoints
+from gateway.edges.api.webhooks import webhook_endpoints
 
 ABOUT = """What an account sees and changes of itself, with the API key that makes its calls.
 
 Calls to the products go through the same address and are described by their own services. To them the gateway adds
 `X-Request-Id`, `RateLimit-Policy` and `RateLimit`, `X-Credits-Remaining`, and `X-Credits-Charged` or `X-Credits-Held`;
 what it refuses is a problem document, one of `components.responses`."""
+
+
+BILLING: Final = Area("/api/v1/billing", lambda ask: ask.account_id, whole_key=True)
+OWN: Final = Area("/api/v1", lambda ask: ask.account_id, whole_key=True)
 
 
 def account_endpoints(parts: AccountApiParts) -> list[Endpoint]:
@@ -39,9 +47,11 @@ def account_endpoints(parts: AccountApiParts) -> list[Endpoint]:
         *quote_endpoints(parts.quotes),
         *plan_endpoints(desk),
         *subscription_endpoints(desk),
-        *invoice_endpoints(desk),
-        *detail_endpoints(desk),
-        *key_endpoints(desk),
+        *invoice_endpoints(desk, BILLING),
+        *detail_endpoints(desk, BILLING),
+        *alert_endpoints(desk, BILLING),
+        *webhook_endpoints(desk, BILLING),
+        *key_endpoints(desk, OWN),
     ]
 
 

@@ -8,11 +8,9 @@ from dataclasses import asdict, replace
 from pydantic import Field
 
 from gateway.books.billing_details import BillingDetails
-from gateway.edges.api.endpoint import Ask, Document, Endpoint, Strict
+from gateway.edges.api.endpoint import Area, Ask, Document, Endpoint, Strict
 from gateway.edges.api.replies.billing import Details
 from gateway.edges.desk import Desk
-
-PATH = "/api/v1/billing/details"
 
 
 class DetailsWish(Strict):
@@ -24,31 +22,32 @@ class DetailsWish(Strict):
     tax_id: str = Field("", max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
 
 
-def detail_endpoints(desk: Desk) -> list[Endpoint]:
+def detail_endpoints(desk: Desk, area: Area) -> list[Endpoint]:
     """Read them, and put others in their place."""
+    path = f"{area.base}/details"
 
     async def shown(ask: Ask) -> Document:
-        return details_document(await desk.invoices.details(ask.account_id))
+        return details_document(await desk.invoices.details(area.account_of(ask)))
 
     async def changed(ask: Ask) -> Document:
         wish: DetailsWish = ask.body
-        old = await desk.invoices.details(ask.account_id)
+        old = await desk.invoices.details(area.account_of(ask))
         new = replace(old, **wish.model_dump())
         await desk.invoices.set_details(new, actor=ask.actor)
         return details_document(new)
 
     return [
-        Endpoint("GET", PATH, shown, "Who stands on invoices", "billing", reply=Details, edits=shown),
+        Endpoint("GET", path, shown, "Who stands on invoices", "billing", reply=Details, edits=shown),
         Endpoint(
             "PUT",
-            PATH,
+            path,
             changed,
             "Put others on invoices from now on",
             "billing",
             reply=Details,
             body=DetailsWish,
             edits=shown,
-            whole_key=True,
+            whole_key=area.whole_key,
         ),
     ]
 

@@ -109,6 +109,18 @@ class Endpoint:
         return self.method not in READS and self.body_is_read
 
 
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Where endpoints about one account hang, and which account that is: the key's own, or the path's.
+
+    `whole_key`: changes there are not for keys that are for some products only.
+    """
+
+    base: str
+    account_of: Callable[[Ask], str]
+    whole_key: bool
+
+
 class Door(Protocol):
     """Who may come in. `name` of the security scheme, None where everybody may; `problems` of those who may not."""
 

@@ -3,8 +3,9 @@
 import structlog
 
 from gateway.books.faults import BooksUnavailable
+from gateway.domain.admission import RefusalCode
 from gateway.edges.api.endpoint import READS, Answered, Code, Refuse
-from gateway.flows.faults import CallerFault, NoSuchThing, WrongParameter
+from gateway.flows.faults import CallerFault, NoSuchThing, PaymentNeeded, WrongParameter
 from gateway.flows.first_change import EditedByAnother
 from gateway.ledger.faults import StoreUnavailable
 from gateway.wire.problems import Fault, ProblemReply, problem
@@ -29,12 +30,15 @@ def fault_reply(error: Exception, *, request_id: str, method: str, path: str) ->
         case NoSuchThing():
             detail = f"{error.kind.capitalize()} not found"
             code: Code = _OWN_CODES.get(error.kind, Fault.NO_SUCH_RESOURCE)
-            extra = {"resource": error.kind} if code is Fault.NO_SUCH_RESOURCE else None
-            return problem(code, request_id=request_id, detail=detail, extra=extra)
+            about = {"resource": error.kind} if code is Fault.NO_SUCH_RESOURCE else None
+            return problem(code, request_id=request_id, detail=detail, extra=about)
         case WrongParameter():
             place = "body" if change else "query"
             code = Fault.INVALID_BODY if change else Fault.INVALID_QUERY
             return problem(code, request_id=request_id, detail=str(error), loc=(place, error.name))
+        case PaymentNeeded():
+            extra = {"reason": error.reason, "action_url": error.action_url}
+            return problem(RefusalCode.PAYMENT_REQUIRED, request_id=request_id, detail=str(error), extra=extra)
         case CallerFault():
             code = Fault.NOT_POSSIBLE if change else Fault.BAD_REQUEST
             return problem(code, request_id=request_id, detail=str(error))

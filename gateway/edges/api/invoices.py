@@ -3,7 +3,7 @@
 import asyncio
 import csv
 import io
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ from pydantic import Field
 from starlette.responses import Response, StreamingResponse
 
 from gateway.domain.invoice import InvoiceStatus
-from gateway.edges.api.endpoint import Ask, Document, Endpoint
+from gateway.edges.api.endpoint import Answer, Area, Ask, Document, Endpoint
 from gateway.edges.api.paging import PageQuery, page, place, scope_of
 from gateway.edges.api.replies.billing import ExportedInvoice, Invoice, Invoices
 from gateway.edges.desk import Desk
@@ -22,7 +22,6 @@ from gateway.flows.faults import CallerFault
 from gateway.flows.invoices import InvoiceView
 from gateway.wire.problems import Fault
 
-PATH: Final = "/api/v1/billing/invoices"
 # Drawing a PDF takes a processor for tens of milliseconds.
 _PDFS_AT_ONCE: Final = 2
 _ROWS_AT_ONCE: Final = 500
@@ -37,26 +36,44 @@ class InvoicesQuery(PageQuery):
     status: InvoiceStatus | None = Field(None)
 
 
-def invoice_endpoints(desk: Desk) -> list[Endpoint]:
-    """The key's own account's. An invoice of another one is not there."""
+def invoice_endpoints(desk: Desk, area: Area) -> list[Endpoint]:
+    """An account's invoices. One of another account is not there."""
+    path = f"{area.base}/invoices"
 
     async def listed(ask: Ask) -> Document:
-        within = scope_of(ask, ask.query.status)
-        found, after = await desk.invoices.page(
-            ask.account_id, status=ask.query.status, after=place(ask, within), size=ask.query.page_size
-        )
-        return page([summary(view) for view in found], after, within)
+        return await list_document(desk, ask, area.account_of(ask))
 
     async def found(ask: Ask) -> InvoiceView:
-        return await desk.invoices.find(ask.path("invoice_id"), owner=ask.account_id)
+        return await desk.invoices.find(ask.path("invoice_id"), owner=area.account_of(ask))
 
-    return [
-        Endpoint("GET", PATH, listed, "Invoices, the newest first", "billing", reply=Invoices, query=InvoicesQuery),
-        *file_endpoints(desk, PATH, "billing", found),
-    ]
+    return [list_endpoint(path, listed, "Invoices, the newest first"), *file_endpoints(desk, path, found)]
 
 
-def file_endpoints(desk: Desk, path: str, tag: str, found: Any) -> list[Endpoint]:
+def list_endpoint(path: str, listed: Answer, summary_: str) -> Endpoint:
+    """A list of invoices, of one account or all."""
+    return Endpoint(
+        "GET",
+        path,
+        listed,
+        summary_,
+        "invoices",
+        reply=Invoices,
+        query=InvoicesQuery,
+        problems=(Fault.NO_SUCH_RESOURCE,),
+    )
+
+
+async def list_document(desk: Desk, ask: Ask, account_id: str | None) -> Document:
+    """A page of an account's invoices, or (None) of all accounts'. WrongParameter, NoSuchThing."""
+    wanted: InvoicesQuery = ask.query
+    within = scope_of(ask, wanted.status)
+    found, after = await desk.invoices.page(
+        account_id, status=wanted.status, after=place(ask, within), size=wanted.page_size
+    )
+    return page([summary(view) for view in found], after, within)
+
+
+def file_endpoints(desk: Desk, path: str, found: Callable[[Ask], Awaitable[InvoiceView]]) -> list[Endpoint]:
     """One invoice, in all its forms. `found` gives the one that is asked for."""
     pdfs = asyncio.Semaphore(_PDFS_AT_ONCE)
     issued_only = (Fault.NO_SUCH_RESOURCE, Fault.BAD_REQUEST)
@@ -84,7 +101,7 @@ def file_endpoints(desk: Desk, path: str, tag: str, found: Any) -> list[Endpoint
             f"{path}/{{invoice_id}}.pdf",
             as_pdf,
             "An issued invoice as PDF, its data attached",
-            tag,
+            "invoices",
             files={"application/pdf": {"type": "string", "format": "binary"}},
             problems=issued_only,
         ),
@@ -93,7 +110,7 @@ def file_endpoints(desk: Desk, path: str, tag: str, found: Any) -> list[Endpoint
             f"{path}/{{invoice_id}}.csv",
             as_csv,
             "Every usage event behind an issued invoice",
-            tag,
+            "invoices",
             files={"text/csv": {"type": "string"}},
             problems=issued_only,
         ),
@@ -102,7 +119,7 @@ def file_endpoints(desk: Desk, path: str, tag: str, found: Any) -> list[Endpoint
             f"{path}/{{invoice_id}}.json",
             as_json,
             "An issued invoice as it was frozen, to be verified",
-            tag,
+            "invoices",
             reply=ExportedInvoice,
             problems=issued_only,
         ),
@@ -111,7 +128,7 @@ def file_endpoints(desk: Desk, path: str, tag: str, found: Any) -> list[Endpoint
             f"{path}/{{invoice_id}}",
             shown,
             "One invoice, each cent down to product and mode",
-            tag,
+            "invoices",
             reply=Invoice,
             problems=(Fault.NO_SUCH_RESOURCE,),
         ),

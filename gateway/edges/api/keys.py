@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field
 from gateway.books.keys import KeyRecord
 from gateway.domain.instant import epoch_ms
 from gateway.edges.api.checked import did_you_mean
-from gateway.edges.api.endpoint import Ask, Document, Endpoint, Strict, wrong_member
+from gateway.edges.api.endpoint import Answer, Area, Ask, Document, Endpoint, Strict, wrong_member
 from gateway.edges.api.replies.keys import Key, Keys, NewKey
 from gateway.edges.api.usage_document import instant
 from gateway.edges.desk import Desk
@@ -18,7 +18,6 @@ from gateway.flows.faults import NoSuchThing
 from gateway.flows.keys import LONGEST_OVERLAP_MS, CreatedKey
 from gateway.wire.problems import Fault
 
-PATH: Final = "/api/v1/keys"
 _DAY_S: Final = 86_400
 
 
@@ -41,74 +40,59 @@ class RotateWish(Strict):
     overlap_s: int = Field(_DAY_S, ge=0, le=LONGEST_OVERLAP_MS // 1000, description="How long the old key goes on")
 
 
-def key_endpoints(desk: Desk) -> list[Endpoint]:
-    """The key's own account's."""
+def key_endpoints(desk: Desk, area: Area) -> list[Endpoint]:
+    """An account's keys. A key of another account is not there."""
+    path = f"{area.base}/keys"
 
     async def mine(ask: Ask) -> str:
         """The key named in the path, if it is the account's. NoSuchThing."""
         key_id = ask.path("key_id")
-        if all(key.id != key_id for key in await desk.keys.of_account(ask.account_id)):
+        if all(key.id != key_id for key in await desk.keys.of_account(area.account_of(ask))):
             raise NoSuchThing("key", key_id)
         return key_id
 
     async def listed(ask: Ask) -> Document:
-        return keys_document(desk, await desk.keys.of_account(ask.account_id))
+        return {"items": [key_document(desk, key) for key in await desk.keys.of_account(area.account_of(ask))]}
 
     async def created(ask: Ask) -> Document:
-        return new_key_document(await create(desk, ask.account_id, ask.body, actor=ask.actor))
+        return new_key_document(await create(desk, area.account_of(ask), ask.body, actor=ask.actor))
 
     async def rotated(ask: Ask) -> Document:
         wish: RotateWish = ask.body
-        return new_key_document(
-            await desk.keys.rotate(await mine(ask), overlap_ms=wish.overlap_s * 1000, actor=ask.actor)
-        )
+        key_id = await mine(ask)
+        return new_key_document(await desk.keys.rotate(key_id, overlap_ms=wish.overlap_s * 1000, actor=ask.actor))
 
     async def revoked(ask: Ask) -> Document:
         return key_document(desk, await desk.keys.revoke(await mine(ask), actor=ask.actor))
 
+    def endpoint(method: str, path: str, answer: Answer, summary: str, reply: Any, **more: Any) -> Endpoint:
+        return Endpoint(method, path, answer, summary, "keys", reply=reply, whole_key=area.whole_key, **more)
+
+    missing = (Fault.NO_SUCH_RESOURCE,)
+    new = {"status": 201}
     return [
-        Endpoint("GET", PATH, listed, "API keys, the oldest first", "keys", reply=Keys, whole_key=True),
-        Endpoint(
+        endpoint("GET", path, listed, "API keys, the oldest first", Keys, problems=missing),
+        endpoint(
             "POST",
-            PATH,
+            path,
             created,
             "Make an API key",
-            "keys",
-            reply=NewKey,
-            status=201,
+            NewKey,
             body=KeyWish,
-            whole_key=True,
-            problems=(Fault.NO_SUCH_PROJECT,),
+            problems=(Fault.NO_SUCH_PROJECT, *missing),
+            **new,
         ),
-        *changing_endpoints(PATH, "keys", rotated, revoked, whole_key=True),
-    ]
-
-
-def changing_endpoints(path: str, tag: str, rotated: Any, revoked: Any, *, whole_key: bool) -> list[Endpoint]:
-    """Rotate and revoke, at either door."""
-    return [
-        Endpoint(
+        endpoint(
             "POST",
             f"{path}/{{key_id}}/rotate",
             rotated,
             "Replace an API key; the old one goes on for a while",
-            tag,
-            reply=NewKey,
-            status=201,
+            NewKey,
             body=RotateWish,
-            whole_key=whole_key,
-            problems=(Fault.NO_SUCH_RESOURCE,),
+            problems=missing,
+            **new,
         ),
-        Endpoint(
-            "POST",
-            f"{path}/{{key_id}}/revoke",
-            revoked,
-            "End an API key now",
-            tag,
-            reply=Key,
-            whole_key=whole_key,
-            problems=(Fault.NO_SUCH_RESOURCE,),
-        ),
+        endpoint("POST", f"{path}/{{key_id}}/revoke", revoked, "End an API key now", Key, problems=missing),
     ]
 
 
@@ -126,11 +110,6 @@ async def create(desk: Desk, account_id: str, wish: KeyWish, *, actor: str) -> C
         expires_ms=wish.expires_ms(),
         actor=actor,
     )
-
-
-def keys_document(desk: Desk, keys: list[KeyRecord]) -> dict[str, Any]:
-    """All of them."""
-    return {"items": [key_document(desk, key) for key in keys]}
 
 
 def key_document(desk: Desk, key: KeyRecord) -> dict[str, Any]:

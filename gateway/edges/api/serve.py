@@ -27,7 +27,7 @@ from gateway.wire.problems import Fault, ProblemReply
 LONGEST_KEY: Final = 255
 PRODUCTS_ONLY: Final = "This API key is for some products only: it may not change billing, and not see or change keys."
 # Nothing was changed, and asking again may end otherwise.
-_NOT_DONE: Final = {412, 500, 503}
+_NOT_DONE: Final = {402, 412, 500, 503}
 _KEPT_HEADERS: Final = {b"content-type", b"cache-control", b"etag"}
 _REPEATS: Final[Mapping[Repeat, tuple[Fault, str | None]]] = {
     Repeat.IN_PROGRESS: (Fault.IDEMPOTENCY_IN_PROGRESS, None),

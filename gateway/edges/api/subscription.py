@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from gateway.domain.admission import RefusalCode
 from gateway.domain.instant import epoch_ms
 from gateway.edges.api.checked import did_you_mean
 from gateway.edges.api.endpoint import Ask, Document, Endpoint, Strict, wrong_member
@@ -54,7 +55,7 @@ def subscription_endpoints(desk: Desk) -> list[Endpoint]:
     async def previewed(ask: Ask) -> Document:
         wish: PlanWish = ask.body
         known_plan(desk, wish.plan)
-        return preview_document(await desk.preview_plan(ask.account_id, wish.plan, when=wish.at(), by_owner=True))
+        return preview_document(await desk.accounts.preview(ask.account_id, wish.plan, when=wish.at(), by_owner=True))
 
     return [
         Endpoint("GET", PATH, shown, "What the account is on", "billing", reply=Subscription, edits=shown),
@@ -68,7 +69,7 @@ def subscription_endpoints(desk: Desk) -> list[Endpoint]:
             body=PlanWish,
             edits=shown,
             whole_key=True,
-            problems=(Fault.NOT_POSSIBLE,),
+            problems=(Fault.NOT_POSSIBLE, RefusalCode.PAYMENT_REQUIRED),
         ),
         Endpoint(
             "POST",
