@@ -6,19 +6,45 @@ adds up. Prices are quoted by `wire.price`, never here.
 
 from collections.abc import Iterator
 from itertools import chain, combinations, product
-from typing import Final
+from typing import Final, Protocol
 
 from gateway.domain.quote import PricePart
 from gateway.domain.rate_card import ProductRates, RateCard
-from gateway.domain.usage import CallFacts
 from gateway.wire.route import ExtraPart, Metered, RouteTable
 
 # A route of many parts on a long card is not worth the search.
 _MOST_COMBINATIONS: Final = 4_096
 
 
-def parts_of(facts: CallFacts, card: RateCard, routes: RouteTable) -> tuple[PricePart, ...] | None:
-    """The parts that the call's price per unit was made of; None where that is not certain any more."""
+class BookedPrice(Protocol):
+    """What was kept of a call's price: `CallFacts` is one."""
+
+    @property
+    def product(self) -> str:
+        """What it was booked under, with `mode`."""
+        ...
+
+    @property
+    def mode(self) -> str: ...  # noqa: D102
+
+    @property
+    def route(self) -> str:
+        """By whose name its parts are known."""
+        ...
+
+    @property
+    def rate_card_version(self) -> str:
+        """The price list it was admitted under."""
+        ...
+
+    @property
+    def millicredits_per_unit(self) -> int:
+        """All parts together."""
+        ...
+
+
+def parts_of(facts: BookedPrice, card: RateCard, routes: RouteTable) -> tuple[PricePart, ...] | None:
+    """The parts that a call's price per unit was made of; None where that is not certain any more."""
     metered = next((route.metered for route in routes.routes if route.name == facts.route), None)
     rates = card.products.get(facts.product)
     if facts.rate_card_version != card.version or metered is None or rates is None or metered.product != facts.product:
