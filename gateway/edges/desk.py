@@ -20,6 +20,7 @@ from gateway.flows.explain import Explain, PartsOf
 from gateway.flows.first_change import FirstChanges
 from gateway.flows.invoices import Invoices
 from gateway.flows.keys import Keys
+from gateway.flows.payment_news import PaymentNews
 from gateway.flows.payments import Payments
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.till import Till, till_over
@@ -45,6 +46,7 @@ class Desk:
     invoices: Invoices
     contracts: Contracts
     payments: Payments
+    payment_news: PaymentNews
     reports: UsageReports
     series: UsageSeries
     metrics: UsageMetrics
@@ -81,6 +83,7 @@ def desk_over(
         keys=Keys(books=books, tell=tell, pepper=pepper, clock=clock),
         invoices=Invoices(books=books, plans=plans, clock=clock, ledger=ledger),
         payments=till.payments,
+        payment_news=till.news,
         contracts=Contracts(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger),
         reports=UsageReports(books=books, ledger=ledger, terms_of=terms_of),
         series=UsageSeries(books=books, ledger=ledger),

@@ -142,6 +142,7 @@ async def _serve_over(
             ),
             job_news=JobNews(books=stores.books, ledger=stores.ledger),
             webhook_secrets=settings.webhook_secrets,
+            stripe_webhook_secret=settings.payments.stripe.webhook_secret,
             readiness=readiness,
             pages=dashboard_routes(dashboard_parts(settings, stores, asked)),
         )

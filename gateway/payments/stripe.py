@@ -26,7 +26,8 @@ from gateway.payments.provider import (
 )
 
 if TYPE_CHECKING:
-    from stripe import PaymentIntent
+    from stripe import PaymentIntent, RequestOptions
+    from stripe.params import PaymentIntentCreateParams
     from stripe.params.checkout import SessionCreateParams
 
 ANSWER_WITHIN_S: Final = 30.0
@@ -87,7 +88,7 @@ class Stripe:
         params: SessionCreateParams = {
             "mode": "setup",
             "customer": customer.ref,
-            "payment_method_types": ["card"],
+            "allowed_payment_method_types": ["card"],
             "payment_method_options": {"card": {"request_three_d_secure": "any"}},
             "success_url": return_url,
             "cancel_url": return_url,
@@ -128,24 +129,24 @@ class Stripe:
         """One PaymentIntent, confirmed at once. `again`: looked for first, by the key in its metadata."""
         if again and (found := await self._find(charge)) is not None:
             return self._outcome(found)
-        params: dict[str, Any] = {
+        params: PaymentIntentCreateParams = {
             "amount": charge.amount_cents,
             "currency": CURRENCY,
             "customer": charge.customer.ref,
             "payment_method": charge.method_ref,
-            "payment_method_types": ["card"],
+            "allowed_payment_method_types": ["card"],
             "confirm": True,
             "description": charge.description,
             "metadata": {"attempt": charge.key, "account": charge.customer.account_id},
         }
         if charge.on_session:
-            params["return_url"] = charge.return_url
+            params["return_url"] = charge.return_url or ""
             params["payment_method_options"] = {"card": {"request_three_d_secure": "any"}}
         else:
             params["off_session"] = True
         create = self._client.v1.payment_intents.create_async
         try:
-            made = await self._asked(create(params, {"idempotency_key": charge.key}))  # type: ignore[arg-type]
+            made = await self._asked(create(params, {"idempotency_key": charge.key}))
         except self._stripe.CardError as declined:
             return _declined(declined)
         except self._stripe.InvalidRequestError as wrong:
@@ -165,9 +166,9 @@ class Stripe:
 
     async def refund(self, charge: Charge, ref: str) -> None:
         """Everything, once."""
-        options = {"idempotency_key": f"{charge.key}.refund"}
+        options: RequestOptions = {"idempotency_key": f"{charge.key}.refund"}
         try:
-            await self._asked(self._client.v1.refunds.create_async({"payment_intent": ref}, options))  # type: ignore[arg-type]
+            await self._asked(self._client.v1.refunds.create_async({"payment_intent": ref}, options))
         except self._stripe.InvalidRequestError as wrong:
             if wrong.code != "charge_already_refunded":
                 raise ProviderUnavailable(f"a refund was refused ({wrong.code})") from wrong

@@ -56,6 +56,7 @@ class Fault(StrEnum):
     CREDIT_STORE_UNAVAILABLE = "credit_store_unavailable"
     CHARGE_UNCONFIRMED = "charge_unconfirmed"
     BOOKS_UNAVAILABLE = "books_unavailable"
+    PAYMENT_PROVIDER_UNAVAILABLE = "payment_provider_unavailable"
     UPGRADE_REFUSED = "upgrade_refused"
     LOOP_DETECTED = "loop_detected"
     INTERNAL_ERROR = "internal_error"
@@ -212,6 +213,13 @@ PROBLEMS: Final[Mapping[RefusalCode | Fault, Problem]] = {
         "Account data unavailable",
         "The account could not be looked up at the moment, so the call was not started. Nothing was charged.",
         retry_after_s=1,
+        retryable=True,
+    ),
+    Fault.PAYMENT_PROVIDER_UNAVAILABLE: Problem(
+        503,
+        "Payment provider unavailable",
+        "The payment provider did not answer. What was begun is asked about again; nothing is taken twice.",
+        retry_after_s=30,
         retryable=True,
     ),
     Fault.TOO_MANY_UPLOADS: Problem(

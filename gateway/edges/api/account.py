@@ -14,6 +14,7 @@ from gateway.edges.api.json_reply import method_not_allowed, no_such_route
 from gateway.edges.api.keys import key_endpoints
 from gateway.edges.api.openapi import openapi_endpoint
 from gateway.edges.api.parts import AccountApiParts
+from gateway.edges.api.payment_webhooks import payment_webhook_endpoints
 from gateway.edges.api.plans import plan_endpoints
 from gateway.edges.api.quote import quote_endpoints
 from gateway.edges.api.receipts import receipt_endpoints
@@ -22,6 +23,7 @@ from gateway.edges.api.serve import routes_of
 from gateway.edges.api.subscription import subscription_endpoints
 from gateway.edges.api.upstream_webhooks import upstream_webhook_endpoints
 from gateway.edges.api.usage import usage_endpoints
+from gateway.edges.api.usage_events import usage_event_endpoints
 from gateway.edges.api.usage_metrics import usage_metrics_endpoints
 from gateway.edges.api.webhooks import webhook_endpoints
 
@@ -43,6 +45,7 @@ def account_endpoints(parts: AccountApiParts) -> list[Endpoint]:
         *usage_endpoints(desk),
         *receipt_endpoints(desk.explain),
         *usage_metrics_endpoints(desk.metrics),
+        *usage_event_endpoints(desk.metrics, desk.clock),
         *series_endpoints(desk.series, desk.clock),
         *quote_endpoints(parts.quotes),
         *plan_endpoints(desk),
@@ -60,6 +63,7 @@ def account_doors(parts: AccountApiParts) -> list[tuple[Door, list[Endpoint]]]:
     open_ = [
         *health_endpoints(parts.readiness),
         *upstream_webhook_endpoints(parts.job_news, parts.webhook_secrets),
+        *payment_webhook_endpoints(parts.desk.payment_news, parts.stripe_webhook_secret, parts.desk.clock),
     ]
     doors: list[tuple[Door, list[Endpoint]]] = [
         (OpenDoor(), open_),

@@ -36,6 +36,8 @@ def fault_reply(error: Exception, *, request_id: str, method: str, path: str) ->
             place = "body" if change else "query"
             code = Fault.INVALID_BODY if change else Fault.INVALID_QUERY
             return problem(code, request_id=request_id, detail=str(error), loc=(place, error.name))
+        case PaymentNeeded(reason="provider_unavailable"):
+            return problem(Fault.PAYMENT_PROVIDER_UNAVAILABLE, request_id=request_id, detail=str(error))
         case PaymentNeeded():
             extra = {"reason": error.reason, "action_url": error.action_url}
             return problem(RefusalCode.PAYMENT_REQUIRED, request_id=request_id, detail=str(error), extra=extra)

@@ -22,7 +22,7 @@ class AccountApiParts:
     """`directory` tells who asks, `desk` answers them, `quotes` tells what a call would cost.
 
     `job_news` hears of jobs from the services, which sign with the secrets of `webhook_secrets`, by upstream.
-    `pages` are those for people, whose own door lets them in.
+    `pages` are those for people, whose own door lets them in. Without `stripe_webhook_secret`, Stripe's are not taken.
     """
 
     desk: Desk
@@ -33,6 +33,7 @@ class AccountApiParts:
     webhook_secrets: Mapping[str, SecretStr]
     readiness: Readiness
     pages: Sequence[BaseRoute] = ()
+    stripe_webhook_secret: SecretStr | None = None
 
 
 @dataclass(frozen=True, slots=True)
