@@ -8,18 +8,31 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gateway.edges.dashboard.assets import asset_routes
+from gateway.edges.dashboard.calls import calls_routes
 from gateway.edges.dashboard.door import ACCOUNT_DOOR
 from gateway.edges.dashboard.guard import Guarded
 from gateway.edges.dashboard.pages import Pages, Visit
 from gateway.edges.dashboard.parts import DashboardParts
 from gateway.edges.dashboard.plan import plan_routes
+from gateway.edges.dashboard.plan_change import plan_change_routes
+from gateway.edges.dashboard.pricing import pricing_routes
 from gateway.edges.dashboard.sign_in import sign_in_routes
+from gateway.edges.dashboard.usage import usage_routes
 
 
 def dashboard(parts: DashboardParts) -> Guarded:
     """`/settings/billing` and what is below it."""
     pages = Pages(parts, ACCOUNT_DOOR)
-    return behind_door(pages, [*plan_routes(pages)])
+    return behind_door(
+        pages,
+        [
+            *plan_routes(pages),
+            *pricing_routes(pages),
+            *plan_change_routes(pages),
+            *usage_routes(pages),
+            *calls_routes(pages),
+        ],
+    )
 
 
 def dashboard_routes(parts: DashboardParts) -> list[Route]:
@@ -37,7 +50,8 @@ def behind_door(pages: Pages, routes: Sequence[BaseRoute]) -> Guarded:
     async def no_page(request: Request) -> Response:
         found = await pages.signed_in(request)
         if found is not None:
-            return pages.fault(request, 404, visit=Visit(request, pages, found.visitor))
+            response = pages.fault(request, 404, visit=Visit(request, pages, found.visitor))
+            return pages.kept(request, response, found)
         return pages.to_sign_in(request) if request.method == "GET" else pages.fault(request, 404)
 
     async def missing(request: Request, _error: Exception) -> Response:

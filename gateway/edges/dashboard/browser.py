@@ -31,6 +31,12 @@ class Browsers:
             return request.headers.get("x-forwarded-proto", request.url.scheme).strip().lower() == "https"
         return request.url.scheme == "https"
 
+    def origin(self, request: Request) -> str:
+        """The address people know us by, for links that lead back here."""
+        if self.public_url is not None:
+            return self.public_url.rstrip("/")
+        return f"{'https' if self.is_https(request) else 'http'}://{request.headers.get('host', '')}"
+
     def peer(self, request: Request) -> str:
         """Where the request comes from, to count attempts by: an address, of version 6 its network of 64 bits."""
         host = _host(request)

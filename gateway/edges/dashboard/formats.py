@@ -5,6 +5,7 @@ All instants are epoch milliseconds and shown in UTC, which the pages say.
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from gateway.domain.credits import MILLICREDITS_PER_CREDIT
 from gateway.domain.instant import DAY_MS, HOUR_MS, from_epoch_ms
@@ -99,6 +100,16 @@ def iso(at_ms: int) -> str:
     return f"{from_epoch_ms(at_ms):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def iso_exactly(at_ms: int) -> str:
+    """For an address that must mean this very instant: "2026-11-23T12:34:56.789Z"."""
+    return from_epoch_ms(at_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def query(given: Mapping[str, str]) -> str:
+    """As the query of an address, without what is empty."""
+    return urlencode({name: value for name, value in given.items() if value})
+
+
 def ago(at_ms: int, now_ms: int) -> str:
     """How long ago, or in how long, rounded down: "3 minutes ago", "in 5 days", "just now"."""
     away = abs(now_ms - at_ms)
@@ -137,15 +148,16 @@ def share(part: int, whole: int, *, out_of: int = 1000) -> int:
     return max(1, min(out_of, part * out_of // whole))
 
 
-def rate_limit(limit: RateLimit | None) -> str:
-    """As in "600 a minute", "5 every 10 seconds", "unlimited"."""
+def rate_limit(limit: RateLimit | None, calls: str = "") -> str:
+    """As in "600 a minute", "5 every 10 seconds", "unlimited"; with `calls` "600 new calls a minute"."""
+    what = f" {calls}" if calls else ""
     if limit is None:
-        return "unlimited"
+        return f"unlimited{what}"
     window = _WINDOWS.get(limit.window_ms)
-    return f"{limit.calls:,} a {window}" if window else f"{limit.calls:,} every {lasting_seconds(limit.window_ms)}"
+    return f"{limit.calls:,}{what} " + (f"a {window}" if window else f"every {_seconds(limit.window_ms)}")
 
 
-def lasting_seconds(ms: int) -> str:
+def _seconds(ms: int) -> str:
     """As in "10 seconds", "5 minutes"."""
     return plural(ms // _MINUTE_MS, "minute") if ms % _MINUTE_MS == 0 else plural(ms // 1000, "second")
 

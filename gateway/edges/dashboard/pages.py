@@ -102,7 +102,7 @@ class Pages:
         return Route(path, endpoint, methods=methods)
 
     async def signed_in(self, request: Request) -> SignedIn | None:
-        """Who asks: by a proxy's word, else by the cookie."""
+        """Who asks: by a proxy's word, else by the cookie. The answer goes through `kept`."""
         header = self.parts.trusted_header
         peer = request.client.host if request.client is not None else ""
         if header and Role.OWNER in self.door.roles and self.parts.trusted(peer):
@@ -114,9 +114,11 @@ class Pages:
         found = await self.parts.sign_ins.find(cookie) if cookie else None
         return found if found is not None and found.visitor.role in self.door.roles else None
 
-    def keep(self, request: Request, response: Response, secret: str) -> None:
-        """Hand the browser its session."""
-        self.browsers.set_cookie(request, response, self.door.cookie, secret, max_age_s=LONGEST_MS // 1000)
+    def kept(self, request: Request, response: Response, found: SignedIn) -> Response:
+        """The answer, with the visitor's session where the browser needs a new one: it holds the old no longer."""
+        if found.secret is not None:
+            self.browsers.set_cookie(request, response, self.door.cookie, found.secret, max_age_s=LONGEST_MS // 1000)
+        return response
 
     def draw(
         self, request: Request, template: str, status: int, shown: Mapping[str, Any], visit: Visit | None = None
@@ -172,9 +174,7 @@ class Pages:
             return self.to_sign_in(request)
         visit = Visit(request, self, found.visitor)
         response = await self.guarded(request, lambda: self._admitted(visit, answer, roles), visit)
-        if found.secret is not None:
-            self.keep(request, response, found.secret)
-        return response
+        return self.kept(request, response, found)
 
     async def _admitted(self, visit: Visit, answer: Answer, roles: frozenset[Role]) -> Response:
         if visit.visitor.role not in roles:

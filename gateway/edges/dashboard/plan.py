@@ -139,7 +139,7 @@ async def _plan_page(desk: Desk, visit: Visit) -> PlanPage:
         forecast=forecast,
         draft=next((one for one in drafts if one.status is InvoiceStatus.DRAFT), None),
         recent=recent.events,
-        base_url=visit.pages.parts.public_url or str(visit.request.base_url).rstrip("/"),
+        base_url=visit.pages.browsers.origin(visit.request),
     )
 
 

@@ -39,8 +39,9 @@ class _SignIn:
     async def look(self, request: Request) -> Response:
         """The form; who is signed in already goes on."""
         back = self._back(request.query_params.get("next"))
-        if await self._pages.signed_in(request) is not None:
-            return self._pages.go(request, back)
+        found = await self._pages.signed_in(request)
+        if found is not None:
+            return self._pages.kept(request, self._pages.go(request, back), found)
         return self._form(request, 200, back)
 
     async def enter(self, request: Request) -> Response:
@@ -62,9 +63,7 @@ class _SignIn:
             response = self._form(request, 401, back, f"That is no {what} that works here. Check that it is complete.")
             response.headers["www-authenticate"] = "Bearer"
             return response
-        response = self._pages.go(request, back)
-        self._pages.keep(request, response, found.secret)
-        return response
+        return self._pages.kept(request, self._pages.go(request, back), found)
 
     async def leave(self, visit: Visit) -> Response:
         """Ends this session."""
