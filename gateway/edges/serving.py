@@ -159,6 +159,7 @@ async def _serve_over(
                 token=settings.admin.token,
                 reconcile=partial(reconcile, stores.books, stores.ledger),
                 lag=gateway.background.relay.lag,
+                open_holds=gateway.live.__len__,
             )
             servers.append(Server(server_config(admin_api(admin), listen.host, listen.port)))
         reload = Reload(configuration, lambda new: stores.current.replace(new.catalog), environ)

@@ -1,24 +1,49 @@
 """The admin listener's application: the admin API, metrics and health. Bound apart, to be kept off the internet."""
 
+from typing import Final
+
 from starlette.applications import Starlette
 
+from gateway.edges.api.admin_accounts import account_admin_endpoints
+from gateway.edges.api.admin_contracts import contract_endpoints
+from gateway.edges.api.admin_invoices import invoice_admin_endpoints
+from gateway.edges.api.admin_state import state_endpoints
+from gateway.edges.api.alerts import alert_endpoints
+from gateway.edges.api.details import AdminDetailsWish, detail_endpoints
 from gateway.edges.api.doors import AdminDoor, OpenDoor
-from gateway.edges.api.endpoint import Door, Endpoint
+from gateway.edges.api.endpoint import Area, Door, Endpoint
 from gateway.edges.api.health import health_endpoints
+from gateway.edges.api.invoices import invoice_endpoints
 from gateway.edges.api.json_reply import method_not_allowed, no_such_route
+from gateway.edges.api.keys import key_endpoints
 from gateway.edges.api.metrics import metrics_endpoints
 from gateway.edges.api.openapi import openapi_endpoint
 from gateway.edges.api.parts import AdminApiParts
 from gateway.edges.api.serve import routes_of
+from gateway.edges.api.webhooks import webhook_endpoints
 
 ABOUT = """What an operator sees and changes of all accounts, with the admin token.
 
 `X-Actor` says who is asking; it stands in the audit log behind every change."""
 
 
-def admin_endpoints(_parts: AdminApiParts) -> list[Endpoint]:
-    """What operators ask with the admin token."""
-    return []
+ACCOUNT: Final = Area("/admin/v1/accounts/{account_id}", lambda ask: ask.path("account_id"), whole_key=False)
+
+
+def admin_endpoints(parts: AdminApiParts) -> list[Endpoint]:
+    """What operators ask with the admin token: of one account what the account itself may ask, and more."""
+    desk = parts.desk
+    return [
+        *account_admin_endpoints(desk, ACCOUNT),
+        *key_endpoints(desk, ACCOUNT),
+        *contract_endpoints(desk, ACCOUNT),
+        *invoice_endpoints(desk, ACCOUNT),
+        *detail_endpoints(desk, ACCOUNT, AdminDetailsWish),
+        *alert_endpoints(desk, ACCOUNT),
+        *webhook_endpoints(desk, ACCOUNT),
+        *invoice_admin_endpoints(desk),
+        *state_endpoints(parts),
+    ]
 
 
 def admin_doors(parts: AdminApiParts) -> list[tuple[Door, list[Endpoint]]]:

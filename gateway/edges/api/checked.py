@@ -5,6 +5,7 @@ Bounds what is read: 64 KiB, 32 levels, 50 complaints.
 
 import json
 from collections.abc import Mapping
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar
 
@@ -12,7 +13,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect, Request
 
-from gateway.edges.api.endpoint import Refuse
+from gateway.edges.api.endpoint import InFileWords, Refuse
 from gateway.wire.problems import Fault
 
 MOST_BYTES: Final = 65_536
@@ -44,8 +45,10 @@ def read_body(model: type[Model], body: bytes, content_type: str | None) -> Mode
     """The body as the model. Refuse."""
     if content_type is not None and content_type.partition(";")[0].strip().lower() != "application/json":
         raise Refuse(Fault.UNSUPPORTED_MEDIA_TYPE)
-    _well_formed(body)
+    document = _well_formed(body)
     try:
+        if issubclass(model, InFileWords):
+            return model.model_validate(document)
         return model.model_validate_json(body, strict=True)
     except ValidationError as wrong:
         raise Refuse(Fault.INVALID_BODY, found=_complaints(wrong, "body", model)) from None
@@ -74,11 +77,11 @@ def did_you_mean(name: str, known: list[str]) -> str:
     return f", did you mean {close[0]!r}?" if close else f"; there are {', '.join(known)}" if known else ""
 
 
-def _well_formed(body: bytes) -> None:
-    """JSON in its strict sense, of few levels, with no member twice: which one is meant is not guessed."""
+def _well_formed(body: bytes) -> Any:
+    """The document, its fractions exact. Of few levels, with no member twice: which one is meant is not guessed."""
     try:
         orjson.loads(body)
-        document = json.loads(body, object_pairs_hook=_once)
+        document = json.loads(body, object_pairs_hook=_once, parse_float=Decimal)
     except _SentTwice as twice:
         raise Refuse(
             Fault.INVALID_BODY, found=[_complaint(["body", str(twice)], "is there twice", "duplicate")]
@@ -88,6 +91,7 @@ def _well_formed(body: bytes) -> None:
         raise Refuse(Fault.INVALID_BODY, found=[_complaint(["body"], message, "json_invalid")]) from None
     if _deeper_than(document, DEEPEST):
         raise Refuse(Fault.INVALID_BODY, found=[_complaint(["body"], f"has more than {DEEPEST} levels", "too_deep")])
+    return document
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

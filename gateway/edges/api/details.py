@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pydantic import Field
 
 from gateway.books.billing_details import BillingDetails
+from gateway.domain.invoice import MILLION
 from gateway.edges.api.endpoint import Area, Ask, Document, Endpoint, Strict
 from gateway.edges.api.replies.billing import Details
 from gateway.edges.desk import Desk
@@ -22,7 +23,14 @@ class DetailsWish(Strict):
     tax_id: str = Field("", max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
 
 
-def detail_endpoints(desk: Desk, area: Area) -> list[Endpoint]:
+class AdminDetailsWish(DetailsWish):
+    """With the tax that the account's invoices bear; without a name they bear the seller's."""
+
+    tax_name: str = Field("", max_length=64, pattern=r"^[^\x00-\x1f\x7f]*$")
+    tax_parts_per_million: int = Field(0, ge=0, le=MILLION, description="190000 are 19 %")
+
+
+def detail_endpoints(desk: Desk, area: Area, wish_model: type[DetailsWish] = DetailsWish) -> list[Endpoint]:
     """Read them, and put others in their place."""
     path = f"{area.base}/details"
 
@@ -45,7 +53,7 @@ def detail_endpoints(desk: Desk, area: Area) -> list[Endpoint]:
             "Put others on invoices from now on",
             "billing",
             reply=Details,
-            body=DetailsWish,
+            body=wish_model,
             edits=shown,
             whole_key=area.whole_key,
         ),

@@ -29,6 +29,10 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class InFileWords(Strict):
+    """A body with a part in the words of a configuration file, whose shape is stricter than JSON's types tell."""
+
+
 @dataclass(frozen=True, slots=True)
 class Who:
     """Who asks: an account by one of its keys, or the operator (`caller` None).

@@ -41,7 +41,7 @@ class AdminApiParts:
     """`registry` holds this process's metrics; with PROMETHEUS_MULTIPROC_DIR set, those of all are there instead.
 
     `token` None: the admin API is off. `reconcile` compares books and Redis, of some accounts or all; `lag` tells how
-    far the books are behind.
+    far the books are behind, `open_holds` how many calls and jobs this process keeps credits for.
     """
 
     readiness: Readiness
@@ -50,3 +50,4 @@ class AdminApiParts:
     token: SecretStr | None
     reconcile: Callable[[Sequence[str] | None], Awaitable[Report]]
     lag: Callable[[], Awaitable[OutboxLag]]
+    open_holds: Callable[[], int]

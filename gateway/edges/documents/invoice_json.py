@@ -36,7 +36,7 @@ def invoice_json(view: InvoiceView) -> dict[str, Any]:
         "seller": said["seller"],
         "buyer": said["buyer"],
         "lines": [line_json(line) for line in said["lines"]],
-        "credit_notes": [_credit_note(note) for note in view.credit_notes],
+        "credit_notes": [credit_note_json(note) for note in view.credit_notes],
         "content_hash": view.content_hash,
     }
 
@@ -53,7 +53,8 @@ def line_json(line: Mapping[str, Any]) -> dict[str, Any]:
     return {**line, "credits": orjson.Fragment(line["credits"]), "sub_lines": parts}
 
 
-def _credit_note(note: CreditNote) -> dict[str, Any]:
+def credit_note_json(note: CreditNote) -> dict[str, Any]:
+    """Money given back on an invoice."""
     return {
         "id": note.id,
         "number": note.number,

@@ -142,6 +142,7 @@ async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running
         token=SecretStr(ADMIN_TOKEN),
         reconcile=partial(reconcile, books, ledger),
         lag=Outbox(store).lag,
+        open_holds=lambda: 0,
     )
     yield Running(
         books=books,
