@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from gateway.books.tables import closed_event_parts, closed_events, closed_usage, closings, invoices, usage_events
+from gateway.domain.limits import Step
 from gateway.domain.rating import UsageSplit
 
 NOTHING: Final = UsageSplit(0, 0, 0)
@@ -60,12 +61,13 @@ class OpenUsage:
 
     `before_millicredits` is what earlier closings took of it, `before_paid_millicredits` the pay-as-you-go part.
     `tier_ends` are where each tier of the period's pay-as-you-go ends but the last, in order; empty: there is one.
+    `overage` is the ceiling of what is charged beyond the grant, by when a call was admitted: steps in order.
     """
 
     account_id: str
     period_start_ms: int
     granted_millicredits: int
-    overage_millicredits: int
+    overage: tuple[Step, ...]
     before_millicredits: int
     before_paid_millicredits: int = 0
     tier_ends: tuple[int, ...] = ()
@@ -214,6 +216,7 @@ def _split(usage: OpenUsage) -> Subquery:
         table.product,
         table.mode,
         table.captured_millicredits.label("captured"),
+        table.admitted_at_ms,
         (cast(running, BigInteger) + usage.before_millicredits).label("after"),
     ).where(
         table.account_id == usage.account_id,
@@ -225,8 +228,8 @@ def _split(usage: OpenUsage) -> Subquery:
         chosen = chosen.where(table.seq <= usage.up_to_seq)
     events = chosen.subquery()
     granted = max(0, usage.granted_millicredits)
-    included = _part_below(events, granted)
-    charged = _part_below(events, granted + usage.overage_millicredits)
+    included = _part_below(events, literal(granted, BigInteger))
+    charged = _part_below(events, granted + _ceiling(events, usage.overage))
     return select(
         *(events.c[name] for name in ("id", "seq", "product", "mode")),
         included.label(_AMOUNTS[0]),
@@ -235,9 +238,19 @@ def _split(usage: OpenUsage) -> Subquery:
     ).subquery()
 
 
-def _part_below(events: Subquery, limit: int) -> ColumnElement[int]:
+def _ceiling(events: Subquery, steps: Sequence[Step]) -> ColumnElement[int]:
+    """The overage ceiling under which each event is charged."""
+    *earlier, last = steps
+    amount = literal(last.millicredits, BigInteger)
+    if not earlier:
+        return amount
+    whens = [(events.c.admitted_at_ms < step.before_ms, literal(step.millicredits, BigInteger)) for step in earlier]
+    return case(*whens, else_=amount)
+
+
+def _part_below(events: Subquery, limit: ColumnElement[int]) -> ColumnElement[int]:
     """The part of an event's credits that lies below a limit of the running total."""
-    below = literal(limit, BigInteger) - (events.c.after - events.c.captured)
+    below = limit - (events.c.after - events.c.captured)
     return case((below <= 0, 0), (below >= events.c.captured, events.c.captured), else_=below)
 
 

@@ -7,13 +7,14 @@ the flow that does.
 import json
 from collections.abc import Sequence
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import and_, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.books.contracts import contract_of
 from gateway.books.dialect import upsert
 from gateway.books.ids import new_id
 from gateway.books.periods import BookedPeriod
-from gateway.books.tables import budgets, periods, spend_limits, spend_raises
+from gateway.books.tables import budgets, contracts, periods, spend_limits, spend_raises
 from gateway.domain.limits import Agreed, Budget, Raise, Sold, SpendLimits, Step, ceiling, charged_steps
 from gateway.domain.terms import CeilingChange, PeriodTerms
 
@@ -148,24 +149,40 @@ async def limited(
     """Periods as they were sold, under the limits that count from `at_ms` on."""
     mine = await own(conn, account_id)
     running = [one for one in await raises(conn, account_id, since_ms=at_ms) if one.over_ms > at_ms]
-    prices: dict[int, int | None] = {}
+    priced: dict[int, Sold] = {}
     if running or mine.max_cents is not None:
-        table = periods.c
-        starts = [period.start_ms for period in booked]
-        query = select(table.start_ms, table.nanodollars_per_millicredit).where(
-            table.account_id == account_id, table.start_ms.in_(starts)
-        )
-        prices = {row[0]: row[1] for row in await conn.execute(query)}
+        priced = await sold(conn, account_id, [period.start_ms for period in booked])
     raised = running[-1] if running else None
     return tuple(
-        _limited(period, Sold(period.overage_millicredits, prices.get(period.start_ms)), mine, raised)
+        _limited(
+            period,
+            priced.get(period.start_ms) or Sold(period.overage_millicredits, None, contract=period.limits is not None),
+            mine,
+            raised,
+        )
         for period in booked
     )
 
 
-def _limited(period: PeriodTerms, sold: Sold, mine: SpendLimits, raised: Raise | None) -> PeriodTerms:
-    plain = ceiling(sold, mine)
-    lifted = plain if raised is None or raised.over_ms <= period.start_ms else ceiling(sold, mine, raised)
+async def sold(conn: AsyncConnection, account_id: str, starts: Sequence[int]) -> dict[int, Sold]:
+    """The ceilings and prices that periods were sold with, by their starts."""
+    table = periods.c
+    agreed = and_(contracts.c.account_id == table.account_id, contracts.c.version == table.contract_version)
+    query = (
+        select(table.start_ms, table.overage_millicredits, table.nanodollars_per_millicredit, contracts.c.terms)
+        .outerjoin(contracts, agreed)
+        .where(table.account_id == account_id, table.start_ms.in_(starts))
+    )
+    found = {}
+    for start_ms, overage, price, terms in await conn.execute(query):
+        tiers = () if terms is None else contract_of(terms).tiers
+        found[start_ms] = Sold(overage, price, tiers if len(tiers) > 1 else (), terms is not None)
+    return found
+
+
+def _limited(period: PeriodTerms, priced: Sold, mine: SpendLimits, raised: Raise | None) -> PeriodTerms:
+    plain = ceiling(priced, mine)
+    lifted = plain if raised is None or raised.over_ms <= period.start_ms else ceiling(priced, mine, raised)
     change = None
     if raised is not None and lifted != plain and raised.over_ms < period.end_ms:
         change = CeilingChange(raised.over_ms, plain)
@@ -174,12 +191,14 @@ def _limited(period: PeriodTerms, sold: Sold, mine: SpendLimits, raised: Raise |
 
 async def steps_of(conn: AsyncConnection, period: BookedPeriod) -> tuple[Step, ...]:
     """Up to where the period's usage is charged, by when its call was admitted."""
-    sold = Sold(period.overage_millicredits, period.nanodollars_per_millicredit)
-    if sold.overage_millicredits == 0:
+    if period.overage_millicredits == 0:
         return (Step(None, 0),)
     agreed = await own_since(conn, period.account_id)
     lifted = await raises(conn, period.account_id, since_ms=period.start_ms)
-    return charged_steps(sold, agreed, lifted, start_ms=period.start_ms, end_ms=period.end_ms)
+    if not agreed and not lifted:
+        return (Step(None, period.overage_millicredits),)
+    priced = (await sold(conn, period.account_id, [period.start_ms]))[period.start_ms]
+    return charged_steps(priced, agreed, lifted, start_ms=period.start_ms, end_ms=period.end_ms)
 
 
 def _agreed(row: tuple[object, ...]) -> Agreed:

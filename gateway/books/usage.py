@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import BigInteger, Table, cast, func, select, tuple_
+from sqlalchemy import BigInteger, Table, cast, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import jobs, ledger_entries, period_usage, running_jobs
@@ -80,6 +80,7 @@ def _row(event: UsageEvent) -> dict[str, str | int | None]:
         "quote_millicredits": facts.quote_millicredits,
         "units": event.settlement.units,
         "evidence": event.settlement.evidence,
+        "billed_mode": event.settlement.billed_mode,
         "held_millicredits": event.held_millicredits,
         "captured_millicredits": event.captured_millicredits,
         "period_start_ms": event.period_start_ms,
@@ -253,3 +254,40 @@ async def rolled_up_by_period(
     if periods is not None:
         query = query.where(table.c.period_start_ms.in_(periods))
     return {row[0]: row[1] for row in await conn.execute(query)}
+
+
+async def captured_for(
+    conn: AsyncConnection, account_id: str, period_start_ms: int, spender_id: str, *, up_to_seq: int
+) -> int:
+    """What calls of one project or API key captured in a period, rollups less what happened after `up_to_seq`."""
+    hours, event = usage_hourly.c, usage_events.c
+    total = select(func.coalesce(func.sum(hours.captured_millicredits), 0)).where(
+        hours.account_id == account_id,
+        hours.period_start_ms == period_start_ms,
+        or_(hours.project_id == spender_id, hours.key_id == spender_id),
+    )
+    later = select(func.coalesce(func.sum(event.captured_millicredits), 0)).where(
+        event.account_id == account_id,
+        event.period_start_ms == period_start_ms,
+        event.seq > up_to_seq,
+        or_(event.project_id == spender_id, event.key_id == spender_id),
+    )
+    captured = (await conn.execute(select(total.scalar_subquery() - later.scalar_subquery()))).scalar_one()
+    return int(captured)
+
+
+async def captured_by_spender(
+    conn: AsyncConnection, account_id: str, period_start_ms: int, *, up_to_seq: int
+) -> dict[str, int]:
+    """Captured millicredits of one period by project and by API key, from the events themselves."""
+    table = usage_events.c
+    query = (
+        select(table.project_id, table.key_id, cast(func.sum(table.captured_millicredits), BigInteger))
+        .where(table.account_id == account_id, table.period_start_ms == period_start_ms, table.seq <= up_to_seq)
+        .group_by(table.project_id, table.key_id)
+    )
+    found: dict[str, int] = defaultdict(int)
+    for project_id, key_id, captured in await conn.execute(query):
+        found[project_id] += captured
+        found[key_id] += captured
+    return dict(found)

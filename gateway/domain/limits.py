@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from gateway.domain.plan import PayAsYouGo
+from gateway.domain.plan import PayAsYouGo, Tier
 
 ALERT_PERCENTS: Final = (50, 80, 90, 100, 120)
 # Redis and the gateway have clocks of their own, and a process may act on older terms for a minute: within this time of
@@ -65,12 +65,6 @@ class Raise:
         """When it no longer counts."""
         return self.until_ms if self.ended_ms is None else min(self.ended_ms, self.until_ms)
 
-    def millicredits(self, nanodollars_per_millicredit: int | None) -> int:
-        """The raised ceiling in credits; 0 where it is in money and credits have no price."""
-        if self.max_millicredits is not None:
-            return self.max_millicredits
-        return _in_credits(self.max_cents, nanodollars_per_millicredit) or 0
-
 
 class Budget(NamedTuple):
     """At most so many credits in one billing period for what one project or one API key starts."""
@@ -87,10 +81,21 @@ class Ceiling(NamedTuple):
 
 
 class Sold(NamedTuple):
-    """What a period was sold with: its overage ceiling and the price of credits beyond the grant (None: none sold)."""
+    """What a period was sold with: its overage ceiling and the price of credits beyond the grant (None: none sold).
+
+    `tiers` where that price is graduated; `contract`: a contract says so, not the plan.
+    """
 
     overage_millicredits: int
     nanodollars_per_millicredit: int | None
+    tiers: tuple[Tier, ...] = ()
+    contract: bool = False
+
+    def millicredits(self, cents: int | None) -> int | None:
+        """What an amount of money buys beyond the grant; None where there is no amount, or no price."""
+        if cents is None or not self.nanodollars_per_millicredit:
+            return None
+        return PayAsYouGo(self.nanodollars_per_millicredit, cents, self.tiers).ceiling_millicredits
 
 
 class Step(NamedTuple):
@@ -106,11 +111,12 @@ def ceiling(sold: Sold, own: SpendLimits, raised: Raise | None = None) -> Ceilin
         return Ceiling(0, CeilingBy.ALLOWANCE)
     if not own.pay_as_you_go:
         return Ceiling(0, CeilingBy.SWITCHED_OFF)
-    found = Ceiling(sold.overage_millicredits, CeilingBy.PLAN)
-    price = sold.nanodollars_per_millicredit
-    if raised is not None and (lifted := raised.millicredits(price)) > found.millicredits:
-        found = Ceiling(lifted, CeilingBy.RAISE)
-    mine = _in_credits(own.max_cents, price)
+    found = Ceiling(sold.overage_millicredits, CeilingBy.CONTRACT if sold.contract else CeilingBy.PLAN)
+    if raised is not None:
+        lifted = raised.max_millicredits or sold.millicredits(raised.max_cents) or 0
+        if lifted > found.millicredits:
+            found = Ceiling(lifted, CeilingBy.RAISE)
+    mine = sold.millicredits(own.max_cents)
     return found if mine is None or mine >= found.millicredits else Ceiling(mine, CeilingBy.ACCOUNT)
 
 
@@ -144,9 +150,3 @@ def _ceiling_at(sold: Sold, agreed: Sequence[Agreed], raises: Sequence[Raise], a
     own = next((one.own for one in reversed(agreed) if one.from_ms <= at_ms), SpendLimits())
     running = [one for one in raises if one.from_ms <= at_ms < one.over_ms]
     return max(ceiling(sold, own, raised).millicredits for raised in [None, *running])
-
-
-def _in_credits(cents: int | None, nanodollars_per_millicredit: int | None) -> int | None:
-    if cents is None or not nanodollars_per_millicredit:
-        return None
-    return PayAsYouGo(nanodollars_per_millicredit, cents).ceiling_millicredits

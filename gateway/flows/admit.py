@@ -37,12 +37,16 @@ class Asked(NamedTuple):
 
 
 class Allowed(NamedTuple):
-    """The call is admitted, on this plan; `facts` are what its hold remembers, empty where there is none."""
+    """The call is admitted, on this plan; `facts` are what its hold remembers, empty where there is none.
+
+    `at_ms` is when it was asked.
+    """
 
     admitted: Admitted
     caller: Caller
     plan_id: str
     facts: bytes
+    at_ms: int
 
     @property
     def remaining_millicredits(self) -> int:
@@ -52,7 +56,7 @@ class Allowed(NamedTuple):
             return available  # there is no overage to count with
         for period in terms.periods:
             if period.start_ms == self.admitted.period_start_ms:
-                return available - period.overage_millicredits
+                return available - period.ceiling_at(self.at_ms).millicredits
         return available
 
 
@@ -72,7 +76,7 @@ class NeverProjected(Exception):
 
 
 class Admission:
-    """Admits calls. `load` rebuilds an account in Redis from the books."""
+    """Admits calls. `load` rebuilds in Redis what is missing there of an account: all of it, or what budgets count."""
 
     def __init__(
         self,
@@ -93,7 +97,8 @@ class Admission:
         """Admitted with a hold, or refused without a trace. KeyRevoked, StoreUnavailable, BooksUnavailable."""
         reason: Reproject | None = None
         for _ in range(ASK_AT_MOST):
-            period = caller.terms.period_at(epoch_ms(self._clock())) or caller.terms.periods[-1]
+            at_ms = epoch_ms(self._clock())
+            period = caller.terms.period_at(at_ms) or caller.terms.periods[-1]
             plan = self._plans().get(period.plan_id)
             if plan is None:
                 raise PlanMissing(caller.account_id, period.plan_id)
@@ -109,7 +114,7 @@ class Admission:
                 continue
             match answer:
                 case Admitted():
-                    return Allowed(answer, caller, plan.id, call.facts)
+                    return Allowed(answer, caller, plan.id, call.facts, at_ms)
                 case Refused():
                     return answer
                 case NotProjected():
@@ -127,7 +132,7 @@ class Admission:
         """Redis and this process told what the books say now, as far as the answer needs it."""
         refreshed = await self._refreshed(caller)
         match reason:
-            case Reproject.UNKNOWN | Reproject.FENCED | Reproject.BEHIND:
+            case Reproject.UNKNOWN | Reproject.FENCED | Reproject.BEHIND | Reproject.UNCOUNTED:
                 await self._load(caller.account_id)
             case Reproject.STALE_TERMS | Reproject.NEW_PERIOD:
                 await self._ledger.project(refreshed.terms)

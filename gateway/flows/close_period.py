@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, billing_details, closings, contracts, invoices, ledger_entries, periods
+from gateway.books import accounts, billing_details, closings, contracts, invoices, ledger_entries, limits, periods
 from gateway.books.billing_details import SELLER, BillingDetails
 from gateway.books.closings import Closed
 from gateway.books.ids import new_id
@@ -149,7 +149,8 @@ async def _prove(conn: AsyncConnection, period: BookedPeriod) -> Closed:
         raise InvoicingStopped(period.account_id, f"the ledger of a period does not sum to zero: {balances}")
     if closed.split.usage_millicredits > balances[LedgerAccount.USED]:
         raise InvoicingStopped(period.account_id, "more was closed than the ledger has as used")
-    if closed.split.pay_as_you_go_millicredits > period.overage_millicredits:
+    highest = max(step.millicredits for step in await limits.steps_of(conn, period))
+    if closed.split.pay_as_you_go_millicredits > highest:
         raise InvoicingStopped(period.account_id, "pay-as-you-go is beyond the period's ceiling")
     return closed
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import closings, contracts, grants, invoices, periods, subscriptions, usage
+from gateway.books import closings, contracts, grants, invoices, limits, periods, subscriptions, usage
 from gateway.books.closings import Closed, ClosedUsage, OpenUsage, Taken
 from gateway.books.periods import BookedPeriod
 from gateway.domain.invoice import (
@@ -139,7 +139,7 @@ class _Drawer:
             account_id=period.account_id,
             period_start_ms=period.start_ms,
             granted_millicredits=granted,
-            overage_millicredits=period.overage_millicredits,
+            overage=await limits.steps_of(self.conn, period),
             before_millicredits=before.split.usage_millicredits,
             before_paid_millicredits=before.split.pay_as_you_go_millicredits,
             tier_ends=tuple(tier.up_to_millicredits or 0 for tier in tiers_of(self.sold)[:-1]),

@@ -11,7 +11,7 @@ from itertools import groupby
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, closings, grants, invoices, periods
+from gateway.books import accounts, closings, grants, invoices, limits, periods
 from gateway.books.books import Books
 from gateway.books.closings import Closed
 from gateway.books.periods import BookedPeriod
@@ -68,13 +68,17 @@ async def _period_faults(
     amounts = (made.included_millicredits, made.pay_as_you_go_millicredits, made.written_off_millicredits)
     if stamped.get(period.start_ms, (0, 0, 0)) != amounts:
         found.append(f"{name}: its events are stamped with {stamped.get(period.start_ms)}, its closings made {amounts}")
+    ceilings = {step.millicredits for step in await limits.steps_of(conn, period)}
     ruled = split_usage(
         made.usage_millicredits,
         granted_millicredits=await grants.granted(conn, period.account_id, period.start_ms),
-        overage_millicredits=period.overage_millicredits,
+        overage_millicredits=max(ceilings),
     )
-    if ruled != made:
+    if ruled.included_millicredits != made.included_millicredits or (len(ceilings) == 1 and ruled != made):
         found.append(f"{name}: usage was split as {made}, the rule says {ruled}")
+    elif made.pay_as_you_go_millicredits > ruled.pay_as_you_go_millicredits:
+        # The ceiling changed on the way: what lies above the lower one is charged where it was admitted before.
+        found.append(f"{name}: usage was split as {made}, beyond the highest ceiling it had: {ruled}")
     return found
 
 

@@ -3,12 +3,15 @@
 Captured is what the books have plus what still waits in the outbox, each event once by its id. The outbox is read
 first: what leaves it meanwhile is found in the books. Asks nobody whether it is needed: the ledger does nothing where
 it is not. The holds of jobs that still run are made again first: someone has seen them begin, and their cost is owed.
+What budgets of projects and keys have used is counted afterwards, while calls end.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Final, Protocol
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import running_jobs, usage
 from gateway.books.books import Books
@@ -17,7 +20,7 @@ from gateway.domain.usage import UsageEvent
 from gateway.flows.authenticate import TermsOf
 from gateway.flows.faults import NoSuchThing
 from gateway.flows.remembered import OnceForAll
-from gateway.ledger.answers import Counters
+from gateway.ledger.answers import Counters, Uncounted
 from gateway.ledger.ledger import Ledger
 
 # A capture between reading and loading makes the ledger refuse; so many in a row come from no one account.
@@ -44,6 +47,40 @@ async def rebuild(books: Books, ledger: Ledger, outbox: TellsUnbooked, terms: Te
     return False
 
 
+async def count_budgets(books: Books, ledger: Ledger, outbox: TellsUnbooked, account_id: str) -> int:
+    """Tell Redis what budgets had used before it counted them; how many that was. BooksUnavailable, StoreUnavailable.
+
+    Each is counted from an instant on, which is a number of sequence: what is missing are the events up to it.
+    """
+    missing = await ledger.count_budgets(account_id)
+    if not missing:
+        return 0
+    events = await outbox.unbooked(account_id)
+    async with books.read() as conn:
+        booked = await usage.booked_ids(conn, [event.id for event in events])
+        found = [(each, await _spent(conn, account_id, each)) for each in missing]
+    unbooked = [event for event in events if event.id not in booked]
+    return await ledger.budgets_counted(
+        account_id, [(each, spent + _unbooked_of(each, unbooked)) for each, spent in found]
+    )
+
+
+async def _spent(conn: AsyncConnection, account_id: str, counted: Uncounted) -> int:
+    return await usage.captured_for(
+        conn, account_id, counted.period_start_ms, counted.subject_id, up_to_seq=counted.seq
+    )
+
+
+def _unbooked_of(counted: Uncounted, events: Iterable[UsageEvent]) -> int:
+    return sum(
+        event.captured_millicredits
+        for event in events
+        if event.period_start_ms == counted.period_start_ms
+        and event.seq <= counted.seq
+        and counted.subject_id in {event.facts.project_id, event.facts.key_id}
+    )
+
+
 def _is_whole(counters: Counters, terms: Terms) -> bool:
     return counters.epoch is not None and counters.epoch >= terms.epoch and counters.seq >= terms.booked_seq
 
@@ -66,7 +103,10 @@ async def _load(books: Books, ledger: Ledger, terms: Terms, counters: Counters, 
 
 
 class Rebuilder:
-    """Callable with an account id: rebuilds it, once for all tasks of this process that ask at the same time."""
+    """Callable with an account id: rebuilds it, and counts its budgets, where Redis lacks that.
+
+    Once for all tasks of this process that ask at the same time.
+    """
 
     def __init__(
         self,
@@ -92,4 +132,7 @@ class Rebuilder:
         terms = await self._terms_of(account_id, self._clock())
         if terms is None:
             raise NoSuchThing("account", account_id)
-        return await rebuild(self._books, self._ledger, self._outbox, terms)
+        rebuilt = await rebuild(self._books, self._ledger, self._outbox, terms)
+        if terms.budgets:
+            await count_budgets(self._books, self._ledger, self._outbox, account_id)
+        return rebuilt

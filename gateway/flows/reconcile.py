@@ -1,8 +1,9 @@
 """Proving that books and Redis agree, account by account, while traffic runs. Changes nothing.
 
 Per account and period: captured in Redis = booked events + events still in the outbox; held = the sum of open holds;
-granted = the sum of grants in the books. And within the books: events = rollups = ledger. Redis is read at one
-instant, then the books up to that instant's `seq`, each event once by id.
+granted = the sum of grants in the books. Of each budget that Redis counts: captured = the events of its project or key,
+held = their open holds, and its limit is the one in the books. And within the books: events = rollups = ledger. Redis
+is read at one instant, then the books up to that instant's `seq`, each event once by id.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, grants, ledger_entries, usage
+from gateway.books import accounts, grants, ledger_entries, limits, usage
 from gateway.books.books import Books
 from gateway.books.ledger_entries import LedgerAccount
 from gateway.books.tables import usage_daily, usage_hourly
@@ -80,6 +81,7 @@ async def differences_of(books: Books, ledger: Ledger, account_id: str) -> list[
     async with books.read() as conn:
         await _compare_captured(conn, check, counters)
         await _compare_granted(conn, check, counters)
+        await _compare_budgets(conn, check, counters)
         await _compare_books(conn, check)
         booked_seq = await accounts.booked_seq(conn, account_id)
     _compare_held(check, counters)
@@ -102,6 +104,35 @@ async def _compare_captured(conn: AsyncConnection, check: _Check, counters: Coun
     for start_ms, period in counters.periods.items():
         what, found = f"captured in {_period(start_ms)}", period.captured_millicredits
         check.equal(what, expected=captured.get(start_ms, 0), found=found, in_redis=True)
+
+
+async def _compare_budgets(conn: AsyncConnection, check: _Check, counters: Counters) -> None:
+    if not counters.budgets:
+        return
+    booked = await usage.booked_ids(conn, list(counters.unbooked))
+    unbooked = [event for event in counters.unbooked.values() if event.id not in booked]
+    account = await accounts.get(conn, check.account_id)
+    told = account is not None and account.terms_version == counters.terms_version
+    agreed = dict(await limits.budgets_of(conn, check.account_id))
+    captured: dict[int, dict[str, int]] = {}
+    for budget in counters.budgets:
+        start_ms, subject_id = budget.period_start_ms, budget.subject_id
+        if start_ms not in captured:
+            captured[start_ms] = await usage.captured_by_spender(
+                conn, check.account_id, start_ms, up_to_seq=counters.seq
+            )
+        expected = captured[start_ms].get(subject_id, 0) + sum(
+            event.captured_millicredits
+            for event in unbooked
+            if event.period_start_ms == start_ms and subject_id in {event.facts.project_id, event.facts.key_id}
+        )
+        what = f"{{}} of {subject_id} in {_period(start_ms)}"
+        found = budget.captured_millicredits
+        check.equal(what.format("captured on the budget"), expected=expected, found=found, in_redis=True)
+        expected, found = budget.open_millicredits, budget.held_millicredits
+        check.equal(what.format("held on the budget"), expected=expected, found=found, in_redis=True)
+        if told and (limit := agreed.get(subject_id)) is not None:
+            check.equal(what.format("the budget"), expected=limit, found=budget.limit_millicredits)
 
 
 async def _compare_granted(conn: AsyncConnection, check: _Check, counters: Counters) -> None:
