@@ -4,16 +4,18 @@ Judges nothing: `domain.alert` does. Sends nothing: whoever raises one tells of 
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, cast, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.books.contracts import contract_of
 from gateway.books.dialect import upsert
 from gateway.books.ids import new_id
-from gateway.books.tables import alerts, grants, period_usage, periods
+from gateway.books.tables import alerts, contracts, grants, period_usage, periods
 from gateway.domain.alert import Alert, AlertKind
+from gateway.domain.plan import Tier
 
 _BATCH: Final = 200
 PeriodKey = tuple[str, int]
@@ -31,6 +33,8 @@ class PeriodStanding:
     nanodollars_per_millicredit: int | None
     granted_millicredits: int
     captured_millicredits: int
+    contract: bool = False
+    tiers: tuple[Tier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,11 @@ async def standings(conn: AsyncConnection, keys: Collection[PeriodKey]) -> list[
         periods.c.nanodollars_per_millicredit,
         granted,
         func.coalesce(period_usage.c.captured_millicredits, 0),
+        contracts.c.terms,
+    )
+    query = query.outerjoin(
+        contracts,
+        (contracts.c.account_id == periods.c.account_id) & (contracts.c.version == periods.c.contract_version),
     ).outerjoin(
         period_usage,
         (period_usage.c.account_id == periods.c.account_id) & (period_usage.c.period_start_ms == periods.c.start_ms),
@@ -72,7 +81,7 @@ async def standings(conn: AsyncConnection, keys: Collection[PeriodKey]) -> list[
     found: list[PeriodStanding] = []
     for batch in _batches(keys):
         chosen = query.where(tuple_(periods.c.account_id, periods.c.start_ms).in_(batch))
-        found += [PeriodStanding(*row) for row in await conn.execute(chosen)]
+        found += [_standing(*row) for row in await conn.execute(chosen)]
     return found
 
 
@@ -124,6 +133,12 @@ async def of_account(
         query = query.where(alerts.c.period_start_ms == period_start_ms)
     rows = await conn.execute(query.order_by(alerts.c.raised_ms.desc(), alerts.c.id.desc()).limit(limit))
     return [RaisedAlert(row[0], row[1], row[2], row[3], AlertKind(row[4]), *row[5:]) for row in rows]
+
+
+def _standing(*row: Any) -> PeriodStanding:
+    *values, terms = row
+    tiers = () if terms is None else contract_of(terms).tiers
+    return replace(PeriodStanding(*values), contract=terms is not None, tiers=tiers if len(tiers) > 1 else ())
 
 
 def new_alert_id() -> str:

@@ -7,10 +7,13 @@ none there.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from fractions import Fraction
+from math import ceil, floor
 from typing import Final
 
 from gateway.domain.limits import Ceiling, CeilingBy
-from gateway.domain.plan import NANODOLLARS_PER_CENT, NO_CEILING_MILLICREDITS
+from gateway.domain.plan import NO_CEILING_MILLICREDITS, Tier
+from gateway.domain.rating import graduated_cents, pay_as_you_go_cents
 
 
 class AlertKind(StrEnum):
@@ -37,13 +40,14 @@ EXHAUSTED_PERCENT: Final = 100
 class Spending:
     """How an account stands in a period. `included` is everything granted, `ceiling` how far beyond that it may go.
 
-    `nanodollars_per_millicredit` None: credits beyond what is included are not sold.
+    `nanodollars_per_millicredit` None: credits beyond what is included are not sold. `tiers` where that is graduated.
     """
 
     used_millicredits: int
     included_millicredits: int
     ceiling: Ceiling
     nanodollars_per_millicredit: int | None = None
+    tiers: tuple[Tier, ...] = ()
 
     @property
     def charged_millicredits(self) -> int:
@@ -59,11 +63,13 @@ class Spending:
     @property
     def spend_cents(self) -> int:
         """What pay-as-you-go comes to, in whole cents, rounded down: so much has certainly been spent."""
-        return self.nanodollars(self.charged_millicredits) // NANODOLLARS_PER_CENT
+        return floor(self.cents_of(self.charged_millicredits))
 
-    def nanodollars(self, millicredits: int) -> int:
+    def cents_of(self, millicredits: int) -> Fraction:
         """What so much pay-as-you-go comes to, exactly."""
-        return millicredits * (self.nanodollars_per_millicredit or 0)
+        if self.tiers:
+            return graduated_cents(millicredits, self.tiers)
+        return pay_as_you_go_cents(millicredits, self.nanodollars_per_millicredit or 0)
 
     @property
     def _beyond_millicredits(self) -> int:
@@ -105,4 +111,4 @@ def _of_spending(state: Spending, amounts_cents: Iterable[int]) -> Iterable[Aler
         own = state.ceiling.by is CeilingBy.ACCOUNT
         kind = AlertKind.CONFIGURED_SPEND_LIMIT_EXCEEDED if own else AlertKind.PLAN_SPEND_LIMIT_EXCEEDED
         # A ceiling is kept in credits, rounded down; up to the cent it is the one that was set.
-        yield Alert(kind, -(-state.nanodollars(state.ceiling.millicredits) // NANODOLLARS_PER_CENT))
+        yield Alert(kind, ceil(state.cents_of(state.ceiling.millicredits)))
