@@ -6,7 +6,7 @@ nothing is shown twice and nothing that was there is left out. Changes nothing.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,7 @@ from gateway.ledger.faults import StoreUnavailable
 
 # Lists share the books' connections with the calls that look up a key.
 AT_ONCE: Final = 4
+_PAGE: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,17 @@ class UsageMetrics:
         """Up to `size` captures. NoSuchThing for a project that is not the account's; BooksUnavailable."""
         async with self._turns:
             return await self._page(account_id, wanted, size, after, with_total=with_total)
+
+    async def every(self, account_id: str, wanted: Wanted) -> AsyncGenerator[UsageEvent]:
+        """All captures, the latest admitted first, a page in memory at a time. As `page`."""
+        after: Position | None = None
+        while True:
+            page = await self.page(account_id, wanted, size=_PAGE, after=after)
+            for event in page.events:
+                yield event
+            if page.after is None:
+                return
+            after = page.after
 
     async def _page(
         self, account_id: str, wanted: Wanted, size: int, after: Position | None, *, with_total: bool

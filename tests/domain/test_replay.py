@@ -105,7 +105,7 @@ def test_graduated_prices_are_rounded_one_by_one() -> None:
 
 def test_own_limits_hold_under_other_plans_and_contracts_stay() -> None:
     own = SpendLimits(max_cents=1_000)
-    frugal = replace(STARTER, own=own).under(PLANS | {"starter": replace(PLANS["starter"], granted_millicredits=0)})
+    frugal = replace(STARTER, own=own).under({**PLANS, "starter": replace(PLANS["starter"], granted_millicredits=0)})
     assert (frugal.granted_millicredits, frugal.ceiling_millicredits) == (0, 8_000 * CREDIT)
     assert replace(STARTER, own=SpendLimits(pay_as_you_go=False)).limit_millicredits == 40_000 * CREDIT
     contract = replace(STARTER, contract_version=3, price_cents=99)

@@ -51,8 +51,8 @@ class Lived:
 @pytest.fixture
 async def world(books: Books, accounts: Accounts, terms_of: TermsOf, clock: Clock) -> list[Lived]:
     """Six accounts with 45 days of calls: some beyond their allowance, some settled by no units, some released."""
-    dice, number = random.Random(7), 0
-    now, lived = clock.now, []
+    dice, number, now = random.Random(7), 0, clock.now
+    lived: list[Lived] = []
     for plan_id in ("free", "free", "starter", "starter", "pro", "starter"):
         clock.now = now - timedelta(days=45, hours=len(lived))
         opened = await accounts.create(plan_id.title(), plan_id)

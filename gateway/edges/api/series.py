@@ -53,11 +53,11 @@ def series_endpoints(series: UsageSeries, clock: Callable[[], datetime]) -> list
     async def over_time(ask: Ask) -> Response:
         request, caller = ask.request, ask.caller
         only_own_organization(request, caller)
-        zone = _zone(request)
+        zone = zone_of(request)
         window = _window(request)
         found = await series.of_account(
             caller.account_id,
-            _range(request, zone, clock()),
+            range_of(request, zone, clock()),
             window,
             zone,
             by=_by(request),
@@ -131,7 +131,8 @@ def _local(at_ms: int, zone: tzinfo) -> str:
     return from_epoch_ms(at_ms).astimezone(zone).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _zone(request: Request) -> ZoneInfo:
+def zone_of(request: Request) -> ZoneInfo:
+    """The zone `tz`, else UTC. WrongParameter."""
     name = text(request, "tz") or "UTC"
     try:
         return ZoneInfo(name)
@@ -146,7 +147,8 @@ def _window(request: Request) -> Window:
     return Window(name)
 
 
-def _range(request: Request, zone: tzinfo, now: datetime) -> Range:
+def range_of(request: Request, zone: tzinfo, now: datetime) -> Range:
+    """From `from` (else 30 days back) to `to` (else now, not included). WrongParameter."""
     to_ms = _instant(request, "to", zone)
     if to_ms is None:
         to_ms = epoch_ms(now) + 1
