@@ -117,6 +117,7 @@ class Stores:
     clock: Callable[[], datetime]
     webhooks: config.WebhookSettings
     till: Till
+    billing_url: str
 
     async def terms_of(self, account_id: str, at: datetime) -> Terms | None:
         """An account's terms at an instant, its due periods booked."""
@@ -173,8 +174,15 @@ async def open_stores(settings: config.Settings, catalog: Catalog) -> AsyncItera
             rebuild=Rebuilder(books=books, ledger=ledger, outbox=outbox, terms_of=terms_of, clock=clock),
             clock=clock,
             webhooks=settings.webhooks,
+            billing_url=_billing_url(settings),
             till=till_over(books=books, provider=provider, tell=tell, plans=current.plans, clock=clock, ledger=ledger),
         )
+
+
+def _billing_url(settings: config.Settings) -> str:
+    """Where people come back to from a payment provider's page, when nobody's request says it better."""
+    listen = settings.listen
+    return f"{settings.public_url or f'http://{listen.host}:{listen.port}'}/settings/billing"
 
 
 def _provider(settings: config.PaymentSettings, books: Books) -> Provider:

@@ -5,7 +5,19 @@ from typing import Annotated
 
 import typer
 
-from gateway.edges.cli import account, account_contract, doctor, explain, invoice, key, plans, project, reconcile, usage
+from gateway.edges.cli import (
+    account,
+    account_contract,
+    doctor,
+    explain,
+    invoice,
+    key,
+    payment_method,
+    plans,
+    project,
+    reconcile,
+    usage,
+)
 from gateway.edges.cli import config as config_verbs
 from gateway.edges.cli import webhook as webhook_verbs
 from gateway.edges.cli.faults import exit_for_faults
@@ -20,6 +32,8 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 account.app.command("contract")(account_contract.contract)
+account.app.add_typer(payment_method.app, name="payment-method")
+invoice.app.command("collect")(payment_method.collect)
 app.add_typer(account.app, name="account")
 app.add_typer(project.app, name="project")
 app.add_typer(key.app, name="key")

@@ -64,6 +64,7 @@ def _environment(data: Path, credential: str, port: int, own_port: int | None) -
         fixed["GATEWAY_PORT"] = str(free_port(LOOPBACK)) if chosen == "0" else chosen
     defaults = {
         "GATEWAY_LOG_LEVEL": "warning",
+        "GATEWAY_PAYMENTS": "fake",
         "GATEWAY_ADMIN_TOKEN": secrets.token_urlsafe(24),
         # Nobody asked for this one, so that another demo beside this one is no reason to fail.
         "GATEWAY_ADMIN_PORT": str(free_port(LOOPBACK, wished=AdminListen().port)),

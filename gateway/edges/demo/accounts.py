@@ -24,6 +24,7 @@ from gateway.flows.accounts import Accounts
 from gateway.flows.contracts import Contracts
 from gateway.flows.keys import Keys
 from gateway.flows.terms import current_terms
+from gateway.payments.fake import Fake
 from gateway.wiring import Stores
 
 BATCH: Final = 500
@@ -122,6 +123,7 @@ async def open_accounts(stores: Stores, data: Path) -> list[DemoAccount]:
         return known
     made = [await _open(stores, story, seed) for seed, story in enumerate(STORIES)]
     await issue_past(stores, [one.account_id for one in made])
+    await _add_cards(stores, made)
     descriptor = os.open(data / KEYS, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as kept:
         kept.write(orjson.dumps([asdict(one) for one in made], option=orjson.OPT_INDENT_2))
@@ -161,6 +163,17 @@ async def _open(stores: Stores, story: Story, seed: int) -> DemoAccount:
             await usage.book(conn, history[first : first + BATCH])
     await stores.rebuild(opened.id)
     return DemoAccount(story.plan_id, opened.id, opened.project_id, key.secret)
+
+
+async def _add_cards(stores: Stores, made: list[DemoAccount]) -> None:
+    """A card that pays for whoever is on a plan with a list price; a contract is paid by transfer."""
+    payments, plans = stores.till.payments, stores.current.plans()
+    if payments.provider != Fake.name:
+        return
+    for one in made:
+        plan = plans[one.plan_id]
+        if plan.price_cents > 0 and not plan.contract:
+            await payments.add_fake(one.account_id, "fake_ok", actor="demo")
 
 
 def _accounts(stores: Stores, clock: Callable[[], datetime]) -> Accounts:

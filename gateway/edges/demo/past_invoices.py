@@ -1,7 +1,7 @@
 """The invoices of the demo's history, issued and paid as they would have been: each in its own time.
 
 The gateway's own closing does it, at a clock that is wound forward; the newest invoice of each account is left to be
-paid by whoever looks at the demo.
+collected by the demo's gateway from who has a card, and to be paid by whoever looks from who has none.
 """
 
 from collections.abc import Callable, Sequence
