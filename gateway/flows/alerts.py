@@ -6,7 +6,8 @@ A relay that dies in between reads its records again and looks again; of several
 all. No call waits for any of this.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from gateway.books import accounts, alerts, limits
 from gateway.books.alerts import PeriodKey, PeriodStanding, RaisedAlert
 from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
-from gateway.domain.alert import Alert, Spending, crossed
+from gateway.domain.alert import VENDOR_KINDS, Alert, Spending, crossed
 from gateway.domain.credits import credits_text
 from gateway.domain.instant import epoch_ms
 from gateway.domain.limits import Sold, SpendLimits, ceiling
@@ -64,16 +65,16 @@ class Alerts:
         key = (report.account_id, report.period.start_ms)
         async with self._books.read() as conn:
             own = await limits.own(conn, report.account_id)
-            state = await _spending(conn, await alerts.standing(conn, key), own, epoch_ms(self._clock()))
-        if state is None:
-            return ()
-        live = Spending(
-            used_millicredits=report.credits.used_millicredits,
-            included_millicredits=report.credits.included_millicredits,
-            ceiling=state.ceiling,
-            nanodollars_per_millicredit=state.nanodollars_per_millicredit,
-        )
-        return crossed(live, percents=own.alert_percents, cents=own.alert_cents)
+            booked = await alerts.standing(conn, key)
+            if booked is None:
+                return ()
+            live = replace(
+                booked,
+                captured_millicredits=report.credits.used_millicredits,
+                granted_millicredits=report.credits.included_millicredits,
+            )
+            state = await _spending(conn, live, own, epoch_ms(self._clock()))
+        return crossed(state, percents=own.alert_percents, cents=own.alert_cents)
 
 
 class AlertWatch:
@@ -117,6 +118,11 @@ class AlertWatch:
         return raised
 
 
+def vendor_names(active: Iterable[Alert]) -> list[str]:
+    """LlamaCloud's names among them, each once: its clients know no others."""
+    return list(dict.fromkeys(str(one.kind) for one in active if one.kind in VENDOR_KINDS))
+
+
 def alert_data(alert: RaisedAlert) -> dict[str, Any]:
     """What `alert.raised` says, and whoever shows an alert."""
     threshold = {"percent": alert.threshold} if alert.kind.in_percent else {"cents": alert.threshold}
@@ -145,9 +151,8 @@ async def _due(conn: AsyncConnection, keys: Collection[PeriodKey], at_ms: int) -
     for standing in sorted(standings, key=lambda one: (one.account_id, one.start_ms)):
         wanted = own.get(standing.account_id, SpendLimits())
         state = await _spending(conn, standing, wanted, at_ms)
-        if state is not None:
-            reached = crossed(state, percents=wanted.alert_percents, cents=wanted.alert_cents)
-            found += [_alert(standing, state, one, at_ms) for one in reached]
+        reached = crossed(state, percents=wanted.alert_percents, cents=wanted.alert_cents)
+        found += [_alert(standing, state, one, at_ms) for one in reached]
     known = await alerts.raised(conn, {(one.account_id, one.period_start_ms) for one in found})
     return [
         one
@@ -162,25 +167,26 @@ async def _own(conn: AsyncConnection, standings: Collection[PeriodStanding]) -> 
     return await limits.own_of(conn, sorted({one.account_id for one in standings}))
 
 
-async def _spending(
-    conn: AsyncConnection, standing: PeriodStanding | None, own: SpendLimits, at_ms: int
-) -> Spending | None:
+async def _spending(conn: AsyncConnection, standing: PeriodStanding, own: SpendLimits, at_ms: int) -> Spending:
     """How the account stands, under the ceiling that counts now; raises are looked up only where they would matter."""
-    if standing is None:
-        return None
-    sold = Sold(standing.overage_millicredits, standing.nanodollars_per_millicredit)
-    found = Spending(
-        standing.captured_millicredits,
-        standing.granted_millicredits,
-        ceiling(sold, own),
+    sold = Sold(
+        standing.overage_millicredits,
         standing.nanodollars_per_millicredit,
+        tiers=standing.tiers,
+        contract=standing.contract,
+    )
+    found = Spending(
+        used_millicredits=standing.captured_millicredits,
+        included_millicredits=standing.granted_millicredits,
+        ceiling=ceiling(sold, own),
+        nanodollars_per_millicredit=standing.nanodollars_per_millicredit,
+        tiers=standing.tiers,
     )
     if not found.at_ceiling:
         return found
     raises = await limits.raises(conn, standing.account_id, since_ms=at_ms)
     running = [one for one in raises if one.from_ms <= at_ms < one.over_ms]
-    lifted = ceiling(sold, own, running[-1] if running else None)
-    return Spending(found.used_millicredits, found.included_millicredits, lifted, found.nanodollars_per_millicredit)
+    return replace(found, ceiling=ceiling(sold, own, running[-1] if running else None))
 
 
 def _alert(standing: PeriodStanding, state: Spending, crossed_: Alert, at_ms: int) -> RaisedAlert:

@@ -12,6 +12,7 @@ from gateway.edges.api.query import flag, only_own_organization
 from gateway.edges.api.replies.usage import UsageAndPlan
 from gateway.edges.api.usage_document import amount, usage_and_plan
 from gateway.edges.desk import Desk
+from gateway.flows.alerts import vendor_names
 from gateway.flows.faults import NoSuchThing
 from gateway.flows.usage_report import BY_DEFAULT, UsageReport
 from gateway.wire.problems import Fault
@@ -31,7 +32,8 @@ def usage_endpoints(desk: Desk) -> list[Endpoint]:
     """Of the whole account, and of one of its projects."""
 
     async def told(ask: Ask, report: UsageReport) -> dict[str, Any]:
-        document = usage_and_plan(report, desk.plans().get(report.plan_id))
+        active = vendor_names(await desk.alerts.active(report))
+        document = usage_and_plan(report, desk.plans().get(report.plan_id), active)
         if flag(ask.request, "get_current_invoice_total"):
             cents = await desk.invoices.running_total_cents(ask.account_id)
             document["usage"] = {**document["usage"], "current_invoice_total_usd_cents": cents}

@@ -3,6 +3,7 @@
 Credits are decimal numbers, exact to the thousandth; the vendor's own fields are whole credits, rounded down.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -48,12 +49,15 @@ def usage_document(report: UsageReport) -> dict[str, Any]:
     return document
 
 
-def usage_and_plan(report: UsageReport, plan: Plan | None) -> dict[str, Any]:
-    """The API's answer: LlamaCloud's `plan` and `usage`, and ours beside them. `plan` None: it is not sold any more."""
+def usage_and_plan(report: UsageReport, plan: Plan | None, alerts: Sequence[str] = ()) -> dict[str, Any]:
+    """The API's answer: LlamaCloud's `plan` and `usage`, and ours beside them.
+
+    `plan` None: it is not sold any more. `alerts` are LlamaCloud's names of what holds now.
+    """
     ours = usage_document(report)
     # The vendor's `plan` is an object; the id is in there.
     del ours["plan"]
-    return {"plan": _plan(report, plan), "usage": _usage(report), **ours}
+    return {"plan": _plan(report, plan), "usage": _usage(report, alerts), **ours}
 
 
 def amount(millicredits: int) -> orjson.Fragment:
@@ -112,7 +116,7 @@ def _plan(report: UsageReport, plan: Plan | None) -> dict[str, object]:
     }
 
 
-def _usage(report: UsageReport) -> dict[str, object]:
+def _usage(report: UsageReport, alerts: Sequence[str]) -> dict[str, object]:
     credits_, period = report.credits, report.period
     return {
         "active_free_credits_usage": [
@@ -123,15 +127,5 @@ def _usage(report: UsageReport) -> dict[str, object]:
                 "expires_at": instant(period.end_ms),
             }
         ],
-        "active_alerts": _alerts(report),
+        "active_alerts": list(alerts),
     }
-
-
-def _alerts(report: UsageReport) -> list[str]:
-    credits_, overage = report.credits, report.period.overage_millicredits
-    alerts = []
-    if credits_.used_millicredits >= credits_.included_millicredits:
-        alerts.append("free_credits_exhausted")
-        if 0 < overage <= credits_.pay_as_you_go_millicredits:
-            alerts.append("plan_spend_limit_exceeded")
-    return alerts
