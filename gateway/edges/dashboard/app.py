@@ -8,6 +8,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from gateway.edges.dashboard.assets import asset_routes
+from gateway.edges.dashboard.browser import own_path
 from gateway.edges.dashboard.calls import calls_routes
 from gateway.edges.dashboard.door import ACCOUNT_DOOR
 from gateway.edges.dashboard.guard import Guarded
@@ -48,6 +49,9 @@ def behind_door(pages: Pages, routes: Sequence[BaseRoute]) -> Guarded:
         return pages.go(request, door.home)
 
     async def no_page(request: Request) -> Response:
+        path = request.url.path
+        if request.method == "GET" and path.endswith("/"):
+            return pages.go(request, own_path(path.rstrip("/"), below=door.root, otherwise=door.home))
         found = await pages.signed_in(request)
         if found is not None:
             response = pages.fault(request, 404, visit=Visit(request, pages, found.visitor))
@@ -60,4 +64,6 @@ def behind_door(pages: Pages, routes: Sequence[BaseRoute]) -> Guarded:
     to_home = [] if door.root == door.home else [Route(door.root, home, methods=["GET"])]
     all_routes = [*to_home, *asset_routes(door.root), *sign_in_routes(pages), *routes]
     app = Starlette(routes=all_routes, exception_handlers={404: missing, 405: missing})
+    # It would redirect to whatever host was asked for.
+    app.router.redirect_slashes = False
     return Guarded(app)

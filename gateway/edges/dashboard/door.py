@@ -47,6 +47,7 @@ ACCOUNT_DOOR: Final = Door(
     sections=(
         Section("plan", "Plan", BILLING, "gauge"),
         Section("pricing", "Pricing", f"{BILLING}/pricing", "tag"),
+        Section("usage", "Usage", f"{BILLING}/usage", "chart"),
     ),
 )
 ADMIN_DOOR: Final = Door(

@@ -1,0 +1,189 @@
+// What a script adds to the usage chart: what a bar is made of when it is pointed at, arrow keys, and zooming by dragging.
+// The chart itself, its links and its table are the server's and are there without this.
+
+(() => {
+  "use strict";
+
+  const DRAG_LEAST_PX = 8;
+
+  function element(name, className, text) {
+    const made = document.createElement(name);
+    if (className) made.className = className;
+    if (text !== undefined) made.textContent = text;
+    return made;
+  }
+
+  class Chart {
+    constructor(figure) {
+      this.figure = figure;
+      this.data = JSON.parse(figure.dataset.chart);
+      this.plot = figure.querySelector(".chart-plot");
+      this.svg = figure.querySelector("svg");
+      this.slots = [...figure.querySelectorAll(".chart-slot")];
+      this.chosen = -1;
+      this.dragFrom = null;
+      // A browser's own tooltip would stand on top of ours.
+      this.slots.forEach((slot) => slot.querySelector("title").remove());
+      this.tip = element("div", "chart-tip");
+      this.tip.hidden = true;
+      this.spoken = element("p", "only-read");
+      this.spoken.setAttribute("aria-live", "polite");
+      this.zoomed = element("div", "chart-zoom");
+      this.zoomed.hidden = true;
+      this.plot.append(this.tip, this.zoomed);
+      figure.append(this.spoken);
+      this.plot.tabIndex = 0;
+      this.plot.setAttribute("role", "application");
+      this.plot.setAttribute("aria-label", "The chart: arrow keys go from bar to bar, Enter opens the calls of one");
+      this.plot.addEventListener("pointermove", (event) => this.moved(event));
+      this.plot.addEventListener("pointerleave", () => this.left());
+      this.plot.addEventListener("pointerdown", (event) => this.pressed(event));
+      this.plot.addEventListener("click", (event) => this.clicked(event), true);
+      this.plot.addEventListener("dragstart", (event) => event.preventDefault());
+      this.plot.addEventListener("keydown", (event) => this.key(event));
+      this.plot.addEventListener("blur", () => this.choose(-1));
+      window.addEventListener("pointerup", (event) => this.released(event), { signal: gone.signal });
+    }
+
+    at(event) {
+      const box = this.svg.getBoundingClientRect();
+      const place = Math.floor(((event.clientX - box.left) / box.width) * this.slots.length);
+      return Math.max(0, Math.min(this.slots.length - 1, place));
+    }
+
+    moved(event) {
+      if (this.dragFrom !== null && Math.abs(event.clientX - this.dragFrom.x) >= DRAG_LEAST_PX) {
+        this.dragged = true;
+        this.plot.setPointerCapture(event.pointerId);
+        this.mark(this.dragFrom.bar, this.at(event));
+      }
+      this.choose(this.at(event));
+    }
+
+    left() {
+      if (this.dragFrom === null) this.choose(-1);
+    }
+
+    pressed(event) {
+      if (event.button === 0 && event.pointerType !== "touch") {
+        this.dragFrom = { x: event.clientX, bar: this.at(event) };
+        this.dragged = false;
+      }
+    }
+
+    released(event) {
+      const from = this.dragFrom;
+      this.dragFrom = null;
+      this.zoomed.hidden = true;
+      if (from !== null && this.dragged) this.zoom(from.bar, this.at(event));
+    }
+
+    // A drag that ends on a bar is no click on it.
+    clicked(event) {
+      if (this.dragged) {
+        event.preventDefault();
+        event.stopPropagation();
+        this.dragged = false;
+      }
+    }
+
+    key(event) {
+      const last = this.slots.length - 1;
+      const next = { ArrowRight: this.chosen + 1, ArrowLeft: this.chosen < 0 ? last : this.chosen - 1, Home: 0, End: last }[event.key];
+      if (next !== undefined) {
+        event.preventDefault();
+        this.choose(Math.max(0, Math.min(last, next)), true);
+      } else if (event.key === "Enter" && this.chosen >= 0) {
+        window.location.assign(`${this.figure.dataset.calls}?${this.data.bars[this.chosen].calls}`);
+      } else if (event.key === "Escape") {
+        this.choose(-1);
+      }
+    }
+
+    choose(number, aloud) {
+      if (number === this.chosen) return;
+      this.slots[this.chosen]?.classList.remove("chart-chosen");
+      this.chosen = number;
+      this.tip.hidden = number < 0;
+      if (number < 0) return;
+      this.slots[number].classList.add("chart-chosen");
+      const bar = this.data.bars[number];
+      this.tip.replaceChildren(...this.told(bar));
+      const share = (number + 0.5) / this.slots.length;
+      const room = this.plot.clientWidth;
+      const width = this.tip.offsetWidth;
+      const middle = share * room;
+      const left = middle + width + 16 > room ? middle - width - 12 : middle + 12;
+      this.tip.style.left = `${Math.max(0, left)}px`;
+      if (aloud) this.spoken.textContent = `${bar.label}: ${bar.total} credits`;
+    }
+
+    told(bar) {
+      const list = element("dl");
+      this.data.groups.forEach((label, number) => {
+        if (bar.values[number]) list.append(this.line(label, bar.values[number], `chart-dot-${number + 1}`));
+      });
+      list.append(this.line("Together", bar.total));
+      if (bar.before !== null) list.append(this.line("Before", bar.before, "chart-dot-before"));
+      return [element("p", "chart-tip-title", bar.label), list];
+    }
+
+    line(label, value, dot) {
+      const row = element("div");
+      const name = element("dt");
+      if (dot) name.append(element("span", `dot ${dot}`));
+      name.append(label);
+      row.append(name, element("dd", "", value));
+      return row;
+    }
+
+    mark(from, to) {
+      const [first, last] = [Math.min(from, to), Math.max(from, to)];
+      const bar = this.svg.getBoundingClientRect().width / this.slots.length;
+      this.zoomed.hidden = false;
+      this.zoomed.style.left = `${first * bar}px`;
+      this.zoomed.style.width = `${(last - first + 1) * bar}px`;
+    }
+
+    zoom(from, to) {
+      const [first, last] = [Math.min(from, to), Math.max(from, to)];
+      const query = new URLSearchParams(this.data.zoom);
+      query.set("range", "custom");
+      query.set("from", this.data.bars[first].first);
+      query.set("to", this.data.bars[last].last);
+      window.location.assign(`${this.figure.dataset.here}?${query}`);
+    }
+  }
+
+  let gone = new AbortController();
+
+  function begin() {
+    const figure = document.querySelector("[data-chart]:not([data-begun])");
+    if (figure) {
+      gone.abort();
+      gone = new AbortController();
+      figure.dataset.begun = "";
+      new Chart(figure);
+    }
+    document.documentElement.classList.add("scripted");
+  }
+
+  // The reader's own zone is offered, and a day of one's own means a range of one's own.
+  function offerZone(select) {
+    const own = Intl.DateTimeFormat().resolvedOptions().timeZone;
+    if (own && ![...select.options].some((option) => option.value === own)) select.add(new Option(own, own), 1);
+  }
+
+  function chooseCustom(event) {
+    const form = event.target.form;
+    if (!form || !["from", "to"].includes(event.target.name)) return;
+    form.elements.range.value = "custom";
+    if (!form.elements.from.value || !form.elements.to.value) event.stopPropagation();
+  }
+
+  const zones = document.querySelector("[data-zones]");
+  if (zones) offerZone(zones);
+  document.addEventListener("change", chooseCustom, true);
+  new MutationObserver(begin).observe(document.querySelector("main"), { childList: true, subtree: true });
+  begin();
+})();

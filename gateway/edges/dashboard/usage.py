@@ -1,0 +1,293 @@
+"""The usage page: how much, of what, when; and what a chart's bar is made of. The rest of a view stands in its address.
+
+Numbers are those of the series and the reports that the API gives; nothing is summed up here that they have summed.
+"""
+
+import asyncio
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
+
+import orjson
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway.books.reports import Bucket, By
+from gateway.domain.credit_summary import CreditSummary
+from gateway.domain.credits import credits_text
+from gateway.domain.instant import from_epoch_ms
+from gateway.domain.terms import PeriodTerms
+from gateway.domain.windows import Window
+from gateway.edges.dashboard import formats
+from gateway.edges.dashboard.pages import Pages, Visit
+from gateway.edges.dashboard.usage_chart import Chart, Key, draw, key_of
+from gateway.edges.dashboard.usage_filters import BY, MOST_BARS, Drawn, Filters, Span, Told, read_filters
+from gateway.edges.desk import Desk
+from gateway.flows.faults import WrongParameter
+from gateway.flows.usage_report import Range
+from gateway.flows.usage_series import Series, SeriesWindow, summed
+
+SPANS: Final = (
+    (Span.PERIOD, "This billing period"),
+    (Span.WEEK, "Last 7 days"),
+    (Span.MONTH, "Last 30 days"),
+    (Span.QUARTER, "Last 90 days"),
+    (Span.YEAR, "Last 12 months"),
+    (Span.CUSTOM, "Days of your own"),
+)
+TOLD: Final = (
+    (Told.PRODUCT, "Product"),
+    (Told.MODE, "Product and mode"),
+    (Told.PROJECT, "Project"),
+    (Told.KEY, "API key"),
+)
+# The zones most people live in; one that an address names is offered too.
+ZONES: Final = (
+    "UTC",
+    "America/Los_Angeles",
+    "America/Denver",
+    "America/Chicago",
+    "America/New_York",
+    "America/Sao_Paulo",
+    "Europe/London",
+    "Europe/Berlin",
+    "Europe/Athens",
+    "Africa/Lagos",
+    "Africa/Johannesburg",
+    "Asia/Dubai",
+    "Asia/Kolkata",
+    "Asia/Singapore",
+    "Asia/Shanghai",
+    "Asia/Tokyo",
+    "Australia/Sydney",
+    "Pacific/Auckland",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One product and mode over the whole range."""
+
+    product: str
+    mode: str
+    sums: Bucket
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What is shown. `before` are the sums of as much time before, `live` False while Redis is away."""
+
+    filters: Filters
+    within: Range
+    window: Window
+    chart: Chart
+    rows: tuple[Row, ...]
+    total: Bucket
+    before: Bucket
+    credits: CreditSummary
+    period: PeriodTerms
+    names: "Names"
+    live: bool
+
+    @property
+    def change_percent(self) -> int | None:
+        """How much more than before, rounded; None where there was nothing before."""
+        was, now = self.before.captured_millicredits, self.total.captured_millicredits
+        return None if was == 0 else round((now - was) * 100 / was)
+
+    @property
+    def for_script(self) -> str:
+        """What is shown when a bar is pointed at, and what a zoom leads to, as JSON."""
+        data: dict[str, Any] = {
+            "groups": [group.label for group in self.chart.groups],
+            "bars": [
+                {
+                    "label": bar.label,
+                    "total": formats.credits_(bar.total),
+                    "before": None if bar.before is None else formats.credits_(bar.before),
+                    "values": [formats.credits_(value) if value else "" for value in bar.values],
+                    "first": bar.first_day,
+                    "last": bar.last_day,
+                    "calls": self.calls_query(bar.start_ms, bar.end_ms),
+                }
+                for bar in self.chart.bars
+            ],
+            "zoom": self.filters.query(span=Span.CUSTOM, first=None, last=None, window=None),
+        }
+        return orjson.dumps(data).decode()
+
+    def calls_query(self, start_ms: int | None = None, end_ms: int | None = None, **only: str) -> str:
+        """The address of the calls behind a part of this."""
+        return calls_query(
+            self.filters,
+            Range(self.within.from_ms if start_ms is None else start_ms, end_ms or self.within.to_ms),
+            only,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What people call their projects and keys."""
+
+    projects: Mapping[str, str]
+    keys: Mapping[str, str]
+
+    def label(self, told: Told, key: Key) -> str:
+        """A group's name."""
+        match told:
+            case Told.PRODUCT:
+                return formats.name(key[0])
+            case Told.MODE:
+                return f"{formats.name(key[0])}: {formats.name(key[1])}"
+            case Told.PROJECT:
+                return self.projects.get(key[0], formats.short_id(key[0]))
+            case Told.KEY:
+                return self.keys.get(key[0], formats.short_id(key[0]))
+
+
+def calls_query(filters: Filters, within: Range, only: Mapping[str, str]) -> str:
+    """The address of a list of calls: the view's filters, narrowed."""
+    chosen = {"product": filters.product, "mode": filters.mode, "project": filters.project, "key": filters.key, **only}
+    times = {"start": formats.iso_exactly(within.from_ms), "end": formats.iso_exactly(within.to_ms)}
+    return formats.query({**times, **chosen, "tz": filters.zone if filters.zone != "UTC" else ""})
+
+
+def usage_routes(pages: Pages) -> list[Route]:
+    """`/settings/billing/usage`, and the same numbers as CSV."""
+    desk = pages.parts.desk
+
+    async def look(visit: Visit) -> Response:
+        looked = await _look(desk, visit)
+        return visit.page(
+            "usage.html",
+            title="Usage",
+            section="usage",
+            it=looked,
+            spans=SPANS,
+            told=TOLD,
+            windows=tuple(Window),
+            zones=tuple(dict.fromkeys((*ZONES, looked.filters.zone))),
+            bars=Drawn.BARS,
+            lines=Drawn.LINES,
+        )
+
+    async def as_csv(visit: Visit) -> Response:
+        looked = await _look(desk, visit)
+        text = await asyncio.to_thread(_csv, looked)
+        headers = {"content-disposition": f'attachment; filename="usage-{looked.filters.span.value}.csv"'}
+        return Response(text, headers=headers, media_type="text/csv")
+
+    return [
+        pages.get(f"{pages.door.home}/usage", look),
+        pages.get(f"{pages.door.home}/usage.csv", as_csv),
+    ]
+
+
+async def names_of(desk: Desk, account_id: str) -> Names:
+    """Of the account's projects and keys."""
+    projects, keys = await desk.accounts.projects(account_id), await desk.keys.of_account(account_id)
+    return Names(
+        {one.id: one.name for one in projects},
+        {one.id: f"{one.name} ({formats.short_id(one.id)})" if one.name else formats.short_id(one.id) for one in keys},
+    )
+
+
+async def _look(desk: Desk, visit: Visit) -> Looked:
+    filters = read_filters(visit.request.query_params)
+    account_id, now = visit.account_id, desk.clock()
+    # One after the other: of several at once, those beside one that fails would go on behind the answer's back.
+    report, names = await desk.reports.of_account(account_id, now), await names_of(desk, account_id)
+    within = filters.range(now, report.period.start_ms)
+    window, earlier = filters.window_for(within), filters.range_before(within)
+    ask = partial(_series, desk, account_id, filters)
+    series = await ask(within, window, by=BY[filters.told])
+    by_mode = await ask(within, Window.MONTH, by=BY[Told.MODE])
+    before = await ask(earlier, window if filters.compared else Window.MONTH, by=BY[Told.MODE])
+    if len(series.windows) > MOST_BARS:
+        raise WrongParameter("window", f"that would be {len(series.windows)} bars; choose wider ones")
+    chart = draw(
+        _only(series.windows, filters),
+        BY[filters.told],
+        lambda key: names.label(filters.told, key),
+        window=window,
+        zone=filters.tzinfo,
+        before=_only(before.windows, filters) if filters.compared else (),
+        cumulative=filters.cumulative,
+        stacked=filters.drawn is Drawn.BARS,
+    )
+    return Looked(
+        filters=filters,
+        within=within,
+        window=window,
+        chart=chart,
+        rows=_rows(_only(by_mode.windows, filters)),
+        total=_total(by_mode, filters),
+        before=_total(before, filters),
+        credits=report.credits,
+        period=report.period,
+        names=names,
+        live=series.live,
+    )
+
+
+async def _series(
+    desk: Desk, account_id: str, filters: Filters, within: Range, window: Window, *, by: Sequence[By]
+) -> Series:
+    """Told apart by what is filtered by, too."""
+    wanted = [*by]
+    wanted += [By.PRODUCT] if filters.product else []
+    wanted += [By.MODE] if filters.mode else []
+    wanted += [By.KEY] if filters.key else []
+    return await desk.series.of_account(
+        account_id,
+        within,
+        window,
+        filters.tzinfo,
+        by=tuple(dict.fromkeys(wanted)),
+        project_id=filters.project or None,
+    )
+
+
+def _only(windows: Sequence[SeriesWindow], filters: Filters) -> list[SeriesWindow]:
+    """What the filters leave."""
+    chosen = {By.PRODUCT: filters.product, By.MODE: filters.mode, By.KEY: filters.key}
+    asked = {name: value for name, value in chosen.items() if value}
+    if not asked:
+        return list(windows)
+    return [
+        SeriesWindow(
+            each.start_ms,
+            each.end_ms,
+            tuple(one for one in each.buckets if all(getattr(one, name) == value for name, value in asked.items())),
+        )
+        for each in windows
+    ]
+
+
+def _total(series: Series, filters: Filters) -> Bucket:
+    return summed(bucket for window in _only(series.windows, filters) for bucket in window.buckets)
+
+
+def _rows(windows: Sequence[SeriesWindow]) -> tuple[Row, ...]:
+    """By product and mode, the dearest first."""
+    found: dict[Key, list[Bucket]] = {}
+    for each in windows:
+        for bucket in each.buckets:
+            found.setdefault(key_of(bucket, (By.PRODUCT, By.MODE)), []).append(bucket)
+    rows = [Row(product, mode, summed(buckets)) for (product, mode), buckets in found.items()]
+    return tuple(sorted(rows, key=lambda row: (-row.sums.captured_millicredits, row.product, row.mode)))
+
+
+def _csv(looked: Looked) -> str:
+    """The chart's table, RFC 4180."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    zone = looked.filters.tzinfo
+    writer.writerow(["start", "end", *(group.label for group in looked.chart.groups), "credits"])
+    for bar in looked.chart.bars:
+        times = [from_epoch_ms(at_ms).astimezone(zone).isoformat() for at_ms in (bar.start_ms, bar.end_ms)]
+        writer.writerow([*times, *map(credits_text, bar.values), credits_text(bar.total)])
+    return out.getvalue()

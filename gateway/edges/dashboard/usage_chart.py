@@ -1,0 +1,223 @@
+"""Usage over time as a chart: which groups there are, what each bar is made of, how high the axis goes.
+
+Drawn by the server as SVG, so that it is there without a script, follows the page's colours, and each bar is a link.
+`usage.js` adds pointing, arrow keys and zooming to what is there. Asks nothing and draws nothing itself.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, tzinfo
+from itertools import accumulate
+from typing import Final
+
+from gateway.books.reports import Bucket, By
+from gateway.domain.credits import MILLICREDITS_PER_CREDIT
+from gateway.domain.instant import from_epoch_ms
+from gateway.domain.windows import Window
+from gateway.flows.usage_series import SeriesWindow
+
+# So many colours are told apart; all other groups are one.
+MOST_GROUPS: Final = 5
+OTHER: Final = ("other",)
+HEIGHT: Final = 1000
+BAR: Final = 10
+GAP: Final = 2
+STEPS: Final = 4
+_NICE: Final = (1, 2, 4, 5, 8, 10)
+_MOST_LABELS: Final = 7
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What one colour stands for. `colour` is from 1 to 6."""
+
+    key: Key
+    label: str
+    colour: int
+    millicredits: int
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A group's part of a bar, as drawn: from `y` down."""
+
+    colour: int
+    y: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One window. `values` are by group, `before` is the same window's total in the range before, if that is shown."""
+
+    start_ms: int
+    end_ms: int
+    label: str
+    first_day: str
+    last_day: str
+    values: tuple[int, ...]
+    before: int | None
+    pieces: tuple[Piece, ...] = ()
+
+    @property
+    def total(self) -> int:
+        """All groups together, in millicredits."""
+        return sum(self.values)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """All of it. `top` is where the axis ends, in millicredits; `labels` stand below it, evenly apart."""
+
+    groups: tuple[Group, ...]
+    bars: tuple[Bar, ...]
+    top: int
+    labels: tuple[str, ...]
+
+    @property
+    def width(self) -> int:
+        """Of the drawing, in its own units."""
+        return max(1, len(self.bars)) * BAR
+
+    @property
+    def ticks(self) -> tuple[int, ...]:
+        """What the axis says, from the top down, in millicredits."""
+        return tuple(self.top * step // STEPS for step in range(STEPS, -1, -1))
+
+    @property
+    def busiest(self) -> Bar | None:
+        """The highest bar; None where there is nothing at all."""
+        highest = max(self.bars, key=lambda bar: bar.total, default=None)
+        return highest if highest is not None and highest.total > 0 else None
+
+    def line(self, number: int) -> str:
+        """A group's values as points of a line."""
+        return self._points(bar.values[number] for bar in self.bars)
+
+    def line_before(self) -> str:
+        """The range before as points of a line."""
+        return self._points(bar.before or 0 for bar in self.bars)
+
+    def _points(self, values: Iterable[int]) -> str:
+        return " ".join(f"{n * BAR + BAR // 2},{HEIGHT - _height(value, self.top)}" for n, value in enumerate(values))
+
+
+def draw(
+    windows: Sequence[SeriesWindow],
+    by: Sequence[By],
+    label: Callable[[Key], str],
+    *,
+    window: Window,
+    zone: tzinfo,
+    before: Sequence[SeriesWindow] = (),
+    cumulative: bool = False,
+    stacked: bool = True,
+) -> Chart:
+    """The chart of these windows. `label` names what a group's key stands for; `before` is the range before's."""
+    groups = _groups(windows, by, label)
+    columns = {group.key: number for number, group in enumerate(groups)}
+    rows = [_row(each.buckets, by, columns) for each in windows]
+    past: list[int] | None = [_sum(each.buckets) for each in before[: len(windows)]] if before else None
+    if cumulative:
+        rows = list(accumulate(rows, lambda left, right: [a + b for a, b in zip(left, right, strict=True)]))
+        past = list(accumulate(past)) if past is not None else None
+    tops = [sum(row) if stacked else max(row, default=0) for row in rows]
+    top = nice(max([*tops, *(past or [])], default=0))
+    bars = []
+    for number, (each, values) in enumerate(zip(windows, rows, strict=True)):
+        start, last = (from_epoch_ms(at_ms).astimezone(zone) for at_ms in (each.start_ms, each.end_ms - 1))
+        bars.append(
+            Bar(
+                start_ms=each.start_ms,
+                end_ms=each.end_ms,
+                label=said(start, last, window),
+                first_day=start.date().isoformat(),
+                last_day=last.date().isoformat(),
+                values=tuple(values),
+                before=past[number] if past is not None and number < len(past) else None,
+                pieces=_pieces(groups, values, top),
+            )
+        )
+    return Chart(groups, tuple(bars), top, _labels(bars))
+
+
+def said(start: datetime, last: datetime, window: Window) -> str:
+    """A window for people: "Mon, Nov 23", "Nov 23, 14:00", "Nov 16 to 22", "November 2026"."""
+    day = f"{start:%b} {start.day}"
+    match window:
+        case Window.HOUR:
+            return f"{day}, {start:%H:%M}"
+        case Window.DAY:
+            return f"{start:%a}, {day}"
+        case Window.WEEK:
+            if last - start < timedelta(days=1):
+                return day
+            return f"{day} to {last.day if last.month == start.month else f'{last:%b} {last.day}'}"
+        case Window.MONTH:
+            return f"{start:%B %Y}"
+
+
+def nice(millicredits: int) -> int:
+    """The round number at or above, for the end of an axis; never nothing."""
+    unit = MILLICREDITS_PER_CREDIT
+    while unit * _NICE[-1] < millicredits:
+        unit *= 10
+    return next(unit * step for step in _NICE if unit * step >= millicredits)
+
+
+def key_of(bucket: Bucket, by: Sequence[By]) -> Key:
+    """What tells a bucket apart."""
+    return tuple(str(getattr(bucket, name)) for name in by)
+
+
+def _groups(windows: Sequence[SeriesWindow], by: Sequence[By], label: Callable[[Key], str]) -> tuple[Group, ...]:
+    """The largest, in order, and the others as one."""
+    sums: dict[Key, int] = {}
+    for each in windows:
+        for bucket in each.buckets:
+            key = key_of(bucket, by)
+            sums[key] = sums.get(key, 0) + bucket.captured_millicredits
+    largest = sorted(sums, key=lambda key: (-sums[key], key))
+    named, rest = largest[:MOST_GROUPS], largest[MOST_GROUPS:]
+    if len(rest) == 1:  # one more has a colour left
+        named, rest = largest, []
+    groups = [Group(key, label(key), colour, sums[key]) for colour, key in enumerate(named, start=1)]
+    if rest:
+        groups.append(Group(OTHER, f"{len(rest)} others", MOST_GROUPS + 1, sum(sums[key] for key in rest)))
+    return tuple(groups)
+
+
+def _row(buckets: Sequence[Bucket], by: Sequence[By], columns: dict[Key, int]) -> list[int]:
+    values = [0] * len(columns)
+    for bucket in buckets:
+        values[columns.get(key_of(bucket, by), len(columns) - 1)] += bucket.captured_millicredits
+    return values
+
+
+def _sum(buckets: Sequence[Bucket]) -> int:
+    return sum(bucket.captured_millicredits for bucket in buckets)
+
+
+def _pieces(groups: Sequence[Group], values: Sequence[int], top: int) -> tuple[Piece, ...]:
+    """From the bottom up; each ends where the sum so far does, so that rounding never adds up."""
+    pieces, below = [], 0
+    for group, value in zip(groups, values, strict=True):
+        if value > 0:
+            foot, head = _height(below, top), max(_height(below + value, top), _height(below, top) + 1)
+            pieces.append(Piece(group.colour, HEIGHT - head, head - foot))
+            below += value
+    return tuple(pieces)
+
+
+def _height(millicredits: int, top: int) -> int:
+    return min(HEIGHT, millicredits * HEIGHT // top)
+
+
+def _labels(bars: Sequence[Bar]) -> tuple[str, ...]:
+    """As many as fit below the bars, evenly apart, the first and the last among them."""
+    steps = min(len(bars), _MOST_LABELS) - 1
+    if steps < 1:
+        return tuple(bar.label for bar in bars)
+    return tuple(bars[number * (len(bars) - 1) // steps].label for number in range(steps + 1))

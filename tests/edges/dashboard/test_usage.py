@@ -1,0 +1,133 @@
+"""The usage pages: what they show is what was used, whatever the view, and each number leads to its calls."""
+
+import csv
+import io
+import json
+import re
+from html import unescape
+
+from tests.edges.dashboard.conftest import BILLING, Running
+
+USAGE = f"{BILLING}/usage"
+
+
+def chart_of(page: str) -> dict:
+    found = re.search(r'data-chart="([^"]*)"', page)
+    assert found is not None
+    return json.loads(unescape(found[1]))
+
+
+async def test_the_chart_the_table_and_the_csv_say_the_same(running: Running) -> None:
+    one = await running.someone("pro", days_ago=40)
+    await running.used_often(one, [500] * 9, product="parse", mode="agentic")
+    await running.used_often(one, [70, 30], product="extract", mode="agentic")
+    async with running.signed_in(one) as client:
+        page = (await client.get(USAGE)).text
+        chart = chart_of(page)
+        rows = list(csv.reader(io.StringIO((await client.get(f"{USAGE}.csv")).text)))
+    assert chart["groups"] == ["Parse", "Extract"]
+    assert len(chart["bars"]) == 30
+    assert sum(int(bar["total"].replace(",", "")) for bar in chart["bars"]) == 4_600
+    assert rows[0] == ["start", "end", "Parse", "Extract", "credits"]
+    assert [row[-1].replace(",", "") for row in rows[1:]] == [bar["total"].replace(",", "") for bar in chart["bars"]]
+    assert "4,600" in page
+
+
+async def test_filters_stay_in_every_link_and_narrow_all_numbers(running: Running) -> None:
+    one = await running.someone("pro", days_ago=40)
+    await running.used_often(one, [500] * 3, product="parse", mode="agentic")
+    await running.used_often(one, [40] * 2, product="parse", mode="fast")
+    await running.used_often(one, [70], product="extract", mode="agentic")
+    async with running.signed_in(one) as client:
+        page = (await client.get(f"{USAGE}?range=7d&by=mode&product=parse&mode=fast")).text
+        csv_link = re.search(r'href="([^"]*usage\.csv[^"]*)"', page)
+        assert csv_link is not None
+        rows = list(csv.reader(io.StringIO((await client.get(unescape(csv_link[1]))).text)))
+    assert chart_of(page)["groups"] == ["Parse: Fast"]
+    assert sum(int(row[-1]) for row in rows[1:]) == 80
+
+
+async def test_a_bar_leads_to_its_calls_and_a_call_to_its_receipt(running: Running) -> None:
+    one = await running.someone("pro", days_ago=40)
+    made = await running.used_often(one, [500, 700], product="parse", mode="agentic")
+    async with running.signed_in(one) as client:
+        chart = chart_of((await client.get(USAGE)).text)
+        latest = next(bar for bar in reversed(chart["bars"]) if bar["total"] == "500")
+        calls = (await client.get(f"{USAGE}/calls?{latest['calls']}")).text
+        receipt = await client.get(f"{USAGE}/calls/{made[0].facts.request_id}")
+    assert made[0].facts.request_id in calls
+    assert made[1].facts.request_id not in calls
+    assert receipt.status_code == 200
+    assert "500 <small>credits" in receipt.text
+
+
+async def test_more_calls_than_a_page_are_gone_through_one_after_the_other(running: Running) -> None:
+    one = await running.someone("pro", days_ago=80)
+    made = await running.used_often(one, [1] * 70)
+    async with running.signed_in(one) as client:
+        first = (await client.get(f"{USAGE}/calls")).text
+        older = re.search(r'href="([^"]*after=[^"]*)"', first)
+        assert older is not None
+        second = (await client.get(unescape(older[1]))).text
+    shown = [re.findall(r"calls/(req_[0-9a-f]{32})", page) for page in (first, second)]
+    assert [len(one) for one in shown] == [50, 20]
+    assert sorted(shown[0] + shown[1]) == sorted(event.facts.request_id for event in made)
+
+
+async def test_nobody_sees_the_calls_of_another_account(running: Running) -> None:
+    mine, theirs = await running.someone("pro", days_ago=40), await running.someone("pro", days_ago=40)
+    event = await running.used(theirs, 500)
+    async with running.signed_in(mine) as client:
+        assert (await client.get(f"{USAGE}/calls/{event.facts.request_id}")).status_code == 404
+        assert "No such calls" in (await client.get(f"{USAGE}/calls?key={theirs.key_id}")).text
+        assert (await client.get(f"{USAGE}?project={theirs.account.project_id}")).status_code == 404
+
+
+NONSENSE = (
+    "range=eternity",
+    "from=yesterday",
+    "range=custom&from=2026-11-23&to=2026-11-01",
+    "range=custom&from=1990-01-01&to=2026-11-01",
+    "range=custom&from=2002-01-01&to=2026-11-01",
+    "window=minute",
+    "by=colour",
+    "chart=pie",
+    "tz=Mars/Olympus",
+    "tz=../../etc/passwd",
+    "product=%00",
+    "range=12m&window=hour",
+)
+
+
+async def test_a_view_that_makes_no_sense_is_refused_with_a_sentence(running: Running) -> None:
+    one = await running.someone("pro")
+    async with running.signed_in(one) as client:
+        for query in NONSENSE:
+            reply = await client.get(f"{USAGE}?{query}")
+            assert (reply.status_code, "That did not work" in reply.text) == (400, True), query
+
+
+async def test_an_account_without_usage_is_told_how_to_begin(running: Running) -> None:
+    one = await running.someone("free")
+    async with running.signed_in(one) as client:
+        assert "No calls in this range" in (await client.get(USAGE)).text
+
+
+async def test_whatever_the_zone_and_the_windows_all_usage_is_there(running: Running) -> None:
+    one = await running.someone("pro", days_ago=40)
+    await running.used_often(one, [500] * 6, days_ago=0.3)
+    async with running.signed_in(one) as client:
+        for zone in ("UTC", "Asia/Kolkata", "America/St_Johns", "Pacific/Auckland"):
+            for window in ("hour", "day", "week", "month"):
+                page = (await client.get(f"{USAGE}?range=7d&tz={zone}&window={window}&compare=1")).text
+                bars = chart_of(page)["bars"]
+                assert sum(int(bar["total"].replace(",", "")) for bar in bars) == 3_000, (zone, window)
+
+
+async def test_added_up_over_time_the_last_bar_is_the_whole(running: Running) -> None:
+    one = await running.someone("pro", days_ago=40)
+    await running.used_often(one, [500] * 6)
+    async with running.signed_in(one) as client:
+        page = (await client.get(f"{USAGE}?range=7d&cumulative=1&chart=lines&compare=1")).text
+    assert chart_of(page)["bars"][-1]["total"] == "3,000"
+    assert 'class="chart-line chart-line-1"' in page
