@@ -59,14 +59,14 @@ class Account:
     project_id: str
 
 
-async def open_accounts(books: Books, count: int, *, days: int = DAYS) -> list[Account]:
-    """Accounts that began `days` ago, each at a minute of its own, with every period since booked."""
+async def open_accounts(books: Books, count: int, *, days: int = DAYS, apart_min: int = 37) -> list[Account]:
+    """Accounts that began `days` ago and some minutes before each other, with every period since booked."""
     clock = Clock()
     tell = TellLedger(books=books, ledger=None, plans=lambda: PLANS, clock=clock)
     flow = Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock)
     made = []
     for number in range(count):
-        clock.now = NOON - timedelta(days=days, minutes=37 * number)
+        clock.now = NOON - timedelta(days=days, minutes=apart_min * number)
         opened = await flow.create(f"Account {number}", "pro" if number == 0 else "starter", actor="bench")
         await current_terms(books, PLANS, opened.id, NOON)
         made.append(Account(opened.id, opened.project_id))
@@ -78,8 +78,18 @@ def loader(url: str) -> AsyncEngine:
     return create_async_engine(url)
 
 
-async def fill(engine: AsyncEngine, accounts: Sequence[Account], events: int) -> AsyncIterator[int]:
-    """Book `events` in the order of time: a fifth are the first account's, the others' get fewer and fewer."""
+async def fill(
+    engine: AsyncEngine,
+    accounts: Sequence[Account],
+    events: int,
+    *,
+    within_ms: tuple[int, int] = (START_MS, END_MS),
+    skewed: bool = True,
+) -> AsyncIterator[int]:
+    """Book `events` in the order of time, tell how many there are so far.
+
+    `skewed`: a fifth are the first account's, the others have fewer and fewer; else all have the same number.
+    """
     dialect = engine.dialect.name
     async with engine.connect() as conn:
         if dialect == "sqlite":
@@ -96,7 +106,8 @@ async def fill(engine: AsyncEngine, accounts: Sequence[Account], events: int) ->
         await conn.commit()
         for first in range(1, events + 1, CHUNK):
             last = min(events, first + CHUNK - 1)
-            await conn.execute(text(_events(dialect, events, len(accounts))), {"first": first, "last": last})
+            made = _events(dialect, events, len(accounts), within_ms, skewed=skewed)
+            await conn.execute(text(made), {"first": first, "last": last})
             await conn.execute(text(_ENTRIES), {"first": first, "last": last})
             await conn.commit()
             yield last
@@ -113,13 +124,15 @@ async def fill(engine: AsyncEngine, accounts: Sequence[Account], events: int) ->
             await conn.execute(text("PRAGMA wal_checkpoint(TRUNCATE)"))
 
 
-def _events(dialect: str, events: int, accounts: int) -> str:
+def _events(dialect: str, events: int, accounts: int, within_ms: tuple[int, int], *, skewed: bool) -> str:
     drawn = ", ".join(
         f"(n % {PRIME}) * (n % {PRIME}) % {PRIME} * {factor} % {PRIME} AS r{number}"
         for number, factor in enumerate(FACTORS)
     )
-    at_ms = f"{START_MS} + n * {(END_MS - START_MS) // (events + 1)}"
+    start_ms, end_ms = within_ms
+    at_ms = f"{start_ms} + n * {end_ms - start_ms} / {events + 1}"
     others = f"1 + (r1 % 46337) * (r1 % 46337) * {max(0, accounts - 1)} / (46337 * CAST(46337 AS bigint))"
+    whose = f"CASE WHEN r0 % 5 = 0 OR {accounts} = 1 THEN 0 ELSE {others} END" if skewed else f"n % {accounts}"
     return f"""
     INSERT INTO usage_events (id, request_id, ending, account_id, project_id, key_id, product, mode, unit, route,
         upstream, plan_id, rate_card_version, millicredits_per_unit, expected_units, quote_millicredits, units,
@@ -131,7 +144,7 @@ def _events(dialect: str, events: int, accounts: int) -> str:
         SELECT drawn.*, whose.id AS account_id, whose.project_id, r2 % 4 AS key_number, modes.*,
             1 + r4 % 12 AS units, CASE WHEN r4 % 50 = 0 THEN 0 ELSE 1 END AS taken
         FROM drawn
-        JOIN whose ON whose.number = CASE WHEN r0 % 5 = 0 OR {accounts} = 1 THEN 0 ELSE {others} END
+        JOIN whose ON whose.number = {whose}
         JOIN modes ON modes.number = r3 % {len(MODES)}
     )
     SELECT request_id || CASE WHEN taken = 1 THEN '.{Ending.CAPTURED}' ELSE '.{Ending.RELEASED}' END, request_id,
