@@ -74,12 +74,13 @@ class Tab:
         wide: bool = await self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth")
         return wide
 
-    async def inaccessible(self) -> list[str]:
-        """What axe finds, one line each."""
+    async def inaccessible(self, *, only: str = "") -> list[str]:
+        """What axe finds, one line each; by all its rules, or one."""
         if not await self.page.evaluate("'axe' in window"):
             await self.page.evaluate(AXE.read_text())
         found: dict[str, Any] = await self.page.evaluate(
-            "(rules) => axe.run(document, {runOnly: rules, resultTypes: ['violations']})", list(RULES)
+            "(rules) => axe.run(document, {runOnly: rules, resultTypes: ['violations']})",
+            {"type": "rule", "values": [only]} if only else {"type": "tag", "values": list(RULES)},
         )
         return [
             f"{one['id']}: {one['help']}: {node['html'][:160]} {node.get('failureSummary', '')[:300]}"

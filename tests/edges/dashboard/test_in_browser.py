@@ -13,6 +13,14 @@ PAGES = [
     ("new", BILLING),
     ("spent", BILLING),
     ("member", BILLING),
+    ("pro", f"{BILLING}/usage?compare=1&by=mode"),
+    ("pro", f"{BILLING}/usage?chart=lines&cumulative=1"),
+    ("new", f"{BILLING}/usage"),
+    ("pro", f"{BILLING}/usage/calls"),
+    ("pro", f"{BILLING}/pricing"),
+    ("member", f"{BILLING}/pricing"),
+    ("spent", f"{BILLING}/pricing/starter"),
+    ("pro", f"{BILLING}/pricing/free"),
     ("pro", f"{BILLING}/no-such-page"),
 ]
 
@@ -36,9 +44,11 @@ async def faultless(tab: Tab) -> None:
     for width, height in (WIDE, PHONE):
         await tab.page.set_viewport_size({"width": width, "height": height})
         assert not await tab.scrolls_sideways(), f"{width} wide"
-        for scheme in ("light", "dark"):
-            await tab.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            assert not await tab.inaccessible(), f"{width} wide, {scheme}"
+        await tab.page.emulate_media(color_scheme="light")
+        assert not await tab.inaccessible(), f"{width} wide, light"
+        # By night the page is the same but for its colours.
+        await tab.page.emulate_media(color_scheme="dark")
+        assert not await tab.inaccessible(only="color-contrast"), f"{width} wide, dark"
     assert not await tab.trouble()
 
 
@@ -80,6 +90,59 @@ async def test_the_first_tab_skips_to_the_content(tabs: dict[str, Tab]) -> None:
     assert await focused.inner_text() == "Skip to the content"
     await tab.page.keyboard.press("Enter")
     assert await tab.page.evaluate("document.activeElement.id") == "content"
+
+
+async def tabbed_to(tab: Tab, name: str) -> None:
+    """Presses Tab until what has this name is focused, at most a hundred times."""
+    for _ in range(100):
+        await tab.page.keyboard.press("Tab")
+        if (await tab.page.evaluate("document.activeElement.innerText || ''")).strip() == name:
+            return
+    raise AssertionError(f"the keyboard alone does not reach {name!r}")
+
+
+async def test_an_upgrade_needs_no_mouse(served: Served) -> None:
+    served.people["hands-free"] = await served.running.someone("free", "Hands Free")
+    async with served.tab() as tab:
+        await tab.open(BILLING)
+        await tab.page.keyboard.press("Tab")
+        await tab.page.keyboard.press("Tab")
+        await tab.page.keyboard.type(served.people["hands-free"].key)
+        await tab.page.keyboard.press("Enter")
+        await tab.page.wait_for_url(f"**{BILLING}")
+        for name, url in (
+            ("Upgrade now", f"**{BILLING}/pricing"),
+            ("Upgrade to Starter", f"**{BILLING}/pricing/starter"),
+            ("Pay $50.00 and upgrade", f"**{BILLING}"),
+        ):
+            await tabbed_to(tab, name)
+            await tab.page.keyboard.press("Enter")
+            await tab.page.wait_for_url(url)
+        await tab.page.get_by_role("status").get_by_text("You are on Starter now.").wait_for()
+        assert not await tab.trouble()
+
+
+async def test_an_upgrade_needs_no_javascript(served: Served) -> None:
+    served.people["plain"] = await served.running.someone("free", "Plain")
+    async with served.tab("plain", java_script_enabled=False) as tab:
+        await tab.page.get_by_role("link", name="Upgrade now").click()
+        await tab.page.get_by_role("link", name="Upgrade to Starter").click()
+        await tab.page.get_by_role("button", name="Pay $50.00 and upgrade").click()
+        await tab.page.get_by_text("You are on Starter now.").wait_for()
+        await tab.page.locator("summary", has_text="Plain").click()
+        await tab.page.get_by_role("button", name="Sign out", exact=True).click()
+        await tab.page.get_by_text("You are signed out.").wait_for()
+
+
+async def test_the_credits_are_looked_at_again_while_the_page_is_open(served: Served) -> None:
+    watching = served.people["watching"] = await served.running.someone("free", "Watching")
+    async with served.tab("watching") as tab:
+        await served.running.used(watching, 123)
+        await tab.page.evaluate(
+            "htmx.ajax('GET', location.pathname, {select: '#credits', target: '#credits', swap: 'outerHTML'})"
+        )
+        await tab.page.get_by_text("9,877").first.wait_for()
+        assert not await tab.trouble()
 
 
 async def test_upgrade_now_stands_in_the_bottom_left_corner(tabs: dict[str, Tab]) -> None:
