@@ -164,7 +164,7 @@ def _event(row: Mapping[Any, Any]) -> UsageEvent:
         id=row["id"],
         ending=Ending(row["ending"]),
         facts=CallFacts(**{name: row[name] for name in _FACTS}),
-        settlement=Settlement(row["units"], row["evidence"]),
+        settlement=Settlement(row["units"], row["evidence"], row["billed_mode"]),
         held_millicredits=row["held_millicredits"],
         captured_millicredits=row["captured_millicredits"],
         period_start_ms=row["period_start_ms"],

@@ -183,8 +183,8 @@ def _check_job_kind(here: ValuePath, kind: JobKindShape, source: YamlSource) -> 
     _check_path((*here, "poll"), kind.poll, source)
     for at, cost in enumerate(kind.cost):
         place = (*here, "cost", at)
-        if (cost.credits is None) == (cost.units is None):
-            source.report(place, "must say either credits or units: where the number is found")
+        if sum(one is not None for one in (cost.credits, cost.units, cost.free_if_zero)) != 1:
+            source.report(place, "must say either credits or units (or free_if_zero): where the number is found")
         if cost.each is not None and cost.get is None:
             source.report((*place, "each"), "needs a `get`: the call that is made for each id", at_key=True)
         if cost.get is not None:

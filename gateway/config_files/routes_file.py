@@ -229,6 +229,8 @@ class CostShape(Shape):
     """Of the reply that would tell the cost: the job was free."""
     wait: Flag = False
     """Nothing found here means not yet known: the places behind are asked only when waiting has lasted too long."""
+    free_if_zero: JsonPointer | None = None
+    """A number, or a list, of what was delivered: none, and the job was free; else this place tells no cost."""
 
 
 class JobKindShape(Shape):
@@ -429,4 +431,5 @@ def _cost(shape: CostShape) -> CostSource:
         each=shape.each,
         free_if=_reply_condition(shape.free_if),
         wait=shape.wait,
+        free_if_zero=shape.free_if_zero,
     )

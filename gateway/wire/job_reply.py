@@ -129,6 +129,8 @@ def read_cost(document: object, source: CostSource) -> JobCost | NoCost:
         cost = _credits(document, source.credits)
     elif source.units is not None:
         cost = _units(document, source.units)
+    elif source.free_if_zero is not None:
+        return _nothing(document, source.free_if_zero)
     return NoCost.NOT_YET if source.wait and cost is NoCost.NOT_THERE else cost
 
 
@@ -191,6 +193,14 @@ def _units(document: object, pointer: Pointer) -> JobCost | NoCost:
             return JobCost(None, len(listed), f"units counted at {_text(pointer)}")
         case _:
             return NoCost.NOT_THERE
+
+
+def _nothing(document: object, pointer: Pointer) -> JobCost | NoCost:
+    """Free where the number there is 0, or the list empty; else this place tells no cost."""
+    found = json_pointer.find(document, pointer, most=1)
+    if isinstance(found, json_pointer.Misfit) or len(found) != 1 or isinstance(found[0], bool):
+        return NoCost.NOT_THERE
+    return JobCost(0, 0, f"nothing delivered at {_text(pointer)}") if found[0] in (0, []) else NoCost.NOT_THERE
 
 
 def _text(pointer: Pointer) -> str:

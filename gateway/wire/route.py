@@ -258,8 +258,9 @@ class CostSource:
     """One place where a job's cost may be found, tried in order.
 
     `path` None: in the poll's own reply; else a further GET with `{job_id}` and `{account_id}` filled in. Exactly one
-    of `credits` (sum of the numbers found) and `units` (their count, or the number itself) is set. Finding nothing, or
-    null, means "not yet known". A source is left out where `only_if` is false or `unless` is true of the poll's reply.
+    of `credits` (sum of the numbers found), `units` (their count, or the number itself) and `free_if_zero` (a number or
+    a list: nothing delivered costs nothing, anything else tells nothing) is set. Finding nothing, or null, means "not
+    yet known". A source is left out where `only_if` is false or `unless` is true of the poll's reply.
 
     `each` finds ids in the poll's reply: the GET is made for each of them, in place of `{job_id}`, and their costs are
     added up. Without a `*` it finds the job that the polled thing saw last, which may be another call's: such a job is
@@ -276,6 +277,7 @@ class CostSource:
     each: Pointer | None = None
     free_if: ReplyCondition | None = None
     wait: bool = False
+    free_if_zero: Pointer | None = None
 
 
 @dataclass(frozen=True, slots=True)

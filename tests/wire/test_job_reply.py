@@ -219,6 +219,24 @@ def test_a_job_may_be_free_by_what_its_result_says() -> None:
         assert found.units == 3
 
 
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({"pages": 0}, JobCost(0, 0, "nothing delivered at /pages")),
+        ({"pages": []}, JobCost(0, 0, "nothing delivered at /pages")),
+        ({"pages": 3}, NoCost.NOT_THERE),
+        ({"pages": [1]}, NoCost.NOT_THERE),
+        ({"pages": None}, NoCost.NOT_THERE),
+        ({"pages": False}, NoCost.NOT_THERE),
+        ({"pages": "0"}, NoCost.NOT_THERE),
+        ({}, NoCost.NOT_THERE),
+        (None, NoCost.NOT_THERE),
+    ],
+)
+def test_only_nothing_delivered_is_free_by_that(document: object, expected: JobCost | NoCost) -> None:
+    assert read_cost(document, CostSource(path="/result", free_if_zero=("pages",))) == expected
+
+
 def test_a_place_that_is_waited_for_says_not_yet_instead_of_nothing() -> None:
     source = CostSource(path="/metrics", credits=parse("/items/*/credits"), wait=True)
     assert read_cost({"items": []}, source) is NoCost.NOT_YET

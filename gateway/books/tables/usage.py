@@ -53,6 +53,7 @@ usage_events: Final = Table(
     whole_column("seq"),
     text_column("job_id", nullable=True),
     whole_column("booked_at_ms"),
+    text_column("billed_mode", nullable=True),
     Index(None, "account_id", "period_start_ms", "seq"),
     Index(None, "account_id", "admitted_at_ms"),
 )

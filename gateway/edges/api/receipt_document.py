@@ -124,6 +124,7 @@ def _capture(ending: ReceiptEnding) -> dict[str, object]:
         "ending": event.ending.value,
         "at": instant(event.happened_at_ms),
         "units": event.settlement.units,
+        "billed_mode": event.settlement.billed_mode,
         "credits": amount(event.captured_millicredits),
         "credits_returned": amount(0 if event.ending in {Ending.LATE, Ending.RECOVERED} else _returned(ending)),
     }

@@ -90,6 +90,9 @@ def _counted(receipt: Receipt, ending: ReceiptEnding) -> str:
     """Units and evidence; said where the amount is not the units times the price."""
     facts, event = receipt.facts, ending.event
     units, evidence = event.settlement.units, event.settlement.evidence
+    billed = event.settlement.billed_mode
+    if billed is not None and "billed as" not in evidence:
+        evidence += f"; billed as {billed}, as asked for"
     if units is None:
         return f" (evidence: {evidence})"
     price = credits_text(facts.millicredits_per_unit)
