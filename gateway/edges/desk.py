@@ -20,6 +20,7 @@ from gateway.flows.explain import Explain, PartsOf
 from gateway.flows.first_change import FirstChanges
 from gateway.flows.invoices import Invoices
 from gateway.flows.keys import Keys
+from gateway.flows.limits import Limits
 from gateway.flows.payment_news import PaymentNews
 from gateway.flows.payments import Payments
 from gateway.flows.tell_ledger import TellLedger
@@ -43,6 +44,7 @@ class Desk:
 
     accounts: Accounts
     keys: Keys
+    limits: Limits
     invoices: Invoices
     contracts: Contracts
     payments: Payments
@@ -81,6 +83,7 @@ def desk_over(
     return Desk(
         accounts=Accounts(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger, pay_first=till.pay_first),
         keys=Keys(books=books, tell=tell, pepper=pepper, clock=clock),
+        limits=Limits(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger),
         invoices=Invoices(books=books, plans=plans, clock=clock, ledger=ledger),
         payments=till.payments,
         payment_news=till.news,

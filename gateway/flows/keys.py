@@ -12,11 +12,12 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, audit, keys
+from gateway.books import accounts, audit, keys, limits
 from gateway.books.audit import AuditEntry
 from gateway.books.books import Books
 from gateway.books.keys import KeyRecord
 from gateway.domain.instant import epoch_ms
+from gateway.domain.limits import Budget
 from gateway.domain.terms import AccountStatus
 from gateway.flows.faults import CallerFault, NoSuchThing
 from gateway.flows.tell_ledger import TellLedger
@@ -80,7 +81,10 @@ class Keys:
             return await keys.of_account(conn, account_id)
 
     async def rotate(self, key_id: str, *, overlap_ms: int, actor: str = "cli") -> CreatedKey:
-        """A new key like the old one, which goes on for `overlap_ms`, never beyond its own expiry. CallerFault."""
+        """A new key like the old one, which goes on for `overlap_ms`, never beyond its own expiry. CallerFault.
+
+        A budget is given to the new key too, and each then has its own.
+        """
         at_ms = epoch_ms(self._clock())
         if not 0 <= overlap_ms <= LONGEST_OVERLAP_MS:
             raise CallerFault("the overlap must be from 0 to 30 days")
@@ -94,6 +98,8 @@ class Keys:
                 conn, old.account_id, old.project_id, old.name, old.products, old.expires_ms, at_ms
             )
             ends_ms = at_ms + overlap_ms if old.expires_ms is None else min(at_ms + overlap_ms, old.expires_ms)
+            if (limit := dict(await limits.budgets_of(conn, old.account_id)).get(key_id)) is not None:
+                await limits.set_budget(conn, old.account_id, Budget(created.id, limit), at_ms)
             await keys.replace(conn, key_id, replaced_by=created.id, expires_ms=ends_ms)
             detail = {"replaced_by": created.id, "expires_ms": ends_ms}
             await _changed(conn, old.account_id, AuditEntry(at_ms, actor, "key.rotate", old.account_id, key_id, detail))

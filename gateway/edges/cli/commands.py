@@ -8,6 +8,7 @@ import typer
 from gateway.edges.cli import (
     account,
     account_contract,
+    account_limits,
     doctor,
     explain,
     invoice,
@@ -34,6 +35,9 @@ app = typer.Typer(
 account.app.command("contract")(account_contract.contract)
 account.app.add_typer(payment_method.app, name="payment-method")
 invoice.app.command("collect")(payment_method.collect)
+account.app.command("limits")(account_limits.limits)
+account.app.command("budget")(account_limits.budget)
+account.app.command("raise")(account_limits.raise_)
 app.add_typer(account.app, name="account")
 app.add_typer(project.app, name="project")
 app.add_typer(key.app, name="key")

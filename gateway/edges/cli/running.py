@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.flows.invoices import Invoices
     from gateway.flows.issue_invoice import Closer
     from gateway.flows.keys import Keys
+    from gateway.flows.limits import Limits
     from gateway.flows.usage_report import UsageReports
     from gateway.wiring import Stores
 
@@ -63,6 +64,15 @@ def keys(stores: "Stores") -> "Keys":
     from gateway.flows.keys import Keys
 
     return Keys(books=stores.books, tell=stores.tell, pepper=stores.pepper, clock=stores.clock)
+
+
+def limits(stores: "Stores") -> "Limits":
+    """The flow for limits, budgets and raises."""
+    from gateway.flows.limits import Limits
+
+    return Limits(
+        books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stores.clock, ledger=stores.ledger
+    )
 
 
 def usage_reports(stores: "Stores") -> "UsageReports":
