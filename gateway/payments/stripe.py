@@ -6,7 +6,7 @@ Deliberately uses neither Stripe's invoices nor its subscriptions: the books are
 """
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from gateway.domain.payment import MethodKind
@@ -26,7 +26,7 @@ from gateway.payments.provider import (
 )
 
 if TYPE_CHECKING:
-    from stripe import PaymentIntent, RequestOptions
+    from stripe import CardError, PaymentIntent, RequestOptions
     from stripe.params import PaymentIntentCreateParams
     from stripe.params.checkout import SessionCreateParams
 
@@ -61,12 +61,14 @@ class Stripe:
     def __init__(self, api_key: str, *, api_base: str | None = None, network_retries: int = 1) -> None:
         try:
             import stripe  # noqa: PLC0415 - an extra, which only those need who use it
+
+            from gateway.payments.stripe_http import Http  # noqa: PLC0415
         except ModuleNotFoundError as missing:
             raise ProviderMissing(
                 "payments.provider is stripe, and its library is not installed: pip install 'credit-gateway[stripe]'"
             ) from missing
         self._stripe = stripe
-        self._http = stripe.HTTPXClient(timeout=ANSWER_WITHIN_S)
+        self._http = Http(ANSWER_WITHIN_S)
         self._client = stripe.StripeClient(
             api_key,
             http_client=self._http,
@@ -175,14 +177,16 @@ class Stripe:
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._http.close_async()  # type: ignore[no-untyped-call]
+        await self._http.close_async()
 
     async def _find(self, charge: Charge) -> "PaymentIntent | None":
         """The intent that carries our key. Attempts are asked about again soon, so it is among the newest."""
         listed = await self._asked(
             self._client.v1.payment_intents.list_async({"customer": charge.customer.ref, "limit": MOST_LISTED})
         )
-        return next((one for one in listed.data if one.to_dict()["metadata"].get("attempt") == charge.key), None)
+        return next(
+            (one for one in listed.data if (one.to_dict().get("metadata") or {}).get("attempt") == charge.key), None
+        )
 
     async def _asked(self, question: Awaitable[T]) -> T:
         """Stripe's answer. Errors about the card or the question pass; all others say nothing for sure.
@@ -200,28 +204,30 @@ class Stripe:
             raise ProviderUnavailable(f"Stripe did not answer within {ANSWER_WITHIN_S:.0f} s") from error
 
     def _outcome(self, intent: "PaymentIntent") -> Outcome:
-        match intent.status:
-            case "succeeded":
+        """What an intent has come to. Members without a value may be left out."""
+        read: dict[str, Any] = intent.to_dict()
+        match read:
+            case {"status": "succeeded"}:
                 return Paid(intent.id)
-            case "requires_action":
-                action = intent.next_action
-                redirect = action.redirect_to_url if action is not None else None
-                if redirect is not None and redirect.url:
-                    return ActionRequired(redirect.url, intent.id)
+            case {"status": "requires_action", "next_action": {"redirect_to_url": {"url": str() as url}}}:
+                return ActionRequired(url, intent.id)
+            case {"status": "requires_action"}:
                 return Failed("authentication_required", retryable=True, ref=intent.id)
-            case "requires_payment_method":
-                error = intent.last_payment_error
-                reason = (error.decline_code or error.code if error is not None else None) or "card_declined"
-                return Failed(reason, retryable=reason not in FOR_GOOD, ref=intent.id)
-            case "canceled":
+            case {"status": "requires_payment_method"}:
+                return _failed(read.get("last_payment_error") or {}, intent.id)
+            case {"status": "canceled"}:
                 return Failed("canceled", retryable=True, ref=intent.id)
             case _:
                 return Pending(intent.id)
 
 
-def _declined(declined: Any) -> Failed:
+def _declined(declined: "CardError") -> Failed:
     """A card that was refused: by which word, and on which intent."""
-    error = declined.error
-    reason = (error.decline_code or error.code if error is not None else None) or declined.code or "card_declined"
-    intent = getattr(error, "payment_intent", None)
-    return Failed(reason, retryable=reason not in FOR_GOOD, ref=None if intent is None else intent.id)
+    body = declined.json_body if isinstance(declined.json_body, dict) else {}
+    error = body.get("error") or {}
+    return _failed(error, (error.get("payment_intent") or {}).get("id"))
+
+
+def _failed(error: Mapping[str, Any], ref: str | None) -> Failed:
+    reason = str(error.get("decline_code") or error.get("code") or "card_declined")
+    return Failed(reason, retryable=reason not in FOR_GOOD, ref=ref)
