@@ -5,7 +5,8 @@ It needs Python 3.11 or newer with pip, or uv; nothing else. It makes `.venv` be
 dependencies into it (hashes checked, wheels only) and becomes the command. A stamp, the hash of lock and interpreter,
 makes later runs start at once.
 
-It deliberately does not build, publish, or touch anything outside this folder.
+It deliberately does not build, publish, or touch anything outside this folder, but for one thing: `test`, run as root
+where there is apt-get, installs the Chromium that the dashboard's tests drive, and says so.
 """
 
 from __future__ import annotations
@@ -36,11 +37,14 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "dev-stamp.json"
 LOCKS = {"runtime": ROOT / "requirements" / "runtime.txt", "dev": ROOT / "requirements" / "dev.txt"}
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "microsoft-edge")
+MAC_BROWSER = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
+
 USAGE = """\
 python3 dev.py COMMAND [arguments]
 
   demo [arguments]      the whole product on this machine, with made-up accounts
-  test [pytest args]    the tests
+  test [pytest args]    the tests; on Debian and Ubuntu, as root, it installs Chromium for those in a browser
   lint                  ruff, its formatter in check mode, mypy
   run COMMAND …         any `gateway` command, for example: python3 dev.py run --help
   bench [arguments]     the benchmarks
@@ -207,6 +211,27 @@ def compile_locks(arguments: Sequence[str]) -> int:
     return 0
 
 
+def has_browser() -> bool:
+    """Whether there is a Chromium that the tests of the dashboard can drive."""
+    return bool(os.environ.get("GATEWAY_BROWSER")) or any(map(shutil.which, BROWSERS)) or Path(MAC_BROWSER).exists()
+
+
+def ask_for_browser(tests: Sequence[str]) -> None:
+    """Install Chromium where the tests asked for need one and this machine lets us; else they say what to install."""
+    folders = [one.partition("::")[0].rstrip("/") for one in tests if one.startswith("tests")]
+    needed = not folders or any("dashboard" in one or one in {"tests", "tests/edges"} for one in folders)
+    if not needed or has_browser() or not shutil.which("apt-get") or os.geteuid() != 0:
+        return
+    say("installing Chromium for the dashboard's tests (apt-get install chromium; once)")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    install_it = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", "chromium"]
+    for command in (install_it, ["apt-get", "update", "-qq"], install_it):
+        done = subprocess.run(command, env=environment, stdout=sys.stderr, check=False).returncode == 0
+        if done and command is install_it:
+            return
+    say("Chromium could not be installed, so the dashboard's tests in a browser will fail and say so")
+
+
 def main(arguments: list[str]) -> int:
     """Do one command; see USAGE."""
     command, rest = (arguments[0], arguments[1:]) if arguments else ("help", [])
@@ -225,6 +250,7 @@ def main(arguments: list[str]) -> int:
     if command == "lint":
         return lint()
     if command == "test":
+        ask_for_browser(rest)
         become([PYTHON, "-m", "pytest", *rest])
     elif command == "bench":
         become([PYTHON, "-m", "tests.bench.run", *rest])

@@ -117,7 +117,8 @@ def greeting(configuration: Configuration, accounts: list[DemoAccount], sample: 
 Credit Gateway is running at {url}
 Metrics, on a listener of their own: http://{settings.admin.listen.host}:{settings.admin.listen.port}/metrics
 
-An API key for each plan:
+Dashboard: {url}/settings/billing
+Sign in there with one of these API keys, one for each plan:
 {keys}
 
 Paste these into another terminal:
