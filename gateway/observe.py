@@ -54,6 +54,8 @@ def configure_logging(settings: LogSettings) -> None:
         )
     )
     logging.basicConfig(level=max(level, logging.INFO), handlers=[handler], force=True)
+    # It would write down whole addresses of webhooks, which are their receivers' secrets.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 def process_registry() -> CollectorRegistry:
