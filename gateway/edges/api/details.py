@@ -12,6 +12,7 @@ from gateway.domain.invoice import MILLION
 from gateway.edges.api.endpoint import Area, Ask, Document, Endpoint, Strict
 from gateway.edges.api.replies.billing import Details
 from gateway.edges.desk import Desk
+from gateway.wire.problems import Fault
 
 
 class DetailsWish(Strict):
@@ -44,8 +45,9 @@ def detail_endpoints(desk: Desk, area: Area, wish_model: type[DetailsWish] = Det
         await desk.invoices.set_details(new, actor=ask.actor)
         return details_document(new)
 
+    missing = (Fault.NO_SUCH_RESOURCE,)
     return [
-        Endpoint("GET", path, shown, "Who stands on invoices", "billing", reply=Details, edits=shown),
+        Endpoint("GET", path, shown, "Who stands on invoices", "billing", reply=Details, edits=shown, problems=missing),
         Endpoint(
             "PUT",
             path,
@@ -55,6 +57,7 @@ def detail_endpoints(desk: Desk, area: Area, wish_model: type[DetailsWish] = Det
             reply=Details,
             body=wish_model,
             edits=shown,
+            problems=missing,
             whole_key=area.whole_key,
         ),
     ]
