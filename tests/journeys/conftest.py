@@ -1,15 +1,36 @@
 """Real processes for the journeys: stand-in services, and gateways on places of their own or on a shared one."""
 
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import pytest
 
+from tests.journeys.client_environments import begin
 from tests.journeys.gateway_process import Account, Gateway, Launcher, Place, eventually, free_port
 from tests.journeys.stand_ins import PORT_VARIABLE, StandIns
+
+SERVICES_CLIENT: Final = "llama-cloud-services"
+_begun: "list[subprocess.Popen[bytes]]" = []
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Begins to install what is large, where a test will want it: its own tests then find it there."""
+    if (
+        any(item.path.name == "test_services_client.py" for item in session.items)
+        and not session.config.option.collectonly
+    ):
+        _begun.append(begin(SERVICES_CLIENT))
+
+
+def pytest_sessionfinish() -> None:
+    """Leaves no installation under way behind."""
+    for process in _begun:
+        process.wait()
 
 
 @pytest.fixture(scope="session")

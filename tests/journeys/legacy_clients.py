@@ -4,38 +4,18 @@ It and the newer one are the same package: they cannot be installed side by side
 """
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-import dev
+from tests.journeys.client_environments import set_up
 from tests.journeys.gateway_process import ROOT, Account
 
-LOCK: Final = ROOT / "requirements" / "legacy-clients.txt"
-FOLDER: Final = ROOT / ".venv" / "legacy-clients"
-PYTHON: Final = FOLDER / "bin" / "python"
-STAMP: Final = FOLDER / "stamp"
-
-
-def set_up() -> Path:
-    """The interpreter that has what the lock says; where it is there already, this costs nothing."""
-    wanted = hashlib.sha256(f"{sys.version} {FOLDER}\n{LOCK.read_text()}".encode()).hexdigest()
-    FOLDER.parent.mkdir(exist_ok=True)
-    with FOLDER.with_suffix(".lock").open("w") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)  # another run of the tests may be at it
-        if not (STAMP.exists() and STAMP.read_text() == wanted and PYTHON.exists()):
-            dev.make_venv(FOLDER)
-            dev.install(LOCK, PYTHON)
-            STAMP.write_text(wanted)
-    return PYTHON
+LOCK: Final = "legacy-clients"
 
 
 class LegacyError(Exception):
@@ -84,7 +64,7 @@ class LegacyClient:
 @pytest.fixture(scope="session")
 def legacy_program() -> Iterator[Program]:
     """One program for all tests: the client takes a second to import."""
-    command = [str(set_up()), "-m", "tests.journeys.legacy_program"]
+    command = [str(set_up(LOCK)), "-m", "tests.journeys.legacy_program"]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         yield Program(process)
         with contextlib.suppress(BrokenPipeError):
