@@ -45,6 +45,7 @@ from gateway.flows.follow_job import Follower, TellsOperators
 from gateway.flows.issue_invoice import Closer
 from gateway.flows.job_documents import Followed
 from gateway.flows.live_holds import LiveHolds
+from gateway.flows.old_jobs import OldJobs
 from gateway.flows.rebuild import Rebuilder
 from gateway.flows.relay import Relay
 from gateway.flows.saved_modes import SavedModes
@@ -252,6 +253,7 @@ async def open_gateway(
                     load=stores.rebuild,
                     plans=stores.current.plans,
                     clock=stores.clock,
+                    recall=OldJobs(stores.books, stores.ledger).recall,
                 ),
                 saved_modes=saved_modes,
                 first_calls=FirstCalls(Idempotency(stores.store, shards=stores.ledger.shards), stores.books),

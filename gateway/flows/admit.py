@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final, NamedTuple
 
-from gateway.domain.admission import Admitted, Refused
+from gateway.domain.admission import Admitted, RefusalCode, Refused
 from gateway.domain.instant import epoch_ms
 from gateway.domain.plan import Plan, RateLimit
 from gateway.domain.quote import Quote
@@ -86,7 +86,10 @@ class Admission:
         load: Callable[[str], Awaitable[None]],
         plans: Callable[[], Mapping[str, Plan]],
         clock: Callable[[], datetime],
+        recall: Callable[[str, tuple[str, str]], Awaitable[bool]] | None = None,
     ) -> None:
+        """`recall` brings a job of an account, as (upstream, job id), back to Redis where the books know it."""
+        self._recall = recall
         self._ledger = ledger
         self._directory = directory
         self._load = load
@@ -96,6 +99,7 @@ class Admission:
     async def admit(self, caller: Caller, asked: Asked) -> Allowed | Refused:
         """Admitted with a hold, or refused without a trace. KeyRevoked, StoreUnavailable, BooksUnavailable."""
         reason: Reproject | None = None
+        recalled = self._recall is None
         for _ in range(ASK_AT_MOST):
             at_ms = epoch_ms(self._clock())
             period = caller.terms.period_at(at_ms) or caller.terms.periods[-1]
@@ -116,11 +120,19 @@ class Admission:
                 case Admitted():
                     return Allowed(answer, caller, plan.id, call.facts, at_ms)
                 case Refused():
-                    return answer
+                    if recalled or answer.code is not RefusalCode.NO_SUCH_JOB or not await self._known(caller, asked):
+                        return answer
+                    recalled = True
                 case NotProjected():
                     reason = answer.reason
                     caller = await self._mended(caller, reason)
         raise NeverProjected(f"account {caller.account_id}: still {reason} after {ASK_AT_MOST} attempts")
+
+    async def _known(self, caller: Caller, asked: Asked) -> bool:
+        """Whether the job asked about is the account's after all: Redis had only forgotten it."""
+        if self._recall is None or asked.job is None:
+            return False
+        return await self._recall(caller.account_id, asked.job)
 
     async def _refreshed(self, caller: Caller) -> Caller:
         refreshed = await self._directory.refreshed(caller)

@@ -185,6 +185,12 @@ class Ledger:
         reply = await self._redis.evalsha(self._scripts["attach_job"], keys, args)
         return bool(reply == b"attached")
 
+    async def remember_job(self, account_id: str, *, upstream: str, job_id: str, hold_id: str, job_kind: str) -> None:
+        """Whose an old job is, for another day, where Redis has forgotten it. Its hold stays as it is: mostly gone."""
+        key = job_key(account_prefix(account_id, self.shards), upstream, job_id)
+        value = f"{account_id}\n{hold_id}\n{job_kind}"
+        await self._redis.execute("SET", key, value, "NX", "PX", _JOB_KEY_MS_AFTER_LIMIT, key=key, repeat=True)
+
     async def find_job(self, upstream: str, job_id: str) -> tuple[str, str] | None:
         """(hold id, account id) of a job, whosever it is: asks every shard. None: Redis does not know it (any more)."""
         keys = [job_key(shard_prefix(shard), upstream, job_id) for shard in range(self.shards)]
