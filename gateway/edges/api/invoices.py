@@ -1,10 +1,7 @@
 """The account's invoices: a list, each in full, and as the files that they are."""
 
 import asyncio
-import csv
-import io
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from pydantic import Field
@@ -15,8 +12,8 @@ from gateway.edges.api.endpoint import Answer, Area, Ask, Document, Endpoint
 from gateway.edges.api.paging import PageQuery, page, place, scope_of
 from gateway.edges.api.replies.billing import ExportedInvoice, Invoice, Invoices
 from gateway.edges.desk import Desk
-from gateway.edges.documents import invoice_csv
-from gateway.edges.documents.invoice_json import export, invoice_json
+from gateway.edges.documents.invoice_csv import csv_text
+from gateway.edges.documents.invoice_json import as_file, export, invoice_json
 from gateway.edges.documents.invoice_pdf import invoice_pdf
 from gateway.flows.faults import CallerFault
 from gateway.flows.invoices import InvoiceView
@@ -24,7 +21,6 @@ from gateway.wire.problems import Fault
 
 # Drawing a PDF takes a processor for tens of milliseconds.
 _PDFS_AT_ONCE: Final = 2
-_ROWS_AT_ONCE: Final = 500
 _SUMMARY: Final = (
     *("id", "number", "account_id", "status", "period", "issued_at", "due_at", "currency", "total_cents", "due_cents"),
 )
@@ -85,15 +81,17 @@ def file_endpoints(desk: Desk, path: str, found: Callable[[Ask], Awaitable[Invoi
         view = _issued(await found(ask))
         async with pdfs:
             drawn = await invoice_pdf(view.frozen or "", view.content_hash or "")
-        return Response(drawn, headers=_as_file(view, "pdf"), media_type="application/pdf")
+        return Response(drawn, headers=as_file(view, "pdf"), media_type="application/pdf")
 
     async def as_csv(ask: Ask) -> Response:
         view = _issued(await found(ask))
-        return StreamingResponse(_rows(desk, view.id), headers=_as_file(view, "csv"), media_type="text/csv")
+        return StreamingResponse(
+            csv_text(desk.invoices.events(view.id)), headers=as_file(view, "csv"), media_type="text/csv"
+        )
 
     async def as_json(ask: Ask) -> Response:
         view = _issued(await found(ask))
-        return Response(export(view), headers=_as_file(view, "json"), media_type="application/json")
+        return Response(export(view), headers=as_file(view, "json"), media_type="application/json")
 
     return [
         Endpoint(
@@ -145,26 +143,3 @@ def _issued(view: InvoiceView) -> InvoiceView:
     if view.frozen is None:
         raise CallerFault("a draft changes until it is issued, so there is no file of it yet")
     return view
-
-
-def _as_file(view: InvoiceView, kind: str) -> dict[str, str]:
-    name = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in str(view.document["number"]))
-    return {"content-disposition": f'attachment; filename="invoice-{name}.{kind}"', "cache-control": "no-store"}
-
-
-async def _rows(desk: Desk, invoice_id: str) -> AsyncIterator[str]:
-    """RFC 4180 with a head line, a few hundred rows at a time: an invoice may have millions."""
-    waiting: list[Sequence[object]] = [invoice_csv.COLUMNS]
-    async with aclosing(desk.invoices.events(invoice_id)) as events:
-        async for event in events:
-            waiting.append(invoice_csv.row(event))
-            if len(waiting) >= _ROWS_AT_ONCE:
-                yield _csv(waiting)
-                waiting = []
-    yield _csv(waiting)
-
-
-def _csv(rows: Sequence[Sequence[object]]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerows(rows)
-    return out.getvalue()

@@ -1,11 +1,16 @@
-"""The usage events behind an invoice as CSV rows: what each took of the allowance, and what was charged for it."""
+"""The usage events behind an invoice as CSV: what each took of the allowance, and what was charged for it."""
 
+import csv
+import io
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Final
 
 from gateway.books.invoices import InvoicedEvent
 from gateway.domain.credits import credits_text
 from gateway.flows.invoice_document import instant_text
 
+_ROWS_AT_ONCE: Final = 500
 COLUMNS: Final = (
     "event_id",
     "request_id",
@@ -40,3 +45,21 @@ def row(event: InvoicedEvent) -> list[object]:
         credits_text(event.written_off_millicredits),
         event.line_id,
     ]
+
+
+async def csv_text(events: AsyncGenerator[InvoicedEvent, None]) -> AsyncIterator[str]:
+    """RFC 4180 with a head line, a few hundred rows at a time: an invoice may have millions."""
+    waiting: list[Sequence[object]] = [COLUMNS]
+    async with aclosing(events):
+        async for event in events:
+            waiting.append(row(event))
+            if len(waiting) >= _ROWS_AT_ONCE:
+                yield _text(waiting)
+                waiting = []
+    yield _text(waiting)
+
+
+def _text(rows: Sequence[Sequence[object]]) -> str:
+    out = io.StringIO()
+    csv.writer(out, lineterminator="\r\n").writerows(rows)
+    return out.getvalue()

@@ -47,6 +47,12 @@ def export(view: InvoiceView) -> bytes:
     return orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
+def as_file(view: InvoiceView, kind: str) -> dict[str, str]:
+    """The headers that make an answer a file named after the invoice's number."""
+    name = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in str(view.document["number"]))
+    return {"content-disposition": f'attachment; filename="invoice-{name}.{kind}"', "cache-control": "no-store"}
+
+
 def line_json(line: Mapping[str, Any]) -> dict[str, Any]:
     """A document's line with its credits as numbers."""
     parts = [{**part, "credits": orjson.Fragment(part["credits"])} for part in line["sub_lines"]]
