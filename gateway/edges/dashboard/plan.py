@@ -12,10 +12,11 @@ from typing import Any, Final
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.domain.alert import Alert
 from gateway.domain.credit_summary import CreditSummary
 from gateway.domain.instant import DAY_MS
 from gateway.domain.invoice import InvoiceStatus
-from gateway.domain.plan import Plan
+from gateway.domain.plan import NO_CEILING_MILLICREDITS, Plan
 from gateway.domain.run_out import LONG_DAYS, RunOut, run_out
 from gateway.domain.terms import AccountStatus
 from gateway.domain.usage import UsageEvent
@@ -24,11 +25,11 @@ from gateway.edges.dashboard.pages import Pages, Visit
 from gateway.edges.desk import Desk
 from gateway.flows.accounts import AccountView
 from gateway.flows.invoices import InvoiceView
+from gateway.flows.limits import LimitsView
 from gateway.flows.usage_metrics import Wanted
 from gateway.flows.usage_report import Range, UsageReport
 
 RECENT: Final = 8
-THRESHOLDS_PERCENT: Final = (50, 80, 90, 100, 120)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,10 @@ class Day:
 
 @dataclass(frozen=True, slots=True)
 class PlanPage:
-    """What is shown. `plan` None: it is not sold any more. `overage_millicredits` is the ceiling of pay-as-you-go."""
+    """What is shown. `plan` is as this account has it, by contract or as it is sold; None: it is not sold any more.
+
+    `alerts` are the thresholds that are crossed now.
+    """
 
     account: AccountView
     plan: Plan | None
@@ -50,6 +54,8 @@ class PlanPage:
     days: tuple[Day, ...]
     forecast: RunOut
     draft: InvoiceView | None
+    alerts: tuple[Alert, ...]
+    limits: LimitsView
     recent: tuple[UsageEvent, ...]
     base_url: str
 
@@ -65,15 +71,18 @@ class PlanPage:
 
     @property
     def overage_millicredits(self) -> int:
-        """What the period may use beyond its credits."""
-        return self.report.period.overage_millicredits
+        """What the period may use beyond its credits: the lowest ceiling that counts."""
+        return self.limits.ceiling.millicredits
 
     @property
-    def reached_percent(self) -> int | None:
-        """The highest threshold of the allowance that was crossed."""
-        used, included = self.credits.used_millicredits, self.credits.included_millicredits
-        crossed = [percent for percent in THRESHOLDS_PERCENT if included > 0 and used * 100 >= included * percent]
-        return max(crossed, default=None)
+    def has_no_ceiling(self) -> bool:
+        """Whether pay-as-you-go goes on for ever."""
+        return self.overage_millicredits >= NO_CEILING_MILLICREDITS
+
+    @property
+    def reached_percent(self) -> int:
+        """The highest part of the allowance that the account wants to hear of and has passed; 0: none yet."""
+        return max((alert.threshold for alert in self.alerts if alert.kind.in_percent), default=0)
 
     @property
     def exhausted(self) -> bool:
@@ -121,8 +130,9 @@ def plan_routes(pages: Pages) -> list[Route]:
 async def _plan_page(desk: Desk, visit: Visit) -> PlanPage:
     account_id, plans = visit.account_id, desk.plans()
     account = await desk.accounts.show(account_id)
-    report, days, drafts, recent = await asyncio.gather(
+    report, limits, days, drafts, recent = await asyncio.gather(
         desk.reports.of_account(account_id, desk.clock()),
+        desk.limits.get(account_id),
         _days(desk, account, visit.now_ms),
         desk.invoices.of_account(account_id),
         desk.metrics.page(account_id, Wanted(), size=RECENT),
@@ -132,15 +142,25 @@ async def _plan_page(desk: Desk, visit: Visit) -> PlanPage:
     forecast = run_out(whole, remaining, now_ms=visit.now_ms, period_end_ms=report.period.end_ms)
     return PlanPage(
         account=account,
-        plan=plans.get(account.plan_id),
+        plan=await _as_agreed(desk, account_id, plans.get(account.plan_id)),
         pending=plans.get(account.pending_plan_id or ""),
         report=report,
         days=days,
         forecast=forecast,
         draft=next((one for one in drafts if one.status is InvoiceStatus.DRAFT), None),
+        alerts=await desk.alerts.active(report),
+        limits=limits,
         recent=recent.events,
         base_url=visit.pages.browsers.origin(visit.request),
     )
+
+
+async def _as_agreed(desk: Desk, account_id: str, plan: Plan | None) -> Plan | None:
+    """The plan with what the account's contract says in its place."""
+    if plan is None or not plan.contract:
+        return plan
+    version = (await desk.contracts.show(account_id)).in_force
+    return plan if version is None else version.contract.applied_to(plan, version.version)
 
 
 async def _days(desk: Desk, account: AccountView, now_ms: int) -> tuple[Day, ...]:
