@@ -33,6 +33,12 @@ async def get(conn: AsyncConnection, party: str) -> BillingDetails | None:
     return None if row is None else BillingDetails(*row)
 
 
+async def of_parties(conn: AsyncConnection, *parties: str) -> dict[str, BillingDetails]:
+    """The details of several parties; those of whom nothing was said are left out."""
+    query = select(billing_details).where(billing_details.c.party.in_(parties))
+    return {row[0]: BillingDetails(*row) for row in await conn.execute(query)}
+
+
 async def put(conn: AsyncConnection, details: BillingDetails) -> None:
     """Keep these in place of what was."""
     values = asdict(details)

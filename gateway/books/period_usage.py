@@ -5,6 +5,7 @@ Kept by `usage.book` in the transaction that books the events, so it is what the
 
 from collections.abc import Mapping
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.dialect import upsert
@@ -26,3 +27,10 @@ async def add(conn: AsyncConnection, captured: Mapping[tuple[str, int], int]) ->
             for key in sorted(captured)
         ],
     )
+
+
+async def of_account(conn: AsyncConnection, account_id: str) -> dict[int, int]:
+    """What was captured in each of the account's periods, in millicredits, by the start of the period."""
+    table = period_usage.c
+    query = select(table.period_start_ms, table.captured_millicredits).where(table.account_id == account_id)
+    return {row[0]: row[1] for row in await conn.execute(query)}

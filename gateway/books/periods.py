@@ -1,9 +1,10 @@
 """Billing periods as booked: `[start_ms, end_ms)`, the plan and what it gave. Which ones are due is for the flows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from sqlalchemy import BigInteger, Update, and_, cast, delete, func, select, union, update
+from sqlalchemy import BigInteger, Update, and_, cast, delete, func, or_, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.contracts import contract_of
@@ -78,6 +79,29 @@ async def of_account(conn: AsyncConnection, account_id: str, *, since_ms: int = 
         select(periods)
         .where(periods.c.account_id == account_id, periods.c.end_ms > since_ms)
         .order_by(periods.c.start_ms)
+    )
+    return [BookedPeriod(*row) for row in await conn.execute(query)]
+
+
+async def starting_at(conn: AsyncConnection, account_id: str, starts_ms: Sequence[int]) -> list[BookedPeriod]:
+    """The account's periods that begin at these instants, in order."""
+    if not starts_ms:
+        return []
+    query = (
+        select(periods)
+        .where(periods.c.account_id == account_id, periods.c.start_ms.in_(starts_ms))
+        .order_by(periods.c.start_ms)
+    )
+    return [BookedPeriod(*row) for row in await conn.execute(query)]
+
+
+async def uncharged(conn: AsyncConnection, account_id: str) -> list[BookedPeriod]:
+    """The periods whose fee or usage is not charged yet, in order: few, however old the account is."""
+    table = periods.c
+    query = (
+        select(periods)
+        .where(table.account_id == account_id, or_(table.opened_by.is_(None), table.closed_by.is_(None)))
+        .order_by(table.start_ms)
     )
     return [BookedPeriod(*row) for row in await conn.execute(query)]
 

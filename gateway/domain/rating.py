@@ -1,8 +1,9 @@
 """Rating: what usage comes to, exactly. Rounds nothing (`money` does, once) and writes no document (`invoice` does)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import Self
 
 from gateway.domain.plan import NANODOLLARS_PER_CENT, Tier
 
@@ -22,6 +23,15 @@ class UsageSplit:
     def usage_millicredits(self) -> int:
         """All three together: every credit used is in exactly one of them."""
         return self.included_millicredits + self.pay_as_you_go_millicredits + self.written_off_millicredits
+
+    def __add__(self, other: Self) -> Self:
+        """Both together, part by part."""
+        return replace(
+            self,
+            included_millicredits=self.included_millicredits + other.included_millicredits,
+            pay_as_you_go_millicredits=self.pay_as_you_go_millicredits + other.pay_as_you_go_millicredits,
+            written_off_millicredits=self.written_off_millicredits + other.written_off_millicredits,
+        )
 
 
 def split_usage(usage_millicredits: int, *, granted_millicredits: int, overage_millicredits: int) -> UsageSplit:

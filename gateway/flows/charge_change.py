@@ -40,7 +40,7 @@ async def charge_opening(
     conn: AsyncConnection, plans: Mapping[str, Plan], account_id: str, at_ms: int
 ) -> BookedInvoice | None:
     """The first fee of a new account; None for a plan without a price."""
-    first, *_ = boundaries(await periods.of_account(conn, account_id))
+    first, *_ = boundaries(await periods.uncharged(conn, account_id))
     return await close_boundary(conn, plans, first, at_ms, Assumed())
 
 
@@ -69,7 +69,7 @@ async def charge_change(
     account_id = now.running.account_id
     if known is not None:
         await usage.book(conn, known.unbooked)
-    for boundary in boundaries(await periods.of_account(conn, account_id)):
+    for boundary in boundaries(await periods.uncharged(conn, account_id)):
         if boundary.at_ms == effective_ms:
             if effective_ms == now.running.start_ms:
                 # The running period was given another plan as it began; what ended there is closed in its own time.

@@ -9,9 +9,8 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, billing_details, closings, contracts, invoices, ledger_entries, limits, periods
+from gateway.books import accounts, billing_details, closings, contracts, invoices, ledger_entries, periods
 from gateway.books.billing_details import SELLER, BillingDetails
-from gateway.books.closings import Closed
 from gateway.books.ids import new_id
 from gateway.books.invoices import BookedInvoice
 from gateway.books.ledger_entries import LedgerAccount
@@ -19,6 +18,7 @@ from gateway.books.periods import BookedPeriod
 from gateway.domain.instant import DAY_MS, from_epoch_ms
 from gateway.domain.invoice import InvoiceStatus, Line, TaxRate, disagreement, totals
 from gateway.domain.plan import Plan
+from gateway.domain.rating import UsageSplit
 from gateway.domain.webhook import EventType
 from gateway.flows.faults import InvoicingStopped
 from gateway.flows.invoice_document import document, frozen
@@ -53,10 +53,11 @@ async def close_boundary(
         await periods.mark_opened(conn, boundary.opening, closing_id)
     if boundary.ending is not None:
         await periods.mark_closed(conn, boundary.ending, closing_id)
-        closed = await _prove(conn, boundary.ending)
+        closed = drawn.closed_by_now(boundary.ending.start_ms)
+        await _prove(conn, boundary.ending, closed, drawn.ceilings_millicredits[boundary.ending.start_ms])
         if assumed.rolls_over and boundary.ending.rollover_parts_per_million:
             held = assumed.held_millicredits.get(boundary.ending.start_ms, 0)
-            await roll_over(conn, boundary.ending, closed.split.usage_millicredits + held, at_ms)
+            await roll_over(conn, boundary.ending, closed.usage_millicredits + held, at_ms)
     if not drawn.lines:
         return None
     due_ms = at_ms + await _net_days(conn, plans, boundary) * DAY_MS
@@ -65,8 +66,9 @@ async def close_boundary(
 
 async def parties(conn: AsyncConnection, account_id: str, account_name: str) -> Parties:
     """Seller and buyer as they are now. Without a tax of its own, an account bears the seller's."""
-    seller = await billing_details.get(conn, SELLER) or BillingDetails(SELLER)
-    buyer = await billing_details.get(conn, account_id) or BillingDetails(account_id)
+    known = await billing_details.of_parties(conn, SELLER, account_id)
+    seller = known.get(SELLER) or BillingDetails(SELLER)
+    buyer = known.get(account_id) or BillingDetails(account_id)
     if not buyer.name:
         buyer = replace(buyer, name=account_name)
     taxed = buyer if buyer.tax_name else seller
@@ -141,18 +143,15 @@ async def _net_days(conn: AsyncConnection, plans: Mapping[str, Plan], boundary: 
     return 0 if plan is None else plan.net_days
 
 
-async def _prove(conn: AsyncConnection, period: BookedPeriod) -> Closed:
-    """The ledger agrees with what was closed; a period's pay-as-you-go stays below its ceiling. What was closed."""
-    closed = (await closings.of_periods(conn, period.account_id)).get(period.start_ms, Closed())
+async def _prove(conn: AsyncConnection, period: BookedPeriod, closed: UsageSplit, ceiling_millicredits: int) -> None:
+    """The ledger agrees with all that was closed; a period's pay-as-you-go stays below its ceiling."""
     balances = await ledger_entries.balances(conn, period.account_id, period.start_ms)
     if sum(balances.values()) != 0:
         raise InvoicingStopped(period.account_id, f"the ledger of a period does not sum to zero: {balances}")
-    if closed.split.usage_millicredits > balances[LedgerAccount.USED]:
+    if closed.usage_millicredits > balances[LedgerAccount.USED]:
         raise InvoicingStopped(period.account_id, "more was closed than the ledger has as used")
-    highest = max(step.millicredits for step in await limits.steps_of(conn, period))
-    if closed.split.pay_as_you_go_millicredits > highest:
+    if closed.pay_as_you_go_millicredits > ceiling_millicredits:
         raise InvoicingStopped(period.account_id, "pay-as-you-go is beyond the period's ceiling")
-    return closed
 
 
 async def _account_name(conn: AsyncConnection, account_id: str) -> str:

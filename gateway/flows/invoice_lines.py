@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import closings, contracts, grants, invoices, limits, periods, subscriptions, usage
+from gateway.books import closings, contracts, grants, invoices, limits, period_usage, periods, subscriptions
 from gateway.books.closings import Closed, ClosedUsage, OpenUsage, Taken
 from gateway.books.periods import BookedPeriod
 from gateway.domain.invoice import (
@@ -23,7 +23,7 @@ from gateway.domain.invoice import (
     unused_allowance,
 )
 from gateway.domain.plan import Plan, Tier
-from gateway.domain.rating import unused_paid_millicredits
+from gateway.domain.rating import UsageSplit, unused_paid_millicredits
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +67,21 @@ class Assumed:
 class Charges:
     """Lines as they are drawn up, and what they make of which usage.
 
-    `writes_as`: the ids of closing and invoice; None for a draft.
+    `writes_as`: the ids of closing and invoice; None for a draft. `closed` is what earlier closings made of each
+    period, `ceilings_millicredits` the most pay-as-you-go that could ever be charged for those drawn up.
     """
 
     account_id: str
     writes_as: tuple[str, str] | None = None
     lines: list[Line] = field(default_factory=list)
     usages: list[ClosedUsage] = field(default_factory=list)
+    closed: Mapping[int, Closed] = field(default_factory=dict)
+    ceilings_millicredits: dict[int, int] = field(default_factory=dict)
+
+    def closed_by_now(self, start_ms: int) -> UsageSplit:
+        """What all closings have made of a period, this one included."""
+        made = [one.split for one in self.usages if one.period_start_ms == start_ms]
+        return sum(made, self.closed.get(start_ms, Closed()).split)
 
     def add(self, line: Line | None) -> int:
         """Its amount in cents, 0 where there is no line."""
@@ -94,9 +102,9 @@ async def draw_up(
     conn: AsyncConnection, plans: Mapping[str, Plan], boundary: Boundary, assumed: Assumed, charges: Charges
 ) -> Charges:
     """The lines of a boundary: late usage of closed periods, usage of the ending period, the next fee, credits."""
-    closed = await closings.of_periods(conn, charges.account_id)
+    closed = charges.closed = await closings.of_periods(conn, charges.account_id)
     if assumed.late:
-        await _late_charges(conn, plans, assumed, charges, closed)
+        await _late_charges(conn, plans, assumed, charges)
     usage_drawn = None
     if boundary.ending is not None:
         before = closed.get(boundary.ending.start_ms, Closed())
@@ -105,7 +113,8 @@ async def draw_up(
         drawer = _Drawer(conn, charges, boundary.ending, await _service(conn, plans, boundary.ending), before)
         usage_drawn = await drawer.usage(assumed.up_to_seq), drawer
     if boundary.opening is not None:
-        await _charge_fee(conn, plans, boundary.opening, charges)
+        # Where the period before still ran into this one, nothing can have been charged for it yet.
+        await _charge_fee(conn, plans, boundary.opening, charges, first=boundary.ending is not None)
     if usage_drawn is not None:
         drawn, drawer = usage_drawn
         await drawer.unused(drawn, assumed.held_millicredits)
@@ -135,11 +144,13 @@ class _Drawer:
         """Take what nobody has taken, and draw its pay-as-you-go lines: one for each price."""
         period, before = self.period, self.before
         granted = await grants.granted(self.conn, period.account_id, period.start_ms)
+        steps = await limits.steps_of(self.conn, period)
+        self.charges.ceilings_millicredits[period.start_ms] = max(step.millicredits for step in steps)
         wanted = OpenUsage(
             account_id=period.account_id,
             period_start_ms=period.start_ms,
             granted_millicredits=granted,
-            overage=await limits.steps_of(self.conn, period),
+            overage=steps,
             before_millicredits=before.split.usage_millicredits,
             before_paid_millicredits=before.split.pay_as_you_go_millicredits,
             tier_ends=tuple(tier.up_to_millicredits or 0 for tier in tiers_of(self.sold)[:-1]),
@@ -170,38 +181,39 @@ class _Drawer:
         self.charges.usages.append(made)
 
 
-async def _late_charges(
-    conn: AsyncConnection,
-    plans: Mapping[str, Plan],
-    assumed: Assumed,
-    charges: Charges,
-    closed: Mapping[int, Closed],
-) -> None:
+async def _late_charges(conn: AsyncConnection, plans: Mapping[str, Plan], assumed: Assumed, charges: Charges) -> None:
     """What was settled, or released, after its period was closed."""
-    if not closed:
+    if not charges.closed:
         return
-    captured = await usage.rolled_up_by_period(conn, charges.account_id, periods=list(closed))
-    for period in await periods.of_account(conn, charges.account_id):
-        before = closed.get(period.start_ms)
-        if before is None or period.closed_by is None:
-            continue
-        settled = captured.get(period.start_ms, 0) == before.split.usage_millicredits
-        if settled and before.unused_millicredits is None:
-            continue
-        drawer = _Drawer(conn, charges, period, await _service(conn, plans, period), before)
-        await drawer.unused(await drawer.usage(None), assumed.held_millicredits)
+    captured = await period_usage.of_account(conn, charges.account_id)
+    # What an upgrade gave back for what was held then is looked at again, as long as the account lives.
+    unsettled = [
+        start_ms
+        for start_ms, before in charges.closed.items()
+        if before.unused_millicredits is not None or captured.get(start_ms, 0) != before.split.usage_millicredits
+    ]
+    for period in await periods.starting_at(conn, charges.account_id, unsettled):
+        if period.closed_by is not None:
+            before = charges.closed[period.start_ms]
+            drawer = _Drawer(conn, charges, period, await _service(conn, plans, period), before)
+            await drawer.unused(await drawer.usage(None), assumed.held_millicredits)
 
 
 async def _charge_fee(
-    conn: AsyncConnection, plans: Mapping[str, Plan], opening: BookedPeriod, charges: Charges
+    conn: AsyncConnection, plans: Mapping[str, Plan], opening: BookedPeriod, charges: Charges, *, first: bool
 ) -> None:
-    """The fee in advance; what was charged for the same period before it was replaced is given back."""
+    """The fee in advance; what was charged for the same period before it was replaced is given back.
+
+    `first`: nothing was charged for it before.
+    """
     agreed = await subscriptions.of_account(conn, opening.account_id)
     given_up = any(one.id == opening.subscription_id and not one.in_force(opening.start_ms) for one in agreed)
     if given_up:
         return
     sold = await _service(conn, plans, opening)
     charges.add(plan_fee(sold))
+    if first:
+        return
     cents, plan_id, number = await invoices.fee_charged(conn, opening.account_id, opening.start_ms)
     if cents:
         name = plans[plan_id].name if plan_id in plans else plan_id

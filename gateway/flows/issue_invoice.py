@@ -7,17 +7,17 @@ opening of an account is invoiced at once; so is an upgrade, in the transaction 
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 import structlog
-from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, periods, usage
+from gateway.books import periods, usage
 from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
 from gateway.books.invoices import BookedInvoice
+from gateway.books.periods import BookedPeriod
 from gateway.domain.instant import HOUR_MS, epoch_ms
 from gateway.domain.plan import Plan
 from gateway.domain.usage import UsageEvent
@@ -119,16 +119,14 @@ class Closer:
 
     async def close_account(self, account_id: str) -> list[BookedInvoice]:
         """One account's due boundaries, oldest first. InvoicingStopped, BooksUnavailable, StoreUnavailable."""
-        issued = []
+        issued: list[BookedInvoice] = []
+        async with self._books.read() as conn:
+            due = _first_due(await periods.uncharged(conn, account_id), self._now_ms()) is not None
         for _ in range(MOST_AT_ONCE):
-            async with self._books.read() as conn:
-                first = await _first_due(conn, account_id, self._now_ms())
-            if first is None:
+            if not due:
                 break
             known = await in_redis(self._ledger, account_id)
-            if self._must_wait(first, known):
-                break
-            invoice = await self._close_first(account_id, known)
+            invoice, due = await self._close_first(account_id, known)
             if invoice is not None:
                 issued.append(invoice)
         return issued
@@ -139,21 +137,21 @@ class Closer:
             return False
         return self._now_ms() < boundary.at_ms + ISSUED_AFTER_MS + self._longest_hold_ms()
 
-    async def _close_first(self, account_id: str, known: InRedis) -> BookedInvoice | None:
-        """Close the first due boundary; another process may have, then the one after it, if any."""
+    async def _close_first(self, account_id: str, known: InRedis) -> tuple[BookedInvoice | None, bool]:
+        """Close the first due boundary, whoever else tries; what was issued, and whether another boundary is due."""
         now_ms = self._now_ms()
         async with self._books.begin() as conn:
-            await accounts.get(conn, account_id, lock=True)
             await catch_up(conn, self._plans(), account_id, now_ms)
-            boundary = await _first_due(conn, account_id, now_ms)
+            uncharged = await periods.uncharged(conn, account_id)
+            boundary = _first_due(uncharged, now_ms)
             if boundary is None or self._must_wait(boundary, known):
-                return None
+                return None, False
             await usage.book(conn, known.unbooked)
             assumed = Assumed(known.held_millicredits, rolls_over=True)
             issued = await close_boundary(conn, self._plans(), boundary, now_ms, assumed)
         if self._tell is not None and boundary.ending is not None and boundary.ending.rollover_parts_per_million:
             await self._tell(account_id)
-        return issued
+        return issued, _first_due([_charged_at(boundary, period) for period in uncharged], now_ms) is not None
 
     async def _accounts_to_close(self, after: str) -> list[str]:
         now_ms = self._now_ms()
@@ -166,9 +164,15 @@ class Closer:
         return epoch_ms(self._clock())
 
 
-async def _first_due(conn: AsyncConnection, account_id: str, now_ms: int) -> Boundary | None:
+def _first_due(uncharged: Sequence[BookedPeriod], now_ms: int) -> Boundary | None:
     """The first boundary at which something is still to be charged, if its time has come."""
-    for boundary in boundaries(await periods.of_account(conn, account_id)):
+    for boundary in boundaries(uncharged):
         wait_ms = 0 if boundary.ending is None else ISSUED_AFTER_MS
         return boundary if boundary.at_ms + wait_ms <= now_ms else None
     return None
+
+
+def _charged_at(boundary: Boundary, period: BookedPeriod) -> BookedPeriod:
+    """A period as it is once the boundary is closed."""
+    opened_by = "now" if period == boundary.opening else period.opened_by
+    return replace(period, opened_by=opened_by, closed_by="now" if period == boundary.ending else period.closed_by)
