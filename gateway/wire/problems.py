@@ -246,6 +246,13 @@ _OUT_OF_CREDITS: Final = frozenset(
         RefusalCode.CREDITS_HELD,
     }
 )
+# Budgets are named by the id of whose they are.
+_BUDGETS: Final = {"prj_": "project", "key_": "key"}
+_BY_CEILING: Final = {
+    "account": "The account's own limit on pay-as-you-go is reached for this billing period. Raise it, or wait for the "
+    "next period.",
+    "contract": "The contract's limit on pay-as-you-go is reached for this billing period.",
+}
 _BEARER: Final = frozenset({Fault.INVALID_API_KEY, Fault.INVALID_ADMIN_TOKEN})
 _RATE_LIMITED: Final = frozenset({RefusalCode.RATE_LIMITED, RefusalCode.TOO_MANY_CONCURRENT_CALLS})
 
@@ -326,8 +333,8 @@ def refusal(refused: Refused, *, request_id: str, upgrade_url: str) -> ProblemRe
         extra["available_credits"] = orjson.Fragment(credits_text(max(0, refused.available_millicredits)))
         extra["resets_at"] = _instant(refused.resets_at_ms)
         extra["upgrade_url"] = upgrade_url
-        if refused.limit_name:
-            extra["limit"] = refused.limit_name
+        extra |= _spend_limit(refused.limit_name)
+        detail = _spend_detail(refused)
         if not PROBLEMS[code].retryable:
             wait_s = None  # a date weeks away in seconds makes a client sleep; `resets_at` tells it
     elif code in _RATE_LIMITED:
@@ -343,6 +350,23 @@ def refusal(refused: Refused, *, request_id: str, upgrade_url: str) -> ProblemRe
         headers=rate_limit_headers(refused.limits),
         extra=extra,
     )
+
+
+def _spend_limit(name: str) -> dict[str, object]:
+    """Which limit on credits it was: `limit`, and `limit_of` where that is a budget of one project or key."""
+    kind = _BUDGETS.get(name[:4])
+    if kind is not None:
+        return {"limit": f"{kind}_budget", "limit_of": name}
+    return {"limit": name} if name else {}
+
+
+def _spend_detail(refused: Refused) -> str | None:
+    if refused.code is not RefusalCode.SPEND_LIMIT_REACHED:
+        return None
+    kind = _BUDGETS.get(refused.limit_name[:4])
+    if kind is not None:
+        return f"The budget of {kind} {refused.limit_name} is used up for this billing period."
+    return _BY_CEILING.get(refused.limit_name)
 
 
 def _limit_detail(refused: Refused) -> str:

@@ -107,6 +107,25 @@ def test_other_money_matters_say_the_same_fields(code: RefusalCode) -> None:
     assert dict(reply.headers)[b"x-should-retry"] == b"false"
 
 
+@pytest.mark.parametrize(
+    ("code", "name", "said"),
+    [
+        (RefusalCode.SPEND_LIMIT_REACHED, "prj_1", {"limit": "project_budget", "limit_of": "prj_1"}),
+        (RefusalCode.SPEND_LIMIT_REACHED, "key_1", {"limit": "key_budget", "limit_of": "key_1"}),
+        (RefusalCode.CREDITS_HELD, "prj_1", {"limit": "project_budget", "limit_of": "prj_1"}),
+        (RefusalCode.SPEND_LIMIT_REACHED, "contract", {"limit": "contract"}),
+        (RefusalCode.CREDITS_EXHAUSTED, "pay_as_you_go_off", {"limit": "pay_as_you_go_off"}),
+    ],
+)
+def test_a_refusal_for_credits_says_which_limit_and_whose(code: RefusalCode, name: str, said: dict[str, str]) -> None:
+    found = document(refused(code, limit_name=name))
+    assert {key: found.get(key) for key in ("limit", "limit_of") if key in found} == said
+    if code is RefusalCode.SPEND_LIMIT_REACHED and "limit_of" in said:
+        assert (
+            found["detail"] == f"The budget of {said['limit'].split('_')[0]} {name} is used up for this billing period."
+        )
+
+
 @pytest.mark.parametrize(("retry_in_ms", "seconds"), [(0, 1), (1, 1), (1000, 1), (1001, 2), (11_001, 12), (60_000, 60)])
 def test_a_rate_limit_says_which_and_when_it_opens(retry_in_ms: int, seconds: int) -> None:
     reply = refused(RefusalCode.RATE_LIMITED, limits=(LIMIT,), limit_name="requests", retry_in_ms=retry_in_ms)
