@@ -27,6 +27,7 @@ from gateway.domain.admission import Refused
 from gateway.domain.hold import HoldState
 from gateway.domain.limits import Budget, Ceiling, CeilingBy
 from gateway.domain.terms import AccountStatus, CeilingChange, Terms
+from gateway.ledger.answers import ToppedUp
 from gateway.ledger.connection import RedisConnection
 from gateway.ledger.faults import HoldEnded
 from gateway.ledger.keys import account_prefix, shard_of
@@ -131,6 +132,26 @@ class WalletMachine(RuleBasedStateMachine):
             self.ledger.capture(hold_id, ACCOUNT, cost_millicredits=cost, cap=cap, settlement=DELIVERED)
         )
         assert settled == expected
+
+    @rule(hold_id=hold_ids, least=amounts, wanted=amounts)
+    def top_up(self, hold_id: str, least: int, wanted: int) -> None:
+        before = self.dump()
+        question = self.ledger.top_up(
+            hold_id,
+            ACCOUNT,
+            period_start_ms=PERIOD_START_MS,
+            least_millicredits=least,
+            wanted_millicredits=wanted,
+        )
+        try:
+            expected = self.wallet.top_up(hold_id, least, wanted)
+        except LateAdmission:
+            with pytest.raises(HoldEnded):
+                self.runner.run(question)
+            return
+        assert self.runner.run(question) == expected
+        if not isinstance(expected, ToppedUp):
+            assert self.dump() == before
 
     @rule(hold_id=hold_ids)
     def release(self, hold_id: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from gateway.domain.admission import Admitted, RefusalCode, Refused
 from gateway.domain.hold import Ending, HoldState
 from gateway.domain.terms import AccountStatus, PeriodTerms, Terms
-from gateway.ledger.answers import AdmitCall, NotProjected, Reproject, Settled
+from gateway.ledger.answers import AdmitCall, NotProjected, Reproject, Settled, ToppedUp
 from gateway.wire.call_facts import read_facts
 
 
@@ -179,6 +179,43 @@ class Wallet:
         self.holds[hold_id] = hold = WalletHold(0, 0, "", spenders=spenders)
         self._end(hold_id, HoldState.CAPTURED, Ending.RECOVERED, cost)
         return self._settled(None, hold)
+
+    def top_up(self, hold_id: str, least: int, wanted: int) -> ToppedUp | Refused | None:
+        hold = self.holds.get(hold_id)
+        if hold is None or self.terms is None:
+            return None
+        if hold.state is not HoldState.OPEN:
+            raise LateAdmission
+        failed = self.terms.status is AccountStatus.PAYMENT_FAILED
+        unspent = self.period.granted_millicredits + (0 if failed else self.overage) - self.captured
+        available, needed = unspent - self.held, least - hold.amount
+        if needed <= 0:
+            return ToppedUp(hold.amount, available)
+        budgets = [budget for budget in self.budgets(hold.spenders) if budget[0] in self.counted]
+        more = min([max(least, wanted) - hold.amount, available, *(left for _, _, left in budgets)])
+        limit, told = "", available
+        if self.terms.status is AccountStatus.CLOSED:
+            code = RefusalCode.ACCOUNT_CLOSED
+        elif more >= needed:
+            hold.amount += more
+            return ToppedUp(hold.amount, available - more)
+        elif least > unspent:
+            code = RefusalCode.SPEND_LIMIT_REACHED if self.overage else RefusalCode.CREDITS_EXHAUSTED
+            if failed and least <= unspent + self.overage:
+                code = RefusalCode.PAYMENT_REQUIRED
+        elif used_up := [(each, left) for each, all_left, left in budgets if least > all_left]:
+            code, (limit, told) = RefusalCode.SPEND_LIMIT_REACHED, used_up[0]
+        else:
+            code = RefusalCode.CREDITS_HELD
+            if needed <= available:
+                limit, told = next((each, left) for each, _, left in budgets if needed > left)
+        return Refused(
+            code,
+            limit_name=limit,
+            required_millicredits=needed,
+            available_millicredits=told,
+            resets_at_ms=self.period.end_ms,
+        )
 
     def release(self, hold_id: str) -> Settled:
         hold = self.holds.get(hold_id)

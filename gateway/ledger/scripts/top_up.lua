@@ -26,26 +26,34 @@ local left = p[1] + (payment_failed and 0 or over) - p[3]
 local available = left - p[4]
 if least <= amount then return {'topped', amount, available} end
 
-local budgets, room, tightest = p[6] and spenders(KEYS[3], p[6], hold[3]) or {}, available, nil
+local budgets, room = p[6] and spenders(KEYS[3], p[6], hold[3]) or {}, available
 for _, budget in ipairs(budgets) do
   budget.left = budget.limit - budget.captured - budget.held
-  if budget.counted and budget.left < room then room, tightest = budget.left, budget end
+  if budget.counted then room = math.min(room, budget.left) end
 end
 
 local function refused(code, budget)
   return {code, budget and budget.id or '', least - amount, budget and budget.left or available, tonumber(p[5])}
 end
 
+-- In the order of an admission: credits that are used up, of the account and then of a budget, before those only held.
+local function refused_credits()
+  if least > left then
+    if payment_failed and least <= left + over then return refused('payment_required') end
+    return refused(over > 0 and 'spend_limit_reached' or 'credits_exhausted')
+  end
+  for _, budget in ipairs(budgets) do
+    if budget.counted and least > budget.limit - budget.captured then return refused('spend_limit_reached', budget) end
+  end
+  for _, budget in ipairs(least - amount <= available and budgets or {}) do
+    if budget.counted and least - amount > budget.left then return refused('credits_held', budget) end
+  end
+  return refused('credits_held')
+end
+
 if status == 'closed' then return refused('account_closed') end
 local more = math.min(wanted - amount, room)
-if amount + more < least then
-  if tightest then
-    return refused(least <= tightest.limit - tightest.captured and 'credits_held' or 'spend_limit_reached', tightest)
-  end
-  if least <= left then return refused('credits_held') end
-  if payment_failed and least <= left + over then return refused('payment_required') end
-  return refused(over > 0 and 'spend_limit_reached' or 'credits_exhausted')
-end
+if amount + more < least then return refused_credits() end
 
 -- write
 call('HINCRBY', KEYS[1], 'amount', more)
