@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.domain.alert import Alert, AlertKind, Spending, crossed
 from gateway.domain.limits import Ceiling, CeilingBy, Sold, SpendLimits, ceiling
-from gateway.domain.plan import NO_CEILING_MILLICREDITS
+from gateway.domain.plan import NO_CEILING_MILLICREDITS, Tier
 
 CREDIT = 1000
 PRICE = 1250  # nano-dollars a millicredit: 8 credits a cent
@@ -59,6 +59,13 @@ def test_the_lowest_ceiling_is_the_one_that_is_told() -> None:
 def test_without_pay_as_you_go_no_limit_of_money_is_told() -> None:
     switched_off = starter(60_000, SpendLimits(pay_as_you_go=False))
     assert {name for name, _ in told(switched_off, cents=(1,))} == {"allowance_threshold", "free_credits_exhausted"}
+
+
+def test_graduated_prices_are_what_amounts_of_money_are_rated_by() -> None:
+    tiers = (Tier(8_000 * CREDIT, PRICE), Tier(None, PRICE // 2))
+    state = Spending(24_000 * CREDIT, 0, Ceiling(100_000 * CREDIT, CeilingBy.CONTRACT), PRICE, tiers)
+    assert state.spend_cents == 1_000 + 1_000
+    assert told(state, cents=(2_000, 2_001)) == [("plan_spend_limit_soft_alert", 2_000)]
 
 
 def test_an_endless_ceiling_is_never_exceeded() -> None:

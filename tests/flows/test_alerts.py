@@ -176,6 +176,26 @@ async def test_thresholds_and_ceiling_of_the_account_count(
     ]
 
 
+async def test_under_a_raised_ceiling_the_plans_own_is_not_told_of(
+    books: Books, watch: AlertWatch, acme: OpenedAccount, clock: Clock
+) -> None:
+    at_ms = epoch_ms(clock())
+    async with books.begin() as conn:
+        await limits.add_raise(
+            conn,
+            acme.id,
+            from_ms=at_ms,
+            until_ms=at_ms + 86_400_000,
+            max_cents=60_000,
+            max_millicredits=None,
+            reason="a rush",
+        )
+    await relayed(books, watch, used(acme, clock, 1, 440_000))
+    assert "plan_spend_limit_exceeded" not in dict(await raised(books, acme.id))
+    await relayed(books, watch, used(acme, clock, 2, 80_000))
+    assert ("plan_spend_limit_exceeded", 60_000) in await raised(books, acme.id)
+
+
 async def test_credits_given_make_room_and_an_alert_is_not_raised_again(
     books: Books, watch: AlertWatch, acme: OpenedAccount, clock: Clock, accounts: Accounts
 ) -> None:
