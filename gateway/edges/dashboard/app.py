@@ -12,6 +12,7 @@ from gateway.edges.dashboard.browser import own_path
 from gateway.edges.dashboard.calls import calls_routes
 from gateway.edges.dashboard.door import ACCOUNT_DOOR
 from gateway.edges.dashboard.guard import Guarded
+from gateway.edges.dashboard.invoices import invoice_routes
 from gateway.edges.dashboard.pages import Pages, Visit
 from gateway.edges.dashboard.parts import DashboardParts
 from gateway.edges.dashboard.plan import plan_routes
@@ -32,6 +33,7 @@ def dashboard(parts: DashboardParts) -> Guarded:
             *plan_change_routes(pages),
             *usage_routes(pages),
             *calls_routes(pages),
+            *invoice_routes(pages),
         ],
     )
 

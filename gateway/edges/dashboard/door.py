@@ -48,6 +48,7 @@ ACCOUNT_DOOR: Final = Door(
         Section("plan", "Plan", BILLING, "gauge"),
         Section("pricing", "Pricing", f"{BILLING}/pricing", "tag"),
         Section("usage", "Usage", f"{BILLING}/usage", "chart"),
+        Section("invoices", "Invoices", f"{BILLING}/invoices", "receipt"),
     ),
 )
 ADMIN_DOOR: Final = Door(
