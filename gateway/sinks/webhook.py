@@ -100,6 +100,8 @@ class WebhookSender:
 
     async def _checked(self, url: httpx.URL) -> list[str]:
         """The addresses to call. One that is not public condemns the name: it means us, or somebody's mistake."""
+        if url.scheme != "https" and not self._allow_private:
+            raise _Refused("webhooks go by https only")
         port = url.port or (443 if url.scheme == "https" else 80)
         found = list(dict.fromkeys(await self._resolve(url.host, port)))
         if not self._allow_private:

@@ -57,10 +57,16 @@ async def test_a_redirect_is_an_answer_and_is_not_followed() -> None:
 )
 async def test_a_name_with_an_address_that_is_not_public_is_never_connected_to(addresses: list[str]) -> None:
     async with receiving() as receiver, sending(WebhookSender(resolve=Names(addresses))) as sender:
-        posted = await sender.post(receiver.url.replace("127.0.0.1", "hooks.example.com"), [], b"{}")
+        named = receiver.url.replace("http://127.0.0.1", "https://hooks.example.com")
+        posted = await sender.post(named, [], b"{}")
         assert posted.status is None
         assert "which is not public" in posted.fault
         assert receiver.connections == 0
+
+
+async def test_what_was_taken_while_http_was_allowed_is_not_sent_when_it_is_no_longer() -> None:
+    async with sending(WebhookSender(resolve=Names(["1.1.1.1"]))) as sender:
+        assert (await sender.post("http://hooks.example.com/", [], b"{}")).fault == "webhooks go by https only"
 
 
 async def test_the_connection_goes_to_the_address_that_was_checked_and_the_name_is_asked_for_once() -> None:
