@@ -41,7 +41,8 @@ from gateway.ledger.faults import StoreUnavailable
 from gateway.observe import Metrics, call_log, process_registry
 from gateway.reload import Reload
 from gateway.settings import IsolatesBy, Settings
-from gateway.wiring import SETTLE_WITHIN_S, Gateway, Stores, always, dashboard_parts, desk, open_gateway, open_stores
+from gateway.stores import Stores, open_stores
+from gateway.wiring import SETTLE_WITHIN_S, Gateway, always, dashboard_parts, desk, open_gateway
 
 WATCH_LAG_EVERY_S: Final = 2.0
 WATCH_PARENT_EVERY_S: Final = 1.0
@@ -135,7 +136,7 @@ async def _serve_over(
                 clock=stores.clock,
             ),
             quotes=QuoteParts(
-                offer=lambda: stores.current.offer,
+                offer=gateway.offer,
                 saved_modes=gateway.saved_modes,
                 foresight=Foresight(stores.ledger, gateway.directory, load=stores.rebuild, clock=stores.clock),
                 isolates=lambda upstream: settings.upstreams[upstream].isolates_by is IsolatesBy.HEADERS,

@@ -6,7 +6,7 @@ from pathlib import Path
 from gateway.configuration import load
 from gateway.flows.accounts import Accounts
 from gateway.flows.keys import Keys
-from gateway.wiring import open_stores
+from gateway.stores import open_stores
 
 ACCOUNTS = 100
 

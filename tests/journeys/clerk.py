@@ -20,7 +20,7 @@ from gateway.flows.accounts import Accounts, OpenedAccount
 from gateway.flows.keys import CreatedKey, Keys
 from gateway.flows.reconcile import Report, reconcile
 from gateway.flows.usage_report import UsageReports
-from gateway.wiring import Stores, open_stores
+from gateway.stores import Stores, open_stores
 
 PATIENCE_S: Final = 20.0
 

@@ -28,7 +28,7 @@ from gateway.flows.accounts import Accounts
 from gateway.flows.keys import Keys
 from gateway.ledger.file_lock import is_free
 from gateway.ledger.server_process import ask
-from gateway.wiring import open_stores
+from gateway.stores import open_stores
 
 REPOSITORY: Final = Path(__file__).parents[2]
 STARTS_WITHIN_S: Final = 30.0

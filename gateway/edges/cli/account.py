@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gateway.flows.change_plan import PlanChange
     from gateway.flows.preview_plan import PlanPreview
     from gateway.flows.usage_report import UsageReport
-    from gateway.wiring import Stores
+    from gateway.stores import Stores
 
 app = typer.Typer(no_args_is_help=True, help="Accounts: who pays, and on which plan.")
 

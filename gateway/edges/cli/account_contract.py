@@ -13,7 +13,7 @@ from gateway.edges.cli.running import contracts, on_stores
 if TYPE_CHECKING:
     from gateway.domain.contract import Contract, ContractVersion
     from gateway.flows.contracts import AgreedContract, ContractState, ContractView
-    from gateway.wiring import Stores
+    from gateway.stores import Stores
 
 
 def _day(text: str) -> date:

@@ -16,7 +16,7 @@ from gateway.edges.cli.running import on_stores
 if TYPE_CHECKING:
     from gateway.domain.limits import SpendLimits
     from gateway.flows.limits import LimitsView
-    from gateway.wiring import Stores
+    from gateway.stores import Stores
 
 _NONE = "none"
 _PERCENT = re.compile("[0-9]{1,4}")

@@ -20,7 +20,7 @@ from gateway.edges.listeners import free_port
 from gateway.edges.serving import Role, Server, serve
 from gateway.observe import configure_logging
 from gateway.settings import AdminListen
-from gateway.wiring import Stores
+from gateway.stores import Stores
 
 SAMPLE_PAGES: Final = 3
 DEFAULT_DATA: Final = Path(".gateway/demo")

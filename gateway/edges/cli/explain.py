@@ -11,7 +11,7 @@ from gateway.edges.cli.running import on_stores
 if TYPE_CHECKING:
     from gateway.books.refusals import Refusal
     from gateway.flows.explain import Receipt
-    from gateway.wiring import Stores
+    from gateway.stores import Stores
 
 
 def explain(

@@ -12,7 +12,7 @@ from gateway.edges.cli.running import keys, on_stores
 if TYPE_CHECKING:
     from gateway.books.keys import KeyRecord
     from gateway.flows.keys import CreatedKey
-    from gateway.wiring import Stores
+    from gateway.stores import Stores
 
 app = typer.Typer(no_args_is_help=True, help="API keys: each belongs to one project of one account.")
 

@@ -11,7 +11,7 @@ from gateway.edges.cli.running import on_stores
 if TYPE_CHECKING:
     from gateway.domain.payment import PaymentMethod
     from gateway.payments.provider import Adding, Outcome
-    from gateway.wiring import Stores
+    from gateway.stores import Stores
 
 app = typer.Typer(no_args_is_help=True, help="How an account pays: list, add, default, remove.")
 

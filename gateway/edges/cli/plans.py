@@ -91,8 +91,8 @@ def _replayed(configuration: "Configuration", old: "Offer", new: "Offer", length
     from gateway.domain.quote import PricePart
     from gateway.domain.replay import CallKind
     from gateway.flows.replay_plans import ReplayPlans
+    from gateway.stores import books_url, system_clock
     from gateway.wire.price_parts import parts_of
-    from gateway.wiring import books_url, system_clock
 
     cards = (configuration.catalog.rate_card, old.rate_card, new.rate_card)
 

@@ -10,7 +10,7 @@ from gateway.edges.cli.running import accounts, on_stores
 
 if TYPE_CHECKING:
     from gateway.books.accounts import Project
-    from gateway.wiring import Stores
+    from gateway.stores import Stores
 
 app = typer.Typer(no_args_is_help=True, help="Projects: parts of an account that usage is booked under.")
 

@@ -11,7 +11,7 @@ from gateway.edges.cli.running import on_stores
 
 if TYPE_CHECKING:
     from gateway.flows.reconcile import Difference, Report
-    from gateway.wiring import Stores
+    from gateway.stores import Stores
 
 # So many accounts between two lines of progress.
 BATCH = 100

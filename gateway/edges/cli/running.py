@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gateway.flows.keys import Keys
     from gateway.flows.limits import Limits
     from gateway.flows.usage_report import UsageReports
-    from gateway.wiring import Stores
+    from gateway.stores import Stores
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ async def _run(config: Path, work: "Callable[[Stores], Awaitable[T]]") -> T:
     from gateway.configuration import load
     from gateway.observe import configure_logging
     from gateway.settings import LogLevel
-    from gateway.wiring import open_stores
+    from gateway.stores import open_stores
 
     configuration = load(config)
     settings = configuration.settings

@@ -13,7 +13,7 @@ from gateway.edges.cli.running import on_stores, usage_reports
 
 if TYPE_CHECKING:
     from gateway.flows.usage_report import UsageReport
-    from gateway.wiring import Stores
+    from gateway.stores import Stores
 
 NUMBERS = ("calls", "units", "credits")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gateway.books.webhook_endpoints import Endpoint
     from gateway.books.webhooks import Delivery
     from gateway.flows.webhooks import DeliveryView, ShownEndpoint, Webhooks
-    from gateway.wiring import Stores
+    from gateway.stores import Stores
 
 app = typer.Typer(no_args_is_help=True, help="Webhooks: signed events to an account's own addresses.")
 

@@ -25,7 +25,7 @@ from gateway.flows.contracts import Contracts
 from gateway.flows.keys import Keys
 from gateway.flows.terms import current_terms
 from gateway.payments.fake import Fake
-from gateway.wiring import Stores
+from gateway.stores import Stores
 
 BATCH: Final = 500
 KEYS: Final = "demo-keys.json"

@@ -13,7 +13,7 @@ from gateway.domain.instant import from_epoch_ms
 from gateway.domain.invoice import InvoiceStatus
 from gateway.flows.invoices import Invoices
 from gateway.flows.issue_invoice import ISSUED_AFTER_MS, Closer
-from gateway.wiring import Stores
+from gateway.stores import Stores
 
 PAID_AFTER: Final = timedelta(days=3)
 # The background work looks every minute, so an invoice is rarely issued to the second.

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from gateway.configuration import load
 from gateway.edges.cli.commands import app
-from gateway.wiring import Stores, open_stores
+from gateway.stores import Stores, open_stores
 
 CONFIG = Path(__file__).parents[3] / "config"
 T = TypeVar("T")

@@ -5,8 +5,8 @@ from dataclasses import replace
 from gateway.books import refusals
 from gateway.domain.usage import Settlement
 from gateway.flows.relay import Relay
+from gateway.stores import Stores
 from gateway.wire.call_facts import settlement_json
-from gateway.wiring import Stores
 from tests.edges.cli.conftest import Terminal
 from tests.flows.calls import hold
 from tests.flows.test_explain import REFUSAL, request_id

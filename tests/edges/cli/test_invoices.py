@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from gateway.books import periods, usage
-from gateway.wiring import Stores
+from gateway.stores import Stores
 from tests.edges.cli.conftest import Terminal
 from tests.made_up import CREDIT, event
 

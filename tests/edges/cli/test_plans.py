@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gateway.books import usage
-from gateway.wiring import Stores
+from gateway.stores import Stores
 from tests.edges.cli.conftest import Terminal
 from tests.made_up import CREDIT, event
 

@@ -28,7 +28,7 @@ def environ(tmp_path: Path) -> dict[str, str]:
 def test_help_loads_no_store_driver_and_no_server() -> None:
     look = (
         "import sys, gateway.edges.cli.commands;"
-        "print([name for name in ('sqlalchemy', 'redis', 'uvicorn', 'starlette', 'rich', 'gateway.wiring') "
+        "print([name for name in ('sqlalchemy', 'redis', 'uvicorn', 'starlette', 'rich', 'gateway.stores') "
         "if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)

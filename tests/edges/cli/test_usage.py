@@ -8,7 +8,7 @@ import pytest
 from gateway.domain.terms import Terms
 from gateway.flows.relay import Relay
 from gateway.ledger.keys import account_prefix, period_key
-from gateway.wiring import Stores
+from gateway.stores import Stores
 from tests.edges.cli.conftest import Terminal
 from tests.flows.calls import call, hold
 from tests.made_up import CREDIT
