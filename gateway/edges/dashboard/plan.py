@@ -85,6 +85,11 @@ class PlanPage:
         return max((alert.threshold for alert in self.alerts if alert.kind.in_percent), default=0)
 
     @property
+    def told_alerts(self) -> list[Alert]:
+        """Those of money, and of the allowance the highest: it says what the lower ones do."""
+        return [one for one in self.alerts if not one.kind.in_percent or one.threshold == self.reached_percent]
+
+    @property
     def exhausted(self) -> bool:
         """Whether calls that cost credits are refused until something changes."""
         left = self.credits.included_millicredits - self.credits.used_millicredits - self.credits.held_millicredits
