@@ -12,9 +12,11 @@ from gateway.edges.api.health import health_endpoints
 from gateway.edges.api.invoices import invoice_endpoints
 from gateway.edges.api.json_reply import method_not_allowed, no_such_route
 from gateway.edges.api.keys import key_endpoints
+from gateway.edges.api.limits import limit_endpoints
 from gateway.edges.api.openapi import openapi_endpoint
 from gateway.edges.api.parts import AccountApiParts
 from gateway.edges.api.payment_webhooks import payment_webhook_endpoints
+from gateway.edges.api.payments import payment_endpoints
 from gateway.edges.api.plans import plan_endpoints
 from gateway.edges.api.quote import quote_endpoints
 from gateway.edges.api.receipts import receipt_endpoints
@@ -52,6 +54,8 @@ def account_endpoints(parts: AccountApiParts) -> list[Endpoint]:
         *subscription_endpoints(desk),
         *invoice_endpoints(desk, BILLING),
         *detail_endpoints(desk, BILLING),
+        *limit_endpoints(desk, BILLING),
+        *payment_endpoints(desk, BILLING),
         *alert_endpoints(desk, BILLING),
         *webhook_endpoints(desk, BILLING),
         *key_endpoints(desk, OWN),

@@ -16,9 +16,11 @@ from gateway.edges.api.health import health_endpoints
 from gateway.edges.api.invoices import invoice_endpoints
 from gateway.edges.api.json_reply import method_not_allowed, no_such_route
 from gateway.edges.api.keys import key_endpoints
+from gateway.edges.api.limits import limit_endpoints, raise_endpoints
 from gateway.edges.api.metrics import metrics_endpoints
 from gateway.edges.api.openapi import openapi_endpoint
 from gateway.edges.api.parts import AdminApiParts
+from gateway.edges.api.payments import payment_endpoints
 from gateway.edges.api.serve import routes_of
 from gateway.edges.api.webhooks import webhook_endpoints
 
@@ -39,6 +41,9 @@ def admin_endpoints(parts: AdminApiParts) -> list[Endpoint]:
         *contract_endpoints(desk, ACCOUNT),
         *invoice_endpoints(desk, ACCOUNT),
         *detail_endpoints(desk, ACCOUNT, AdminDetailsWish),
+        *limit_endpoints(desk, ACCOUNT),
+        *raise_endpoints(desk, ACCOUNT),
+        *payment_endpoints(desk, ACCOUNT),
         *alert_endpoints(desk, ACCOUNT),
         *webhook_endpoints(desk, ACCOUNT),
         *invoice_admin_endpoints(desk),

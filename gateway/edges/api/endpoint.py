@@ -86,8 +86,8 @@ class Endpoint:
     """`reply` is the type of the JSON answer, `files` are other types of content by media type, as JSON schemas.
 
     `query_is_read` False: the answer reads the query itself, `query` only documents it. `edits` gives the document that
-    a change is meant for: reads of it carry its ETag, changes may carry it back in If-Match. `whole_key`: not for keys
-    that are for some products only. `problems` are those of this endpoint alone.
+    a change is meant for (no more than what it can change): reads carry its ETag, changes may carry it back in
+    If-Match. `whole_key`: not for keys that are for some products only. `problems` are those of this endpoint alone.
     """
 
     method: str

@@ -143,10 +143,15 @@ class Served:
 
 
 async def _read(endpoint: Endpoint, ask: Ask) -> Response:
+    if endpoint.edits is None:
+        return _response(endpoint, await endpoint.answer(ask))
+    # First the ETag: of what is changed in between it is then the older one, which a change does not pass with.
+    etag = None if endpoint.edits is endpoint.answer else etag_of(await endpoint.edits(ask))
     answer = await endpoint.answer(ask)
     response = _response(endpoint, answer)
-    if endpoint.edits is not None and not isinstance(answer, Response):
-        response.headers["etag"] = etag_of(answer)
+    if etag is None and not isinstance(answer, Response):
+        etag = etag_of(answer)
+    response.headers["etag"] = etag or ""
     return response
 
 

@@ -33,6 +33,13 @@ class PlanWish(Strict):
         None, description="Left out: a dearer plan at once, any other when the period ends"
     )
 
+    return_url: str | None = Field(
+        None,
+        max_length=2_048,
+        pattern=r"^https?://[^\s/?#@\\]+([/?#][^\s\\]*)?$",
+        description="Where the card's owner comes back to who must confirm the payment",
+    )
+
     def at(self) -> ChangeAt | None:
         """`when` in the flows' words."""
         return None if self.when is None else ChangeAt(self.when)
@@ -48,7 +55,12 @@ def subscription_endpoints(desk: Desk) -> list[Endpoint]:
         wish: PlanWish = ask.body
         known_plan(desk, wish.plan)
         change = await desk.accounts.change_plan(
-            ask.account_id, wish.plan, when=wish.at(), actor=ask.actor, by_owner=True
+            ask.account_id,
+            wish.plan,
+            when=wish.at(),
+            actor=ask.actor,
+            by_owner=True,
+            return_url=wish.return_url,
         )
         return await changed_document(desk, change)
 
