@@ -5,7 +5,7 @@ account begins at once: it starts a period of its own. Each change is one transa
 then Redis is told. Checks no signature and sends nothing.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, audit, contracts, subscriptions
+from gateway.books import accounts, audit, contracts, periods, subscriptions
 from gateway.books.audit import AuditEntry
 from gateway.books.books import Books
 from gateway.books.contracts import terms_document
 from gateway.books.invoices import BookedInvoice
+from gateway.books.periods import BookedPeriod
 from gateway.books.subscriptions import Subscription
 from gateway.domain.contract import Contract, ContractVersion
 from gateway.domain.instant import epoch_ms, from_epoch_ms
@@ -29,7 +30,7 @@ from gateway.flows.charge_change import charge_change
 from gateway.flows.faults import CallerFault, NoSuchThing
 from gateway.flows.issue_invoice import in_redis_if_there
 from gateway.flows.tell_ledger import TellLedger
-from gateway.flows.terms import catch_up
+from gateway.flows.terms import catch_up, current_terms
 from gateway.flows.usage_report import ReadsCounters
 
 _LONGEST_REASON: Final = 500
@@ -149,15 +150,17 @@ class Contracts:
         return version
 
     async def show(self, account_id: str) -> ContractView:
-        """Every version. NoSuchThing."""
-        at_ms = self._now_ms()
-        async with self._books.begin() as conn:
-            await self._open_account(conn, account_id, at_ms)
-            now = await standing(conn, account_id, at_ms)
+        """Every version. NoSuchThing, BooksUnavailable."""
+        now = self._clock()
+        terms = await current_terms(self._books, self._plans(), account_id, now)
+        if terms is None or not terms.periods:
+            raise NoSuchThing("account", account_id)
+        period = terms.period_at(epoch_ms(now)) or terms.periods[0]
+        async with self._books.read() as conn:
             agreed = await agreed_by(conn, self._plans(), account_id)
-        running = now.running.contract_version
-        shown = tuple((one, _state(one, running, now, agreed.versions)) for one in reversed(agreed.versions))
-        return ContractView(account_id, now.subscription.plan_id, now.running.end_ms, shown)
+            (running,) = await periods.starting_at(conn, account_id, [period.start_ms])
+        shown = tuple((one, _state(one, running, agreed)) for one in reversed(agreed.versions))
+        return ContractView(account_id, period.plan_id, period.end_ms, shown)
 
     async def _begin_now(
         self, conn: AsyncConnection, now: Standing, plan: Plan, new: "_New"
@@ -295,16 +298,15 @@ def _before(agreed: Agreed, version: ContractVersion) -> ContractVersion | None:
     return agreed.contract_at(version.effective_ms)
 
 
-def _state(
-    version: ContractVersion, running: int | None, now: Standing, versions: Sequence[ContractVersion]
-) -> ContractState:
-    if version.version == running:
+def _state(version: ContractVersion, running: BookedPeriod, agreed: Agreed) -> ContractState:
+    if version.version == running.contract_version:
         return ContractState.IN_FORCE
-    if version.effective_ms <= now.running.start_ms:
+    if version.effective_ms <= running.start_ms:
         return ContractState.PAST
-    sold_under = {now.subscription.id} | ({now.pending.id} if now.pending is not None else set())
-    later = any(one.version > version.version and one.effective_ms <= version.effective_ms for one in versions)
-    return ContractState.REPLACED if later or version.subscription_id not in sold_under else ContractState.PLANNED
+    subscription = agreed.subscription_at(version.effective_ms)
+    later = any(one.version > version.version and one.effective_ms <= version.effective_ms for one in agreed.versions)
+    replaced = later or subscription is None or subscription.id != version.subscription_id
+    return ContractState.REPLACED if replaced else ContractState.PLANNED
 
 
 def _said(reason: str) -> str:
