@@ -105,7 +105,7 @@ class CountPagesShape(Shape):
 
     field: Text
     """The form field that the file is in."""
-    max_bytes: Annotated[Bytes, Field(ge=1, le=2**30)] = 64 * 2**20
+    max_bytes: Annotated[Bytes, Field(ge=1, le=2**29)] = 64 * 2**20
     """Longer files are not counted: they are expected to have the usual number of units."""
     within: Annotated[DurationMs, Field(ge=10, le=30_000)] = 2_000
     """How long counting may take, others that are counted before it included."""

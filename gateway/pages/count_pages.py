@@ -5,8 +5,9 @@ it. Ends when its socket ends, so it cannot outlive its parent. Imports nothing 
 """
 
 import contextlib
-import io
+import ctypes
 import json
+import mmap
 import os
 import resource
 import socket
@@ -19,35 +20,11 @@ _QUOTED_CHARACTERS = 500
 _ASKED_BYTES = 256
 
 
-class _Window(io.RawIOBase):
-    """A part of a file, as a file of its own; the descriptor's own position is left alone."""
-
-    def __init__(self, descriptor: int, start: int, length: int) -> None:
-        self._descriptor, self._start, self._length, self._at = descriptor, start, length, 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def tell(self) -> int:
-        return self._at
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._length}[whence]
-        return self._at
-
-    def readinto(self, buffer) -> int:  # type: ignore[no-untyped-def]  # noqa: ANN001 - Buffer came with 3.12
-        wanted = max(0, min(len(buffer), self._length - self._at))
-        found = os.pread(self._descriptor, wanted, self._start + self._at)
-        buffer[: len(found)] = found
-        self._at += len(found)
-        return len(found)
-
-
-def _read(window: _Window, quoted_pages: int) -> dict[str, object]:
-    document = pypdfium2.PdfDocument(window)
+def _read(descriptor: int, start: int, length: int, quoted_pages: int) -> dict[str, object]:
+    # The file as it lies in the system's cache: PDFium reads in small pieces, each of which would be a call of Python.
+    # Private, since what ctypes may point into must be writable; both let go of it when they go themselves.
+    mapped = mmap.mmap(descriptor, start + length, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    document = pypdfium2.PdfDocument((ctypes.c_char * length).from_buffer(mapped, start))
     try:
         pages = len(document)
         texts = []
@@ -62,7 +39,7 @@ def _read(window: _Window, quoted_pages: int) -> dict[str, object]:
 
 def _answer(descriptor: int, start: int, length: int, quoted_pages: int) -> dict[str, object]:
     try:
-        return _read(_Window(descriptor, start, length), quoted_pages)
+        return _read(descriptor, start, length, quoted_pages)
     except (pypdfium2.PdfiumError, OSError, MemoryError, ValueError) as fault:
         return {"error": str(fault)}
 
