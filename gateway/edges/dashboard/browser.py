@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.wire.headers import forwarded_scheme
+
 _OWN_SITE: Final = frozenset({"same-origin", "none"})
 _LONGEST_PATH: Final = 2_000
 
@@ -27,9 +29,8 @@ class Browsers:
         """Whether the browser came by https, so that its cookies may be kept to it."""
         if self.public_url is not None and self.public_url.startswith("https://"):
             return True
-        if self.trusted(_host(request)):
-            return request.headers.get("x-forwarded-proto", request.url.scheme).strip().lower() == "https"
-        return request.url.scheme == "https"
+        scheme = request.url.scheme.encode()
+        return (forwarded_scheme(request.headers.raw, scheme) if self.trusted(_host(request)) else scheme) == b"https"
 
     def origin(self, request: Request) -> str:
         """The address people know us by, for links that lead back here."""

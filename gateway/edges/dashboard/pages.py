@@ -151,7 +151,7 @@ class Pages:
     def fault(self, request: Request, status: int, *, detail: str = "", visit: Visit | None = None) -> Response:
         """A page that says what went wrong and what to do."""
         title, what, todo = _FAULTS[status]
-        shown = {"title": title, "what": detail or what, "todo": todo, "status": status}
+        shown = {"title": title, "what": detail or what, "todo": todo, "number": status}
         return self.draw(request, "fault.html", status, shown, visit)
 
     def to_sign_in(self, request: Request) -> Response:

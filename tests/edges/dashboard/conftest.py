@@ -136,6 +136,15 @@ class Running:
             yield client
 
 
+    @asynccontextmanager
+    async def operator(self, app: Guarded) -> AsyncIterator[httpx.AsyncClient]:
+        """Somebody signed in to the operator's pages with the admin token."""
+        async with self.browser(app) as client:
+            reply = await client.post("/admin/sign-in", data={"key": ADMIN_TOKEN, "next": ""})
+            assert reply.status_code == 303, reply.text
+            yield client
+
+
 @asynccontextmanager
 async def open_running(books_url: str, redis_url: str) -> AsyncIterator[Running]:
     """Everything, over these stores."""

@@ -1,10 +1,13 @@
 from dataclasses import replace
 
 import pytest
+from starlette.responses import Response
 
 from gateway.books import audit, sessions
-from gateway.edges.dashboard.app import dashboard
+from gateway.edges.dashboard.app import behind_door, dashboard
 from gateway.edges.dashboard.browser import own_path
+from gateway.edges.dashboard.door import ADMIN_DOOR
+from gateway.edges.dashboard.pages import Pages, Visit
 from gateway.flows.sign_in import IDLE_MS, LONGEST_MS, RENEW_AFTER_MS
 from gateway.ledger.faults import StoreUnavailable
 from tests.edges.dashboard.conftest import BILLING, PEPPER, Running
@@ -203,6 +206,26 @@ async def test_an_admin_token_is_no_way_into_an_account_and_a_key_none_into_oper
         assert (await client.get(BILLING)).status_code == 303
     other = type(sign_ins)(books=running.books, pepper=PEPPER, clock=running.clock, admin_token="another")
     assert await other.find(admin.secret) is None, "another token ends the sessions of the one before"
+
+
+async def test_operators_have_a_door_of_their_own(running: Running) -> None:
+    pages = Pages(running.parts, ADMIN_DOOR)
+
+    async def look(visit: Visit) -> Response:
+        return visit.page("fault.html", title="Accounts", what="", todo=visit.visitor.actor, number=200)
+
+    app = behind_door(pages, [pages.get("/admin", look)])
+    one = await running.someone()
+    async with running.browser(app) as client:
+        assert (await client.get("/admin")).headers["location"] == "/admin/sign-in?next=%2Fadmin"
+        assert (await client.post("/admin/sign-in", data={"key": one.key})).status_code == 401
+    async with running.operator(app) as client:
+        page = await client.get("/admin")
+        assert "dashboard:admin" in page.text
+        assert set(client.cookies) == {"admin-session"}
+        gone = await client.post("/admin/sign-out", data=form(page.text, "/admin/sign-out"))
+        assert gone.headers["location"] == "/admin/sign-in"
+        assert (await client.get("/admin")).status_code == 303
 
 
 async def test_a_page_while_the_stores_are_away_says_so(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
