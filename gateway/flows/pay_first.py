@@ -27,7 +27,7 @@ from gateway.books.payment_attempts import Attempt
 from gateway.books.plan_change_payments import PaidChange
 from gateway.books.plan_previews import BookedPreview
 from gateway.domain.instant import epoch_ms
-from gateway.domain.payment import PlanChangeState, Trigger
+from gateway.domain.payment import AttemptState, PlanChangeState, Trigger
 from gateway.domain.plan import Plan
 from gateway.domain.terms import AccountStatus
 from gateway.flows.attempt_payment import Attempts, new_attempt
@@ -101,10 +101,11 @@ class PayFirst:
             return None
         known = await in_redis_if_there(self._ledger, account_id)
         asked_for = _AskedFor(account_id, plan_id, when, actor, reason, by_owner, return_url)
-        begun = await self._begin(asked_for, known)
-        if begun is None:
-            return None
         try:
+            await self._wait_no_longer(account_id, plan_id)
+            begun = await self._begin(asked_for, known)
+            if begun is None:
+                return None
             if begun.new:
                 outcome: Outcome | None = await self._attempts.make(begun.attempt)
             else:
@@ -115,6 +116,19 @@ class PayFirst:
                 "the payment provider did not answer; the plan is changed as soon as it says that this was paid",
             ) from away
         return await self._made(begun.change.id, outcome)
+
+    async def _wait_no_longer(self, account_id: str, plan_id: str) -> None:
+        """Give up a change whose payment waits for its owner, where they want another plan or have another card."""
+        async with self._books.read() as conn:
+            change = await plan_change_payments.being_paid(conn, account_id)
+            if change is None:
+                return
+            attempt = await payment_attempts.of_change(conn, change.id)
+            method = await payment_methods.default(conn, account_id, self._provider.name)
+        if attempt is None or attempt.state is not AttemptState.ACTION_REQUIRED:
+            return
+        if change.plan_id != plan_id or (method is not None and method.id != attempt.method_id):
+            await self._attempts.resume(attempt, give_up=True)
 
     async def _begin(self, asked: _AskedFor, known: InRedis | None) -> _Begun | None:
         account_id, plan_id, when = asked.account_id, asked.plan_id, asked.when

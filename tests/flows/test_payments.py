@@ -1,5 +1,6 @@
 """Taking money: methods, retries by schedule, upgrades that are paid first, on both kinds of books."""
 
+import asyncio
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,6 +12,7 @@ from gateway.books import audit, invoice_collections, invoices, payment_attempts
 from gateway.books.books import Books
 from gateway.books.invoices import BookedInvoice
 from gateway.books.tables import payment_attempts as attempts_table
+from gateway.domain.admission import Admitted, RefusalCode, Refused
 from gateway.domain.instant import epoch_ms
 from gateway.domain.invoice import InvoiceStatus
 from gateway.domain.payment import AttemptState, CollectionState
@@ -18,8 +20,13 @@ from gateway.domain.terms import AccountStatus
 from gateway.flows.accounts import Accounts
 from gateway.flows.fake_bank import FakeBank
 from gateway.flows.faults import CallerFault, NoSuchThing, PaymentNeeded
+from gateway.flows.rebuild import rebuild
 from gateway.flows.tell_ledger import TellLedger
+from gateway.flows.terms import current_terms
 from gateway.flows.till import Till, till_over
+from gateway.ledger.answers import AdmitCall
+from gateway.ledger.ledger import Ledger
+from gateway.ledger.outbox import Outbox
 from gateway.payments.fake import Fake
 from gateway.payments.manual import Manual
 from gateway.payments.provider import (
@@ -32,7 +39,8 @@ from gateway.payments.provider import (
     Provider,
     ProviderUnavailable,
 )
-from tests.made_up import PLANS, Clock
+from tests.flows.calls import capture
+from tests.made_up import CREDIT, PLANS, Clock
 
 BACK = "https://gateway.example/settings/billing"
 
@@ -370,8 +378,6 @@ async def test_an_upgrade_waits_for_its_owner_and_is_made_when_they_confirm(shop
     with pytest.raises(PaymentNeeded) as asked:
         await shop.accounts.change_plan(account_id, "pro", return_url=BACK)
     assert (asked.value.reason, asked.value.action_url is not None) == ("action_required", True)
-    with pytest.raises(CallerFault, match="a change to pro is being paid"):
-        await shop.accounts.change_plan(account_id, "starter")
     assert await shop.plan(account_id) == "free"
     (attempt,) = await shop.till.payments.attempts(account_id)
     shop.clock.forward(minutes=1)
@@ -464,3 +470,77 @@ async def test_an_upgrade_waits_for_what_is_past_due(shop: Shop) -> None:
     with pytest.raises(PaymentNeeded, match="is past due") as refused:
         await shop.accounts.change_plan(account_id, "pro")
     assert refused.value.reason == "past_due"
+
+
+async def test_who_wants_another_plan_or_has_another_card_need_not_confirm_the_first(shop: Shop) -> None:
+    account_id = await shop.open("free", "fake_3ds")
+    for plan in ("pro", "starter"):
+        shop.clock.forward(minutes=1)
+        with pytest.raises(PaymentNeeded, match="must confirm"):
+            await shop.accounts.change_plan(account_id, plan, return_url=BACK)
+    await shop.till.payments.add_fake(account_id, "fake_ok", actor="owner")
+    assert (await shop.accounts.change_plan(account_id, "starter", return_url=BACK)).plan_id == "starter"
+    assert await shop.states() == [AttemptState.FAILED, AttemptState.FAILED, AttemptState.SUCCEEDED]
+    assert shop.bank.kept_cents == 5_000
+
+
+async def test_while_the_bank_takes_its_time_no_other_change_begins(shop: Shop) -> None:
+    account_id = await shop.open("free", "fake_slow")
+    shop.clock.forward(minutes=1)
+    with pytest.raises(PaymentNeeded, match="takes its time"):
+        await shop.accounts.change_plan(account_id, "starter")
+    with pytest.raises(CallerFault, match="a change to starter is being paid"):
+        await shop.accounts.change_plan(account_id, "pro")
+    shop.clock.forward(minutes=3)
+    await shop.till.collector.turn()
+    assert await shop.plan(account_id) == "starter"
+
+
+async def test_any_number_of_processes_collect_each_invoice_once(
+    shop: Shop, migrated_books_url: str, tell: TellLedger, clock: Clock
+) -> None:
+    for _ in range(4):
+        await shop.open()
+    others = [await Books.open(migrated_books_url) for _ in range(2)]
+    banks = [Bank(one) for one in others]
+    tills = [till(one, bank, tell, clock) for one, bank in zip(others, banks, strict=True)]
+    await asyncio.gather(*(one.collector.turn() for one in [shop.till, *tills]))
+    for one in others:
+        await one.close()
+    assert await shop.states() == [AttemptState.SUCCEEDED] * 4
+    assert sum(bank.kept_cents for bank in [shop.bank, *banks]) == 4 * 5_000
+
+
+async def test_past_due_means_no_pay_as_you_go_and_the_allowance_stays(
+    shop: Shop, ledger: Ledger, outbox: Outbox
+) -> None:
+    account_id = await shop.open(card="fake_declined")
+    terms = await current_terms(shop.books, PLANS, account_id, shop.clock())
+    assert terms is not None
+    assert await rebuild(shop.books, ledger, outbox, terms)
+    await shop.till.collector.turn()
+
+    async def asked(number: int, credits_: int) -> Admitted | Refused | object:
+        now = await current_terms(shop.books, PLANS, account_id, shop.clock())
+        assert now is not None
+        return await ledger.admit(
+            AdmitCall(
+                hold_id=f"req_{number:032x}",
+                nonce=str(number),
+                terms=now,
+                plan_limits=(),
+                concurrent_calls=None,
+                quote_millicredits=credits_ * CREDIT,
+                least_millicredits=credits_ * CREDIT,
+                ttl_ms=60_000,
+                facts=b"{}",
+            )
+        )
+
+    assert isinstance(await asked(1, 40_000), Admitted)
+    await capture(ledger, terms, f"req_{1:032x}", 40_000 * CREDIT)
+    refused = await asked(2, 1)
+    assert isinstance(refused, Refused)
+    assert refused.code is RefusalCode.PAYMENT_REQUIRED
+    await shop.till.payments.add_fake(account_id, "fake_ok", actor="owner")
+    assert isinstance(await asked(3, 1), Admitted)
