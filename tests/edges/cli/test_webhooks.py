@@ -1,7 +1,14 @@
 """`gateway webhook …` as it is typed."""
 
+from prometheus_client import CollectorRegistry
+
+from gateway.configuration import load
+from gateway.observe import Metrics
+from gateway.stores import Stores
 from gateway.wire.standard_webhook import PREFIX
+from gateway.wiring import open_gateway
 from tests.edges.cli.conftest import Terminal
+from tests.flows.calls import calls
 
 URL = "https://hooks.example.com/"
 
@@ -52,3 +59,26 @@ def test_what_cannot_be_is_told_in_a_sentence(terminal: Terminal) -> None:
         in terminal("webhook", "create", "--account", account, "--url", URL, "--events", "invoice.lost").err
     )
     assert terminal("webhook", "replay", "whk_1").code == 2
+
+
+def test_the_relay_of_a_serving_gateway_raises_alerts_and_writes_down_their_webhooks(terminal: Terminal) -> None:
+    account = terminal.account()
+    webhook = terminal("webhook", "create", "--account", account, "--url", URL, "--json").json["id"]
+    terminal("account", "adjust", account, "--credits=-39960", "--reason", "a small account for a test")
+
+    async def work(stores: Stores) -> None:
+        settings = load(terminal.config).settings
+        metrics = Metrics(CollectorRegistry())
+        async with open_gateway(settings, stores, record=lambda *_: None, tell=metrics) as gateway:
+            terms = await stores.terms_of(account, stores.clock())
+            assert terms is not None
+            await stores.rebuild(account)
+            await calls(stores.ledger, terms, 1, 1)
+            while await gateway.background.relay.drain_once():
+                pass
+
+    terminal.beside(work)
+    listed = terminal("webhook", "deliveries", webhook, "--json").json["deliveries"]
+    assert [one["type"] for one in listed] == ["alert.raised"]
+    body = terminal("webhook", "deliveries", listed[0]["id"], "--json").json["body"]
+    assert (body["data"]["name"], body["data"]["threshold"]) == ("allowance_threshold", {"percent": 50})
