@@ -18,10 +18,11 @@ from gateway.books import accounts, alerts, limits
 from gateway.books.alerts import PeriodKey, PeriodStanding, RaisedAlert
 from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
-from gateway.domain.alert import VENDOR_KINDS, Alert, Spending, crossed
+from gateway.domain.alert import EXHAUSTED_PERCENT, VENDOR_KINDS, Alert, Spending, crossed
 from gateway.domain.credits import credits_text
 from gateway.domain.instant import epoch_ms
 from gateway.domain.limits import Sold, SpendLimits, ceiling
+from gateway.domain.plan import NO_CEILING_MILLICREDITS
 from gateway.domain.webhook import EventType
 from gateway.flows.authenticate import TermsOf
 from gateway.flows.faults import NoSuchThing
@@ -74,7 +75,7 @@ class Alerts:
                 granted_millicredits=report.credits.included_millicredits,
             )
             state = await _spending(conn, live, own, epoch_ms(self._clock()))
-        return crossed(state, percents=own.alert_percents, cents=own.alert_cents)
+        return crossed(state, percents=_percents(live, own), cents=own.alert_cents)
 
 
 class AlertWatch:
@@ -151,7 +152,7 @@ async def _due(conn: AsyncConnection, keys: Collection[PeriodKey], at_ms: int) -
     for standing in sorted(standings, key=lambda one: (one.account_id, one.start_ms)):
         wanted = own.get(standing.account_id, SpendLimits())
         state = await _spending(conn, standing, wanted, at_ms)
-        reached = crossed(state, percents=wanted.alert_percents, cents=wanted.alert_cents)
+        reached = crossed(state, percents=_percents(standing, wanted), cents=wanted.alert_cents)
         found += [_alert(standing, state, one, at_ms) for one in reached]
     known = await alerts.raised(conn, {(one.account_id, one.period_start_ms) for one in found})
     return [
@@ -159,6 +160,13 @@ async def _due(conn: AsyncConnection, keys: Collection[PeriodKey], at_ms: int) -
         for one in found
         if Alert(one.kind, one.threshold) not in known.get((one.account_id, one.period_start_ms), frozenset())
     ]
+
+
+def _percents(standing: PeriodStanding, own: SpendLimits) -> tuple[int, ...]:
+    """What the account wants to hear of; a contract without a ceiling always tells of its overage."""
+    if not standing.contract or standing.overage_millicredits < NO_CEILING_MILLICREDITS:
+        return own.alert_percents
+    return tuple(sorted({*own.alert_percents, EXHAUSTED_PERCENT}))
 
 
 async def _own(conn: AsyncConnection, standings: Collection[PeriodStanding]) -> Mapping[str, SpendLimits]:

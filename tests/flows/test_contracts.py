@@ -9,15 +9,17 @@ import pytest
 from sqlalchemy import func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from gateway.books import audit
+from gateway.books import audit, limits
 from gateway.books.books import Books
 from gateway.books.tables import grants
 from gateway.domain.admission import RefusalCode, Refused
-from gateway.domain.contract import BillingPeriod, Contract
+from gateway.domain.contract import BillingPeriod, Contract, OverageMode
 from gateway.domain.instant import DAY_MS, epoch_ms
+from gateway.domain.limits import SpendLimits
 from gateway.domain.plan import RateLimit
 from gateway.domain.quote import Quote
 from gateway.flows.admit import Admission, Allowed, Asked
+from gateway.flows.alerts import AlertWatch
 from gateway.flows.authenticate import Directory
 from gateway.flows.change_plan import ChangeAt
 from gateway.flows.contracts import Contracts, ContractState
@@ -263,6 +265,22 @@ async def test_rolled_over_credits_can_be_used_at_the_very_next_call(
     counters = await ledger.counters(account_id)
     assert counters.periods[end_ms].granted_millicredits == 1_500 * CREDIT
     assert (await reconcile(books, ledger)).ok
+
+
+async def test_overage_without_a_ceiling_raises_an_alert_whatever_the_account_wants_to_hear(
+    billing: Billing, clock: Clock
+) -> None:
+    account_id = await billing.under(replace(CONTRACT, overage=OverageMode.ALLOW_AND_ALERT))
+    async with billing.books.begin() as conn:
+        await limits.set_own(conn, account_id, SpendLimits(alert_percents=()), epoch_ms(clock()))
+    watch = AlertWatch(books=billing.books, clock=clock)
+    start_ms = (await billing.running(account_id)).start_ms
+    await billing.use(account_id, ("parse", 1_999_999))
+    assert await watch.notice([(account_id, start_ms)]) == []
+    await billing.use(account_id, ("parse", 1_000))
+    (raised,) = await watch.notice([(account_id, start_ms)])
+    assert raised.threshold == 100
+    assert await watch.notice([(account_id, start_ms)]) == []
 
 
 async def test_credits_roll_over_once_whoever_closes_and_however_often(billing: Billing, clock: Clock) -> None:
