@@ -5,7 +5,7 @@ Redis knows and the books do not have yet is booked first, so that a draft misse
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -192,10 +192,11 @@ class Invoices:
         await self.details(details.party)
         at_ms = epoch_ms(self._clock())
         async with self._books.begin() as conn:
+            before = await billing_details.get(conn, details.party) or BillingDetails(details.party)
             await billing_details.put(conn, details)
             account_id = "" if details.party == SELLER else details.party
-            entry = AuditEntry(at_ms, actor, "billing.details", account_id, details.party, {"name": details.name})
-            await audit.write(conn, entry)
+            detail = {"before": asdict(before), "after": asdict(details)}
+            await audit.write(conn, AuditEntry(at_ms, actor, "billing.details", account_id, details.party, detail))
 
     async def _change(self, name: str, event: InvoiceEvent, reason: str, actor: str) -> InvoiceView:
         at_ms = epoch_ms(self._clock())
@@ -206,7 +207,12 @@ class Invoices:
                 raise CallerFault(f"invoice {invoice.number} is {invoice.status}: it cannot be {_PAST[event]}")
             paid = invoice.paid_cents + invoice.due_cents if event is InvoiceEvent.PAY else invoice.paid_cents
             await invoices.set_status(conn, invoice.id, status, paid_cents=paid, settled_ms=at_ms)
-            detail = {"number": invoice.number, "reason": reason}
+            detail = {
+                "number": invoice.number,
+                "reason": reason,
+                "before": {"status": invoice.status.value, "paid_cents": invoice.paid_cents},
+                "after": {"status": status.value, "paid_cents": paid},
+            }
             await _note(conn, invoice, at_ms=at_ms, actor=actor, action=f"invoice.{event}", detail=detail)
             changed = replace(invoice, status=status, paid_cents=paid, settled_ms=at_ms)
             if status is InvoiceStatus.PAID:

@@ -69,7 +69,11 @@ class Keys:
                 raise CallerFault(f"account {account_id} is closed")
             project = await _project(conn, account_id, project_id)
             created = await self._add(conn, account_id, project, name, products, expires_ms, at_ms)
-            await _changed(conn, account_id, AuditEntry(at_ms, actor, "key.create", account_id, created.id, {}))
+            chosen = None if products is None else sorted(products)
+            detail: dict[str, Any] = {"name": name, "products": chosen, "project": project}
+            if expires_ms is not None:
+                detail["expires_ms"] = expires_ms
+            await _changed(conn, account_id, AuditEntry(at_ms, actor, "key.create", account_id, created.id, detail))
         await self._tell(account_id)
         return created
 

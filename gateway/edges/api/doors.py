@@ -17,7 +17,7 @@ from gateway.domain.admission import RefusalCode, Refused
 from gateway.domain.plan import Plan
 from gateway.edges.api.endpoint import Answered, Code, Refuse, Who
 from gateway.edges.proxy.walk import bearer
-from gateway.flows.admit import Admission, Asked, KeyRevoked, PlanMissing
+from gateway.flows.admit import Admission, Asked, KeyRevoked, NeverProjected, PlanMissing
 from gateway.flows.authenticate import Caller, Directory
 from gateway.ledger.faults import StoreUnavailable
 from gateway.wire.problems import Fault, refusal
@@ -61,7 +61,7 @@ class AccountDoor:
             answer = await self._admission.admit(caller, Asked(request_id, route))
         except KeyRevoked:
             raise Refuse(Fault.INVALID_API_KEY) from None
-        except (StoreUnavailable, PlanMissing):
+        except (StoreUnavailable, PlanMissing, NeverProjected):
             return Who(caller.account_id, caller.key_id, caller)
         if isinstance(answer, Refused):
             raise Answered(refusal(answer, request_id=request_id, upgrade_url=""))
