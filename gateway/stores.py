@@ -84,6 +84,7 @@ class Stores:
     webhooks: config.WebhookSettings
     till: Till
     billing_url: str
+    """Where people come back to from a payment provider's page, when nobody's request says it better."""
 
     async def terms_of(self, account_id: str, at: datetime) -> Terms | None:
         """An account's terms at an instant, its due periods booked."""
@@ -126,7 +127,7 @@ async def open_stores(settings: config.Settings, catalog: Catalog) -> AsyncItera
             return await current_terms(books, current.plans(), account_id, at)
 
         tell = TellLedger(books=books, ledger=ledger, plans=current.plans, clock=clock)
-        provider = _provider(settings.payments, books)
+        provider = _provider(settings, books)
         stack.push_async_callback(provider.close)
         yield Stores(
             books=books,
@@ -140,28 +141,28 @@ async def open_stores(settings: config.Settings, catalog: Catalog) -> AsyncItera
             rebuild=Rebuilder(books=books, ledger=ledger, outbox=outbox, terms_of=terms_of, clock=clock),
             clock=clock,
             webhooks=settings.webhooks,
-            billing_url=_billing_url(settings),
+            billing_url=f"{_origin(settings)}/settings/billing",
             till=till_over(books=books, provider=provider, tell=tell, plans=current.plans, clock=clock, ledger=ledger),
         )
 
 
-def _billing_url(settings: config.Settings) -> str:
-    """Where people come back to from a payment provider's page, when nobody's request says it better."""
-    listen = settings.listen
-    return f"{settings.public_url or f'http://{listen.host}:{listen.port}'}/settings/billing"
+def _origin(settings: config.Settings) -> str:
+    """The gateway's address as people know it, as far as the settings tell."""
+    return settings.public_url or f"http://{settings.listen.host}:{settings.listen.port}"
 
 
-def _provider(settings: config.PaymentSettings, books: Books) -> Provider:
+def _provider(settings: config.Settings, books: Books) -> Provider:
     """Who takes payments. ProviderMissing where its library is not installed."""
-    match settings.provider:
+    payments = settings.payments
+    match payments.provider:
         case config.PaymentProvider.MANUAL:
             return Manual()
         case config.PaymentProvider.FAKE:
-            return Fake(FakeBank(books))
+            return Fake(FakeBank(books), _origin(settings))
         case config.PaymentProvider.STRIPE:
-            return Stripe(secret(settings.stripe.api_key) or "", api_base=settings.stripe.api_base)
+            return Stripe(secret(payments.stripe.api_key) or "", api_base=payments.stripe.api_base)
         case _:
-            assert_never(settings.provider)
+            assert_never(payments.provider)
 
 
 def secret(value: SecretStr | None) -> str | None:

@@ -23,6 +23,7 @@ import uvicorn
 from gateway.configuration import Configuration
 from gateway.edges.api.account import account_api
 from gateway.edges.api.admin import admin_api
+from gateway.edges.api.fake_bank import fake_bank_routes
 from gateway.edges.api.front import Front
 from gateway.edges.api.parts import AccountApiParts, AdminApiParts
 from gateway.edges.api.quote import QuoteParts
@@ -145,7 +146,7 @@ async def _serve_over(
             webhook_secrets=settings.webhook_secrets,
             stripe_webhook_secret=settings.payments.stripe.webhook_secret,
             readiness=readiness,
-            pages=dashboard_routes(dashboard_parts(settings, stores, asked)),
+            pages=[*dashboard_routes(dashboard_parts(settings, stores, asked)), *fake_bank_routes(asked.payments)],
         )
         front = Front(own=account_api(parts), proxy=gateway.proxy)
         servers.append(

@@ -210,6 +210,14 @@ class Payments:
         await self._provider.confirm(attempt_id, agreed=agreed)
         await self._attempts.resume(attempt)
 
+    async def attempt(self, attempt_id: str) -> Attempt:
+        """One attempt, whoever's it is. NoSuchThing."""
+        async with self._books.read() as conn:
+            attempt = await payment_attempts.get(conn, attempt_id)
+        if attempt is None:
+            raise NoSuchThing("payment", attempt_id)
+        return attempt
+
     async def attempts(self, account_id: str, *, limit: int = 100) -> list[Attempt]:
         """What was tried, newest first."""
         async with self._books.read() as conn:

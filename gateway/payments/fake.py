@@ -45,6 +45,8 @@ _FIRST_ANSWER: Final = {
     "fake_slow": "pending",
 }
 _SEPARATOR: Final = ":"
+# Where the gateway serves the page of the fake bank, on its own listener.
+PAGE: Final = "/fake-bank"
 
 
 class RemembersPayments(Protocol):
@@ -64,14 +66,18 @@ class RemembersPayments(Protocol):
 
 
 class Fake:
-    """The fake bank. A method's `ref` is `<test card>:<anything>`, so that one card can be added twice."""
+    """The fake bank. A method's `ref` is `<test card>:<anything>`, so that one card can be added twice.
+
+    `origin` is the gateway's own, where owners are sent to confirm.
+    """
 
     name: Final = "fake"
     charges: Final = True
     least_cents: Final = 1
 
-    def __init__(self, memory: RemembersPayments) -> None:
+    def __init__(self, memory: RemembersPayments, origin: str = "") -> None:
         self._memory = memory
+        self._origin = origin
 
     async def customer(self, account_id: str) -> str:
         """The account itself."""
@@ -96,12 +102,12 @@ class Fake:
         first = _FIRST_ANSWER.get(charge.method_ref.partition(_SEPARATOR)[0], "card_declined")
         if first == "owner" and not charge.on_session:
             first = "authentication_required"
-        return _outcome(charge, await self._memory.begun(charge.key, first))
+        return _outcome(charge, await self._memory.begun(charge.key, first), self._origin)
 
     async def look(self, charge: Charge, ref: str) -> Outcome:  # noqa: ARG002
         """A slow bank has paid by the time somebody looks."""
         await self._memory.change(charge.key, ("pending",), "paid")
-        return _outcome(charge, await self._memory.answer(charge.key) or "no_such_payment")
+        return _outcome(charge, await self._memory.answer(charge.key) or "no_such_payment", self._origin)
 
     async def confirm(self, key: str, *, agreed: bool) -> None:
         """The owner's answer to a card that asks."""
@@ -127,7 +133,7 @@ def fake_method(test_card: str, unique: str) -> ProviderMethod:
     )
 
 
-def _outcome(charge: Charge, answer: str) -> Outcome:
+def _outcome(charge: Charge, answer: str, origin: str) -> Outcome:
     ref = f"fake_{charge.key}"
     match answer:
         case "paid" | "refunded":
@@ -135,6 +141,6 @@ def _outcome(charge: Charge, answer: str) -> Outcome:
         case "pending":
             return Pending(ref)
         case "owner":
-            return ActionRequired(charge.return_url or "", ref)
+            return ActionRequired(f"{origin}{PAGE}/{charge.key}", ref)
         case reason:
             return Failed(reason, retryable=reason != "expired_card", ref=ref)

@@ -18,6 +18,7 @@ _OWN: Final = re.compile(
     r"|api/v1/(?:(?:projects|organizations)/[^/]+/usage|quote|usage/(?:events(?:/[^/]+)?|series)|beta/usage-metrics"
     r"|billing/.+|keys(?:/.+)?)"
     r"|webhooks/(?:upstream/[^/]+|payments/stripe)"
+    r"|fake-bank/[^/]+"
     r"|settings(?:/.*)?)",
     re.DOTALL,
 )
