@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from gateway.flows.accounts import Accounts
+from gateway.ledger.faults import StoreUnavailable
 from tests.edges.dashboard.browser import Tab
 from tests.edges.dashboard.conftest import BILLING, Served
 
@@ -134,15 +136,35 @@ async def test_an_upgrade_needs_no_javascript(served: Served) -> None:
         await tab.page.get_by_text("You are signed out.").wait_for()
 
 
+LOOK_AGAIN = "htmx.ajax('GET', location.pathname, {select: '#credits', target: '#credits', swap: 'outerHTML'})"
+
+
 async def test_the_credits_are_looked_at_again_while_the_page_is_open(served: Served) -> None:
     watching = served.people["watching"] = await served.running.someone("free", "Watching")
     async with served.tab("watching") as tab:
         await served.running.used(watching, 123)
-        await tab.page.evaluate(
-            "htmx.ajax('GET', location.pathname, {select: '#credits', target: '#credits', swap: 'outerHTML'})"
-        )
+        await tab.page.evaluate(LOOK_AGAIN)
         await tab.page.get_by_text("9,877").first.wait_for()
         assert not await tab.trouble()
+
+
+async def test_a_look_that_fails_leaves_what_is_shown(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: object, **__: object) -> None:
+        raise StoreUnavailable("gone")
+
+    async with served.tab("pro") as tab:
+        with monkeypatch.context() as patched:
+            patched.setattr(Accounts, "show", away)
+            await tab.page.evaluate(LOOK_AGAIN)
+        assert await tab.page.locator("#credits").is_visible()
+
+
+async def test_a_page_left_open_past_its_session_goes_to_the_way_in(served: Served) -> None:
+    async with served.tab("pro") as tab:
+        await tab.page.context.clear_cookies()
+        async with tab.page.expect_navigation(url="**/settings/sign-in?next=*"):
+            await tab.page.evaluate(LOOK_AGAIN)
+        assert await tab.page.get_by_label("API key").is_visible()
 
 
 async def test_upgrade_now_stands_in_the_bottom_left_corner(tabs: dict[str, Tab]) -> None:
