@@ -49,11 +49,14 @@ for index = 0, period_count - 1 do
 end
 local period = period_key and call('HMGET', period_key, 'granted', 'over', 'captured', 'held', 'end', 'more') or {}
 if not period[1] then return {'new_period', now_ms, terms_version} end
-local granted, over = tonumber(period[1]), overage_at(period_key, period[2], period[6], now_ms)
+local granted, over = tonumber(period[1]), tonumber(period[2])
 local captured, held = tonumber(period[3]), tonumber(period[4])
-local budgets = period[6] and not free and not repeated and spenders(period_key, period[6], facts) or {}
-for _, budget in ipairs(budgets) do
-  if not budget.counted then return {'uncounted', now_ms, terms_version} end
+local limits, budgets = period[6] and limits_of(period_key), nil
+if limits then
+  over, budgets = limits.overage_at(over, now_ms), not free and not repeated and limits.budgets(facts) or {}
+  for _, budget in ipairs(budgets) do
+    if not budget.counted then return {'uncounted', now_ms, terms_version} end
+  end
 end
 
 local windows, first_limit = {}, 15 + 2 * period_count
@@ -93,7 +96,9 @@ local allowed = granted + (payment_failed and 0 or over)
 local available = allowed - captured - held
 -- The most that a new hold may take.
 local room = available
-for _, budget in ipairs(budgets) do room = math.min(room, budget.limit - budget.captured - budget.held) end
+if budgets then
+  for _, budget in ipairs(budgets) do room = math.min(room, budget.limit - budget.captured - budget.held) end
+end
 
 local function refused(code, limit, retry_us, left)
   return add_windows({code, now_ms, limit, retry_us, least, left or available, tonumber(period[5])})
@@ -103,24 +108,6 @@ local function refused_unless_overdue(code, retry_us, budget)
   if #call('ZRANGEBYSCORE', open, '-inf', now_ms, 'LIMIT', 0, 1) > 0 then return {'overdue'} end
   if not budget then return refused(code, 0, retry_us) end
   return refused(code, budget.id, retry_us, budget.limit - budget.captured - budget.held)
-end
-
--- Credits that are used up come before those that are only held, the account before the project, that before the key.
-local function refused_credits()
-  if least > allowed - captured then
-    if payment_failed and least <= granted + over - captured then
-      return refused_unless_overdue('payment_required', -1)
-    end
-    return refused_unless_overdue(over > 0 and 'spend_limit_reached' or 'credits_exhausted', -1)
-  end
-  for _, budget in ipairs(budgets) do
-    if least > budget.limit - budget.captured then return refused_unless_overdue('spend_limit_reached', -1, budget) end
-  end
-  local holding
-  for _, budget in ipairs(least <= available and budgets or {}) do
-    if not holding and least > budget.limit - budget.captured - budget.held then holding = budget end
-  end
-  return refused_unless_overdue('credits_held', 5000000, holding)
 end
 
 if repeated then return admitted(tonumber(before[3]), available, before[4]) end
@@ -143,8 +130,20 @@ if not free then
     amount = quote
   elseif least <= room then
     amount = room
+  elseif least > allowed - captured then
+    if payment_failed and least <= granted + over - captured then
+      return refused_unless_overdue('payment_required', -1)
+    end
+    return refused_unless_overdue(over > 0 and 'spend_limit_reached' or 'credits_exhausted', -1)
   else
-    return refused_credits()
+    -- Credits that are used up come before those that are only held, the account before the project before the key.
+    local holding
+    for _, budget in ipairs(budgets or {}) do
+      local left = budget.limit - budget.captured
+      if least > left then return refused_unless_overdue('spend_limit_reached', -1, budget) end
+      if not holding and least <= available and least > left - budget.held then holding = budget end
+    end
+    return refused_unless_overdue('credits_held', 5000000, holding)
   end
 end
 
@@ -153,7 +152,7 @@ for _, window in ipairs(windows) do count_call(window) end
 if not free then
   local deadline = now_ms + ARGV[5]
   if amount ~= 0 then call('HINCRBY', period_key, 'held', amount) end
-  spend(period_key, budgets, amount, 0)
+  if budgets then limits.spend(budgets, amount, 0) end
   call('HSET', hold_key, 'account', account, 'state', 'open', 'amount', amount, 'period', period_start,
     'deadline', deadline, 'nonce', nonce, 'facts', facts, 'admitted', now_ms)
   call('ZADD', open, deadline, id)

@@ -15,8 +15,8 @@ for start in string.gmatch(acct[4] or '', '[^,]+') do
   local key = ARGV[1] .. start
   local p = call('HMGET', key, 'end', 'granted', 'over', 'captured', 'held', 'more', 'budgets')
   if p[1] then
-    periods[#periods + 1] = {tonumber(start), tonumber(p[1]), tonumber(p[2]), overage_at(key, p[3], p[6], now_ms),
-      tonumber(p[4]), tonumber(p[5])}
+    local over = p[6] and limits_of(key).overage_at(p[3], now_ms) or tonumber(p[3])
+    periods[#periods + 1] = {tonumber(start), tonumber(p[1]), tonumber(p[2]), over, tonumber(p[4]), tonumber(p[5])}
   end
   for id in string.gmatch(p[7] or '', '%S+') do
     local b = call('HMGET', key, 'limit:' .. id, 'captured:' .. id, 'held:' .. id, 'since:' .. id)

@@ -22,8 +22,13 @@ local function end_hold(keys, id, hold, state, ending, captured, settlement, now
   if p[1] then
     if tonumber(held) ~= 0 then call('HINCRBY', period, 'held', '-' .. held) end
     if tonumber(captured) ~= 0 then call('HINCRBY', period, 'captured', captured) end
-    if p[5] then spend(period, spenders(period, p[5], hold.facts), -tonumber(held), captured) end
-    available = p[1] + overage_at(period, p[2], p[5], now_ms) - p[3] - p[4] + held - captured
+    local over = p[2]
+    if p[5] then
+      local limits = limits_of(period)
+      limits.spend(limits.budgets(hold.facts), -tonumber(held), captured)
+      over = limits.overage_at(over, now_ms)
+    end
+    available = p[1] + over - p[3] - p[4] + held - captured
   end
   if was_open then
     call('ZREM', keys.open, id)
@@ -52,6 +57,7 @@ end
 local function as_before(keys, hold)
   local period = keys.periods .. hold.period
   local p = call('HMGET', period, 'granted', 'over', 'captured', 'held', 'more')
-  local available = p[1] and p[1] + overage_at(period, p[2], p[5], to_ms(now_us())) - p[3] - p[4] or 0
+  local over = p[5] and limits_of(period).overage_at(p[2], to_ms(now_us())) or p[2]
+  local available = p[1] and p[1] + over - p[3] - p[4] or 0
   return {hold.state, tonumber(hold.captured), tonumber(hold.amount), available, hold.ending}
 end

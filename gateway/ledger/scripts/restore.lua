@@ -20,7 +20,8 @@ if hold[1] and hold[1] ~= 'open' or deadline <= now_ms then return 0 end
 if not hold[1] then
   if call('EXISTS', KEYS[5]) == 1 and tonumber(ARGV[3]) ~= 0 then
     call('HINCRBY', KEYS[5], 'held', ARGV[3])
-    spend(KEYS[5], spenders(KEYS[5], call('HGET', KEYS[5], 'more'), ARGV[5]), ARGV[3], 0)
+    local limits = limits_of(KEYS[5])
+    limits.spend(limits.budgets(ARGV[5]), ARGV[3], 0)
   end
   call('HSET', KEYS[1], 'account', ARGV[2], 'state', 'open', 'amount', ARGV[3], 'period', ARGV[4], 'nonce', '',
     'facts', ARGV[5], 'admitted', is_job and ARGV[7] or now_ms, 'deadline', deadline)

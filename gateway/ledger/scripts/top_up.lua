@@ -20,13 +20,14 @@ local least, wanted = tonumber(ARGV[1]), tonumber(ARGV[2])
 -- check
 if not hold[1] or not p[1] then return {'unknown'} end
 if hold[1] ~= 'open' then return {'ended'} end
-local amount, over = tonumber(hold[2]), overage_at(KEYS[3], p[2], p[6], now_ms)
+local limits = p[6] and limits_of(KEYS[3])
+local amount, over = tonumber(hold[2]), limits and limits.overage_at(p[2], now_ms) or tonumber(p[2])
 local payment_failed = status == 'payment_failed'
 local left = p[1] + (payment_failed and 0 or over) - p[3]
 local available = left - p[4]
 if least <= amount then return {'topped', amount, available} end
 
-local budgets, room = p[6] and spenders(KEYS[3], p[6], hold[3]) or {}, available
+local budgets, room = limits and limits.budgets(hold[3]) or {}, available
 for _, budget in ipairs(budgets) do
   budget.left = budget.limit - budget.captured - budget.held
   if budget.counted then room = math.min(room, budget.left) end
@@ -58,5 +59,5 @@ if amount + more < least then return refused_credits() end
 -- write
 call('HINCRBY', KEYS[1], 'amount', more)
 call('HINCRBY', KEYS[3], 'held', more)
-spend(KEYS[3], budgets, more, 0)
+if limits then limits.spend(budgets, more, 0) end
 return {'topped', amount + more, available - more}
