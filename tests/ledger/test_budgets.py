@@ -81,7 +81,7 @@ async def test_spend_stays_below_every_ceiling_whatever_the_order(
     budgets: dict[str, int],
     wanted: list[tuple[int, str, bool]],
 ) -> None:
-    ledger = Ledger(connection)
+    ledger = patient
     account = terms_of(
         fresh_id("acc"), granted=5000, overage=overage, budgets=tuple(map(Budget._make, budgets.items()))
     )
