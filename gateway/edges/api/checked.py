@@ -4,10 +4,10 @@ Bounds what is read: 64 KiB, 32 levels, 50 complaints.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, get_args
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -122,11 +122,30 @@ def _complaints(wrong: ValidationError, place: str, model: type[BaseModel]) -> l
     for error in wrong.errors(include_url=False, include_context=False, include_input=False)[:_MOST_COMPLAINTS]:
         message = error["msg"]
         loc = [part if isinstance(part, int) else part[:64] for part in error["loc"]]
-        if error["type"] == "extra_forbidden" and len(loc) == 1:
-            known = [field.alias or name for name, field in model.model_fields.items()]
-            message = f"is not known{did_you_mean(str(loc[0]), known)}"
+        if error["type"] == "extra_forbidden":
+            message = f"is not known{did_you_mean(str(loc[-1]), _members(model, loc[:-1]))}"
         found.append(_complaint([place, *loc], message, error["type"]))
     return found
+
+
+def _members(model: type[BaseModel], loc: list[str | int]) -> list[str]:
+    """The members that are known at that place; none where that is no object of ours."""
+    for part in loc:
+        if isinstance(part, int):
+            continue
+        field = model.model_fields.get(part)
+        inner = None if field is None else next(_models_in(field.annotation), None)
+        if inner is None:
+            return []
+        model = inner
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)
 
 
 def _complaint(loc: list[Any], message: str, kind: str) -> dict[str, Any]:
