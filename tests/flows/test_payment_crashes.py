@@ -220,7 +220,7 @@ async def every_cent_is_accounted_for(world: World) -> None:
     assert {row.state for row in rows} <= {AttemptState.SUCCEEDED, AttemptState.FAILED, AttemptState.REFUNDED}
 
 
-@settings(max_examples=25)
+@settings(max_examples=20)
 @given(
     card=st.sampled_from(CARDS),
     steps=st.lists(
