@@ -12,10 +12,13 @@ from gateway.books.books import Books
 from gateway.domain.admission import Admitted, RefusalCode, Refused
 from gateway.domain.instant import DAY_MS, HOUR_MS, epoch_ms
 from gateway.domain.limits import GRACE_MS, CeilingBy, SpendLimits
+from gateway.domain.quote import Quote
 from gateway.domain.terms import AccountStatus, Terms
 from gateway.flows.accounts import Accounts
-from gateway.flows.authenticate import TermsOf
+from gateway.flows.admit import Admission, Allowed, Asked
+from gateway.flows.authenticate import Directory, TermsOf
 from gateway.flows.faults import CallerFault, NoSuchThing, WrongParameter
+from gateway.flows.foresee import Foresight
 from gateway.flows.issue_invoice import Closer
 from gateway.flows.keys import Keys
 from gateway.flows.limits import Limits
@@ -30,7 +33,9 @@ from gateway.ledger.keys import account_prefix, period_key
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from gateway.wire.call_facts import facts_json
+from gateway.wire.route import Route
 from tests.flows.calls import DELIVERED
+from tests.flows.conftest import PEPPER
 from tests.made_up import CREDIT, PLANS, Clock, event, facts
 
 DOLLAR = 800 * CREDIT
@@ -319,3 +324,42 @@ async def test_what_makes_no_sense_is_refused_and_changes_nothing(
     with pytest.raises(CallerFault, match="no pay-as-you-go"):
         await limits.raise_ceiling(free.id, max_cents=100, until_ms=at_ms + DAY_MS, reason="x")
     assert (await limits.get(account_id)).own == SpendLimits()
+
+
+async def test_every_process_keeps_a_budget_from_the_next_call_on(
+    limits: Limits,
+    keys: Keys,
+    account_id: str,
+    books: Books,
+    ledger: Ledger,
+    terms_of: TermsOf,
+    rebuilder: Rebuilder,
+    clock: Clock,
+) -> None:
+    key = await keys.create(account_id)
+    route = Route("parse", "POST", "/parse", "parse", limit=None)
+    quote = Quote("parse", "fast", "page", 10, 10, (), "1", CREDIT, CREDIT)
+    processes = []
+    for _ in range(2):
+        directory = Directory(books=books, terms_of=terms_of, pepper=PEPPER, clock=clock)
+        admission = Admission(ledger, directory, load=rebuilder, plans=lambda: PLANS, clock=clock)
+        foresight = Foresight(ledger, directory, load=rebuilder, clock=clock)
+        caller = await directory.find(key.secret.encode())
+        assert caller is not None
+        processes.append((caller, admission, foresight))
+
+    async def ask(number: int) -> Allowed | Refused:
+        caller, admission, _ = processes[number % 2]
+        return await admission.admit(caller, Asked(f"req_{number:032x}", route, quote))
+
+    assert isinstance(await ask(0), Allowed)
+    await limits.set_budget(account_id, key.id, 30 * CREDIT)
+    assert [isinstance(await ask(number), Allowed) for number in range(1, 4)] == [True, True, False]
+    for caller, _, foresight in processes:
+        assert await foresight.of_call(caller, quote) == (RefusalCode.CREDITS_HELD, 0)
+    await limits.set_budget(account_id, key.id, 5 * CREDIT)
+    refusal = await ask(4)
+    assert isinstance(refusal, Refused)
+    assert (refusal.code, refusal.limit_name) == (RefusalCode.SPEND_LIMIT_REACHED, key.id)
+    await limits.remove_budget(account_id, key.id)
+    assert isinstance(await ask(5), Allowed)
