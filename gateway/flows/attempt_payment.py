@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import accounts, invoices, payment_attempts
 from gateway.books.books import Books
+from gateway.books.faults import BooksUnavailable
 from gateway.books.ids import new_id
 from gateway.books.payment_attempts import Attempt
 from gateway.books.payment_methods import BookedMethod
@@ -164,9 +165,16 @@ class Attempts:
             pause_ms = min(ASK_AGAIN_AFTER_MS << min(attempt.looks, _DOUBLINGS), LONGEST_PAUSE_MS)
             async with self._books.begin() as conn:
                 taken = await payment_attempts.lease(conn, attempt, now_ms + pause_ms)
-            if taken:
+            if not taken:
+                continue
+            looked += 1
+            try:
                 await self.resume(attempt)
-                looked += 1
+            except (BooksUnavailable, ProviderUnavailable):
+                raise
+            except Exception:
+                # Of one attempt's making: the others are asked about, and serving goes on.
+                log.exception("asking about a payment failed", attempt=attempt.id, account_id=attempt.account_id)
         return looked
 
     async def record(self, attempt_id: str, outcome: Outcome) -> None:

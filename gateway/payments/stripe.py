@@ -123,7 +123,7 @@ class Stripe:
     async def remove(self, _customer: Customer, method_ref: str) -> None:
         """Detach the card; one that is not attached any more is gone already."""
         try:
-            await self._asked(self._client.v1.payment_methods.detach_async(method_ref))
+            await self._asked(self._client.v1.payment_methods.detach_async(method_ref), about_question=True)
         except self._stripe.InvalidRequestError:
             return
 
@@ -148,7 +148,7 @@ class Stripe:
             params["off_session"] = True
         create = self._client.v1.payment_intents.create_async
         try:
-            made = await self._asked(create(params, {"idempotency_key": charge.key}))
+            made = await self._asked(create(params, {"idempotency_key": charge.key}), about_question=True)
         except self._stripe.CardError as declined:
             return _declined(declined)
         except self._stripe.InvalidRequestError as wrong:
@@ -162,7 +162,8 @@ class Stripe:
     async def cancel(self, charge: Charge, ref: str) -> Outcome:
         """Cancelled, or what it has become meanwhile."""
         try:
-            return self._outcome(await self._asked(self._client.v1.payment_intents.cancel_async(ref)))
+            cancelled = self._client.v1.payment_intents.cancel_async(ref)
+            return self._outcome(await self._asked(cancelled, about_question=True))
         except self._stripe.InvalidRequestError:
             return await self.look(charge, ref)
 
@@ -170,7 +171,9 @@ class Stripe:
         """Everything, once."""
         options: RequestOptions = {"idempotency_key": f"{charge.key}.refund"}
         try:
-            await self._asked(self._client.v1.refunds.create_async({"payment_intent": ref}, options))
+            await self._asked(
+                self._client.v1.refunds.create_async({"payment_intent": ref}, options), about_question=True
+            )
         except self._stripe.InvalidRequestError as wrong:
             if wrong.code != "charge_already_refunded":
                 raise ProviderUnavailable(f"a refund was refused ({wrong.code})") from wrong
@@ -188,17 +191,19 @@ class Stripe:
             (one for one in listed.data if (one.to_dict().get("metadata") or {}).get("attempt") == charge.key), None
         )
 
-    async def _asked(self, question: Awaitable[T]) -> T:
-        """Stripe's answer. Errors about the card or the question pass; all others say nothing for sure.
+    async def _asked(self, question: Awaitable[T], *, about_question: bool = False) -> T:
+        """Stripe's answer. Errors about the card pass, with `about_question` those about what was asked as well.
 
-        No message of Stripe's goes on: it may quote what was sent.
+        All others say nothing for sure. No message of Stripe's goes on: it may quote what was sent.
         """
         try:
             async with asyncio.timeout(ANSWER_WITHIN_S):
                 return await question
-        except (self._stripe.CardError, self._stripe.InvalidRequestError):
+        except self._stripe.CardError:
             raise
         except self._stripe.StripeError as error:
+            if about_question and isinstance(error, self._stripe.InvalidRequestError):
+                raise
             raise ProviderUnavailable(f"Stripe answered {type(error).__name__} ({error.http_status})") from error
         except TimeoutError as error:
             raise ProviderUnavailable(f"Stripe did not answer within {ANSWER_WITHIN_S:.0f} s") from error

@@ -167,3 +167,21 @@ async def test_whatever_is_no_answer_means_that_nothing_is_known(odd: str) -> No
             await provider.charge(charge, again=False)
     assert "sk_test" not in str(told.value)
     await provider.close()
+
+
+async def test_a_question_that_stripe_refuses_is_an_outage_to_us_and_no_crash() -> None:
+    gone = Customer("acc_1", "cus_of_another_stripe_account")
+    charge = Charge("pay_1", gone, "pm_1", 5_000, "Invoice 1")
+    with respx.mock(base_url="https://api.stripe.com") as router:
+        router.route().respond(404, json={"error": {"type": "invalid_request_error", "code": "resource_missing"}})
+        provider = Stripe(KEY, network_retries=0)
+        for question in (
+            provider.methods(gone),
+            provider.begin_adding(gone, return_url=BACK),
+            provider.set_default(gone, "pm_1"),
+            provider.look(charge, "pi_1"),
+            provider.refund(charge, "pi_1"),
+        ):
+            with pytest.raises(ProviderUnavailable):
+                await question
+        await provider.close()
