@@ -237,6 +237,7 @@ def _environment(door: Door) -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,
     )
     environment.filters.update(FILTERS)
     environment.globals.update(

@@ -11,6 +11,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.domain.payment import PaymentMethod
 from gateway.domain.plan import Plan
 from gateway.edges.dashboard.flash import Tone
 from gateway.edges.dashboard.formats import clock_time, date, money
@@ -29,12 +30,23 @@ LOOK_AGAIN: Final = "Your plan or billing period changed since you opened that p
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A change as it is asked for: from one plan to another."""
+    """A change as it is asked for: from one plan to another.
+
+    `charges`: what is due is taken at once, from the first of `methods`; else a person pays the invoice.
+    """
 
     account: AccountView
     current: Plan | None
     wished: Plan
     preview: PlanPreview
+    charges: bool
+    methods: tuple[PaymentMethod, ...]
+
+    @property
+    def lacks_method(self) -> bool:
+        """Whether it is to be paid at once, and there is nothing to pay with."""
+        price = self.preview.price
+        return self.charges and not self.methods and price is not None and price.sums.total_cents > 0
 
     @property
     def current_name(self) -> str:
@@ -123,7 +135,14 @@ async def _page(
         title=f"Change to {wished.name}",
         section="pricing",
         status=200 if needed is None else 402,
-        it=Shown(account, desk.plans().get(account.plan_id), wished, preview),
+        it=Shown(
+            account,
+            desk.plans().get(account.plan_id),
+            wished,
+            preview,
+            desk.payments.charges,
+            tuple(await desk.payments.methods(account.account.id)),
+        ),
         needed=needed,
     )
 
@@ -149,7 +168,7 @@ def _settled(visit: Visit, account: AccountView, wished: Plan) -> Response | Non
 
 def _said(made: PlanChange, wished: Plan, now_ms: int) -> str:
     if made.effective_ms > now_ms:
-        return f"You change to {wished.name} on {date(made.effective_ms)}. Until then you can take this back."
+        return f"Done. Your change to {wished.name} waits for {date(made.effective_ms)}."
     if made.invoice is None:
         return f"You are on {wished.name} now."
     return f"You are on {wished.name} now. Invoice {made.invoice.number} is of {money(made.invoice.total_cents)}."

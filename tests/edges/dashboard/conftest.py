@@ -97,6 +97,7 @@ class Running:
     ) -> list[UsageEvent]:
         """Calls, each a day earlier than the one before."""
         made = []
+        changed: dict[str, Any] = {"project_id": one.account.project_id, "key_id": one.key_id, **facts}
         for number, amount in enumerate(credits_):
             at = self.clock() - timedelta(days=days_ago + number)
             terms = await current_terms(self.books, self.desk.plans(), one.id, at)
@@ -111,7 +112,7 @@ class Running:
                     units=max(1, amount // 10),
                     period_start_ms=period.start_ms,
                     admitted_at_ms=epoch_ms(at),
-                    **{"project_id": one.account.project_id, "key_id": one.key_id, **facts},
+                    **changed,
                 )
             )
         async with self.books.begin() as conn:
@@ -134,7 +135,6 @@ class Running:
             reply = await client.post("/settings/sign-in", data={"key": one.key, "next": ""})
             assert reply.status_code == 303, reply.text
             yield client
-
 
     @asynccontextmanager
     async def operator(self, app: Guarded) -> AsyncIterator[httpx.AsyncClient]:

@@ -115,7 +115,7 @@ async def test_an_upgrade_needs_no_mouse(served: Served) -> None:
         for name, url in (
             ("Upgrade now", f"**{BILLING}/pricing"),
             ("Upgrade to Starter", f"**{BILLING}/pricing/starter"),
-            ("Pay $50.00 and upgrade", f"**{BILLING}"),
+            ("Upgrade for $50.00", f"**{BILLING}"),
         ):
             await tabbed_to(tab, name)
             await tab.page.keyboard.press("Enter")
@@ -129,7 +129,7 @@ async def test_an_upgrade_needs_no_javascript(served: Served) -> None:
     async with served.tab("plain", java_script_enabled=False) as tab:
         await tab.page.get_by_role("link", name="Upgrade now").click()
         await tab.page.get_by_role("link", name="Upgrade to Starter").click()
-        await tab.page.get_by_role("button", name="Pay $50.00 and upgrade").click()
+        await tab.page.get_by_role("button", name="Upgrade for $50.00").click()
         await tab.page.get_by_text("You are on Starter now.").wait_for()
         await tab.page.locator("summary", has_text="Plain").click()
         await tab.page.get_by_role("button", name="Sign out", exact=True).click()

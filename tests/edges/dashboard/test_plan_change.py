@@ -5,8 +5,10 @@ import pytest
 
 from gateway.books import audit
 from gateway.domain.instant import epoch_ms
+from gateway.domain.payment import MethodKind, PaymentMethod
 from gateway.flows.accounts import Accounts
 from gateway.flows.faults import PaymentNeeded
+from gateway.flows.payments import Payments
 from tests.edges.dashboard.conftest import BILLING, Running
 from tests.edges.dashboard.forms import form, text
 
@@ -43,7 +45,7 @@ async def test_a_preview_tells_the_cents_that_are_then_invoiced(running: Running
     await running.used(one, 15_000, days_ago=1)
     async with running.signed_in(one) as client:
         preview = await client.get(TO_PRO)
-        assert "Pay $468.75 and upgrade" in text(preview.text)
+        assert "Upgrade for $468.75" in text(preview.text)
         running.clock.forward(minutes=9)
         done = await client.post(TO_PRO, data=form(preview.text, TO_PRO))
         assert done.status_code == 303
@@ -94,7 +96,7 @@ async def test_cancelling_waits_for_the_periods_end_and_is_taken_back(running: R
         assert "Cancel Pro" in text(preview.text)
         done = await client.post(TO_FREE, data=form(preview.text, TO_FREE))
         landed = await shown(client, done.headers["location"])
-        assert "Until then you can take this back." in landed
+        assert "Your change to Free waits for" in landed
         assert (await running.desk.accounts.show(one.id)).pending_plan_id == "free"
         page = (await client.get(BILLING)).text
         undone = await client.post(f"{PRICING}/undo", data=form(page, f"{PRICING}/undo"))
@@ -159,6 +161,29 @@ async def test_a_payment_that_fails_changes_nothing_and_says_what_to_do(
     assert "Nothing was changed." in reply.text
     assert says in text(reply.text)
     assert leads_to in reply.text
+
+
+async def test_who_has_nothing_to_pay_with_is_told_before_they_try(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = await running.someone("free")
+
+    async def none(*_: object) -> list[PaymentMethod]:
+        return []
+
+    async def card(*_: object) -> list[PaymentMethod]:
+        return [PaymentMethod("pm_1", MethodKind.CARD, "visa", "4242", 1, 2030, default=True)]
+
+    monkeypatch.setattr(Payments, "charges", True)
+    async with running.signed_in(one) as client:
+        monkeypatch.setattr(Payments, "methods", none)
+        page = await shown(client, TO_PRO)
+        assert "Add a payment method first" in page
+        assert "Pay $500.00" not in page
+        monkeypatch.setattr(Payments, "methods", card)
+        page = await shown(client, TO_PRO)
+        assert "Paid by Visa ending in 4242." in page
+        assert "Pay $500.00 and upgrade" in page
 
 
 async def test_the_books_say_who_changed_the_plan(running: Running) -> None:
