@@ -1,4 +1,4 @@
-"""48 months of contracts from many days of a month, amended at random: periods tile, and each is granted once."""
+"""Contracts at random against models: periods tile for 48 months and are granted once, graduated prices add up."""
 
 import random
 from collections.abc import AsyncIterator
@@ -14,8 +14,12 @@ from gateway.books.books import Books
 from gateway.books.tables import grants
 from gateway.domain.contract import BillingPeriod
 from gateway.domain.instant import epoch_ms, from_epoch_ms
+from gateway.domain.money import rounded
+from gateway.domain.plan import Tier
+from gateway.domain.rating import in_tier, pay_as_you_go_cents
+from gateway.flows.prove_invoices import prove_invoices
 from gateway.flows.terms import current_terms
-from tests.flows.contracted import CONTRACT, SOLD, Billing, billing_over
+from tests.flows.contracted import CONTRACT, SOLD, Billing, billing_over, document
 from tests.made_up import CREDIT, Clock
 
 MONTHS = 48
@@ -70,6 +74,36 @@ async def test_periods_of_amended_contracts_tile_and_are_granted_once(billing: B
         assert from_epoch_ms(one.end_ms) == anchor + _months(anchor, one.end_ms)
         assert _count(anchor, one.end_ms) - _count(anchor, one.start_ms) == said.period.months
     assert len({one.contract_version for one in booked}) > 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_graduated_usage_comes_to_the_model_however_it_is_settled(billing: Billing, seed: int) -> None:
+    """In several closings, late ones too: each tier's lines add up to its credits at its price, rounded once."""
+    dice = random.Random(seed)
+    ends = sorted(dice.sample(range(1, 4_000), dice.randrange(1, 4)))
+    tiers = tuple(Tier(end, dice.randrange(1, 5_000)) for end in [*(end * CREDIT for end in ends), None])
+    account_id = await billing.under(replace(CONTRACT, committed_millicredits=500 * CREDIT, tiers=tiers))
+    first = await billing.running(account_id)
+    used = 0
+    for _ in range(4):
+        calls = [(dice.choice(["parse", "extract"]), dice.randrange(1, 900)) for _ in range(dice.randrange(5))]
+        await billing.use(account_id, *calls, period_start_ms=first.start_ms)
+        used += sum(amount for _, amount in calls)
+        await billing.pass_period(account_id)
+    over = max(0, used - 500) * CREDIT
+    charged: dict[str, list[int]] = {}
+    for invoice in await billing.issued(account_id):
+        for line in document(invoice)["lines"]:
+            if line["kind"] == "pay_as_you_go":
+                price = charged.setdefault(line["usd_per_1000_credits"], [0, 0])
+                price[0] += int(line["credits"]) * CREDIT
+                price[1] += line["amount_cents"]
+    model = []
+    for number, tier in enumerate(tiers):
+        if amount := in_tier(over, tiers, number):
+            model.append([amount, rounded(pay_as_you_go_cents(amount, tier.nanodollars_per_millicredit))])
+    assert sorted(charged.values()) == sorted(model)
+    assert await prove_invoices(billing.books) == []
 
 
 def _count(anchor: datetime, at_ms: int) -> int:
