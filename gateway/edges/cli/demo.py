@@ -103,6 +103,10 @@ def greeting(configuration: Configuration, accounts: list[DemoAccount], sample: 
     """What a newcomer sees: the address, the keys, and lines to paste."""
     settings = configuration.settings
     url = f"http://{settings.listen.host}:{settings.listen.port}"
+    admin = f"http://{settings.admin.listen.host}:{settings.admin.listen.port}"
+    # One that its owner chose is theirs to know, and not to be printed.
+    made_up = settings.admin.token is not None and not os.environ.get("GATEWAY_ADMIN_TOKEN")
+    token = settings.admin.token.get_secret_value() if made_up and settings.admin.token else "that you set"
     by_plan = {account.plan_id: account for account in accounts}
     pro, free = by_plan["pro"], by_plan["free"]
     bearer = f"-H 'Authorization: Bearer {pro.key}'"
@@ -115,7 +119,7 @@ def greeting(configuration: Configuration, accounts: list[DemoAccount], sample: 
     quiet = "curl -s -o /dev/null -w '%{http_code} '"
     return f"""
 Credit Gateway is running at {url}
-Metrics, on a listener of their own: http://{settings.admin.listen.host}:{settings.admin.listen.port}/metrics
+Operations, on a listener of their own: {admin}/metrics, and {admin}/admin/v1 with the admin token {token}
 
 Dashboard: {url}/settings/billing
 Sign in there with one of these API keys, one for each plan:
