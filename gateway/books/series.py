@@ -17,8 +17,11 @@ from sqlalchemy import (
     BigInteger,
     BindParameter,
     Column,
+    ColumnClause,
+    ColumnElement,
     Select,
     Table,
+    Text,
     bindparam,
     cast,
     column,
@@ -40,11 +43,12 @@ _SUMS: Final = ("calls", "units", "captured_millicredits")
 _PIECES: Final = {
     "sqlite": (
         "SELECT json_extract(value, '$[0]') AS number, json_extract(value, '$[1]') AS start_ms, "
-        "json_extract(value, '$[2]') AS end_ms, json_extract(value, '$[3]') AS sign FROM json_each(:pieces)"
+        "json_extract(value, '$[2]') AS end_ms, json_extract(value, '$[3]') AS sign, "
+        "json_extract(value, '$[4]') AS account_id FROM json_each(:pieces)"
     ),
     "postgresql": (
         "SELECT CAST(value->>0 AS bigint) AS number, CAST(value->>1 AS bigint) AS start_ms, "
-        "CAST(value->>2 AS bigint) AS end_ms, CAST(value->>3 AS bigint) AS sign "
+        "CAST(value->>2 AS bigint) AS end_ms, CAST(value->>3 AS bigint) AS sign, value->>4 AS account_id "
         "FROM jsonb_array_elements(CAST(CAST(:pieces AS text) AS jsonb))"
     ),
 }
@@ -105,9 +109,12 @@ async def usage(
         ("hours", usage_hourly, usage_hourly.c.hour_ms, pieces.hours),
     ):
         if stretches:
-            parts.append(_of_rollup(account_id, rollup, start, _table(conn, name, stretches), project_id))
+            table = _table(conn, name, account_id, stretches)
+            own = _of_account(conn, account_id, rollup.c, table)
+            parts.append(_of_rollup(rollup, start, table, own, project_id))
     if pieces.cuts:
-        parts.append(_of_events(account_id, _table(conn, "cuts", pieces.cuts), project_id))
+        table = _table(conn, "cuts", account_id, pieces.cuts)
+        parts.append(_of_events(table, _of_account(conn, account_id, usage_events.c, table), project_id))
     rows = union_all(*parts).subquery()
     told = [rows.c.number, *(rows.c[BY[name]] for name in by)]
     sums = [cast(func.sum(rows.c[name]), BigInteger) for name in _SUMS]
@@ -147,30 +154,38 @@ def _nearest_day(at_ms: int) -> int:
     return (at_ms + DAY_MS // 2) // DAY_MS * DAY_MS
 
 
-def _table(conn: AsyncConnection, name: str, pieces: Sequence[_Piece]) -> CTE:
-    columns = (column(each, BigInteger) for each in _Piece._fields)
-    given: BindParameter[str] = bindparam(
-        "pieces", orjson.dumps([tuple(each) for each in pieces]).decode(), unique=True
-    )
+def _table(conn: AsyncConnection, name: str, account_id: str, pieces: Sequence[_Piece]) -> CTE:
+    columns: list[ColumnClause[Any]] = [column(each, BigInteger) for each in _Piece._fields]
+    columns.append(column("account_id", Text))
+    rows = orjson.dumps([(*each, account_id) for each in pieces]).decode()
+    given: BindParameter[str] = bindparam("pieces", rows, unique=True)
     return text(_PIECES[conn.dialect.name]).bindparams(given).columns(*columns).cte(name)
 
 
-def _of_rollup(account_id: str, rollup: Table, start: Column[Any], pieces: CTE, project_id: str | None) -> Select[Any]:
+def _of_account(conn: AsyncConnection, account_id: str, table: Any, pieces: CTE) -> ColumnElement[bool]:
+    """The account's rows, which each piece looks up by an index.
+
+    SQLite guesses, having no statistics: told the account by anything but the piece, it walks all of the account's rows
+    and looks through the pieces for each. PostgreSQL has statistics, and estimates by the account itself.
+    """
+    of_piece: ColumnElement[bool] = table.account_id == pieces.c.account_id
+    return of_piece if conn.dialect.name == "sqlite" else of_piece & (table.account_id == account_id)
+
+
+def _of_rollup(
+    rollup: Table, start: Column[Any], pieces: CTE, of_account: ColumnElement[bool], project_id: str | None
+) -> Select[Any]:
     table, told = rollup.c, BY.values()
     within = (start >= pieces.c.start_ms) & (start < pieces.c.end_ms)
-    query = (
-        select(
-            pieces.c.number,
-            *(table[name] for name in told),
-            *((table[name] * pieces.c.sign).label(name) for name in _SUMS),
-        )
-        .select_from(pieces.join(rollup, within))
-        .where(table.account_id == account_id)
-    )
+    query = select(
+        pieces.c.number,
+        *(table[name] for name in told),
+        *((table[name] * pieces.c.sign).label(name) for name in _SUMS),
+    ).select_from(pieces.join(rollup, of_account & within))
     return query if project_id is None else query.where(table.project_id == project_id)
 
 
-def _of_events(account_id: str, pieces: CTE, project_id: str | None) -> Select[Any]:
+def _of_events(pieces: CTE, of_account: ColumnElement[bool], project_id: str | None) -> Select[Any]:
     table, sign = usage_events.c, pieces.c.sign
     within = (table.admitted_at_ms >= pieces.c.start_ms) & (table.admitted_at_ms < pieces.c.end_ms)
     sums = (sign.label("calls"), func.coalesce(table.units, 0) * sign, table.captured_millicredits * sign)
@@ -180,7 +195,7 @@ def _of_events(account_id: str, pieces: CTE, project_id: str | None) -> Select[A
             *(table[name] for name in BY.values()),
             *(each.label(name) for name, each in zip(_SUMS, sums, strict=True)),
         )
-        .select_from(pieces.join(usage_events, within))
-        .where(table.account_id == account_id, table.ending.in_(sorted(CAPTURES)))
+        .select_from(pieces.join(usage_events, of_account & within))
+        .where(table.ending.in_(sorted(CAPTURES)))
     )
     return query if project_id is None else query.where(table.project_id == project_id)
