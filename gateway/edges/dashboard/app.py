@@ -10,11 +10,13 @@ from starlette.routing import BaseRoute, Route
 from gateway.edges.dashboard.assets import asset_routes
 from gateway.edges.dashboard.browser import own_path
 from gateway.edges.dashboard.calls import calls_routes
+from gateway.edges.dashboard.details import details_routes
 from gateway.edges.dashboard.door import ACCOUNT_DOOR
 from gateway.edges.dashboard.guard import Guarded
 from gateway.edges.dashboard.invoices import invoice_routes
 from gateway.edges.dashboard.pages import Pages, Visit
 from gateway.edges.dashboard.parts import DashboardParts
+from gateway.edges.dashboard.payment_methods import payment_method_routes
 from gateway.edges.dashboard.plan import plan_routes
 from gateway.edges.dashboard.plan_change import plan_change_routes
 from gateway.edges.dashboard.pricing import pricing_routes
@@ -34,6 +36,8 @@ def dashboard(parts: DashboardParts) -> Guarded:
             *usage_routes(pages),
             *calls_routes(pages),
             *invoice_routes(pages),
+            *payment_method_routes(pages),
+            *details_routes(pages),
         ],
     )
 

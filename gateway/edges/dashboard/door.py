@@ -38,6 +38,8 @@ class Door:
 
 
 BILLING: Final = "/settings/billing"
+# Who may ask for the page of a change; members only see what there is.
+OWNERS: Final = frozenset({Role.OWNER})
 ACCOUNT_DOOR: Final = Door(
     root="/settings",
     home=BILLING,

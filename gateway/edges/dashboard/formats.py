@@ -171,6 +171,11 @@ def name(raw: str) -> str:
     return f"{text}, any other model" if variant == "*" else f"{text}, {variant}"
 
 
+def sentence(text: str) -> str:
+    """What a flow says of a fault, as people read it: with a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
+
+
 def short_id(raw: str) -> str:
     """An id that is recognised and not typed: "key_0199…4f2a"."""
     prefix, _, rest = raw.partition("_")
@@ -197,5 +202,6 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "share": share,
     "rate_limit": rate_limit,
     "name": name,
+    "sentence": sentence,
     "short_id": short_id,
 }

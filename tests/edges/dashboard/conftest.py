@@ -31,14 +31,17 @@ from gateway.edges.desk import Desk, desk_over
 from gateway.edges.http_server.config import server_config
 from gateway.edges.serving import Server
 from gateway.flows.accounts import Accounts, OpenedAccount
+from gateway.flows.fake_bank import FakeBank
 from gateway.flows.rebuild import Rebuilder
 from gateway.flows.sign_in import SignIns
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
+from gateway.flows.till import till_over
 from gateway.ledger.connection import RedisConnection
 from gateway.ledger.holds import Holds
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
+from gateway.payments.fake import Fake
 from tests.edges.dashboard.browser import LISTEN, NoBrowser, Tab, new_tab, running_browser, sign_in
 from tests.made_up import CREDIT, Clock, event
 
@@ -146,8 +149,8 @@ class Running:
 
 
 @asynccontextmanager
-async def open_running(books_url: str, redis_url: str) -> AsyncIterator[Running]:
-    """Everything, over these stores."""
+async def open_running(books_url: str, redis_url: str, *, cards: bool = False) -> AsyncIterator[Running]:
+    """Everything, over these stores. `cards`: the fake provider charges test cards; else invoices are paid by hand."""
     now = datetime.now(UTC)
     clock = Clock(now.replace(microsecond=now.microsecond // 1000 * 1000))
     books = await Books.open(books_url)
@@ -157,6 +160,8 @@ async def open_running(books_url: str, redis_url: str) -> AsyncIterator[Running]
     plans = lambda: CATALOG.plans  # noqa: E731
     terms_of = partial(current_terms, books, CATALOG.plans)
     tell = TellLedger(books=books, ledger=ledger, plans=plans, clock=clock)
+    bank = Fake(FakeBank(books), BASE)
+    till = till_over(books=books, provider=bank, tell=tell, plans=plans, clock=clock, ledger=ledger) if cards else None
     desk = desk_over(
         books=books,
         ledger=ledger,
@@ -168,6 +173,7 @@ async def open_running(books_url: str, redis_url: str) -> AsyncIterator[Running]
         plans=plans,
         rate_card=lambda: CATALOG.rate_card,
         clock=clock,
+        till=till,
     )
     sign_ins = SignIns(books=books, pepper=PEPPER, clock=clock, admin_token=ADMIN_TOKEN)
     parts = DashboardParts(desk=desk, sign_ins=sign_ins)
@@ -189,6 +195,12 @@ async def open_running(books_url: str, redis_url: str) -> AsyncIterator[Running]
 @pytest.fixture
 async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running]:
     async with open_running(sqlite_copy_url, redis_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def with_cards(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running]:
+    async with open_running(sqlite_copy_url, redis_url, cards=True) as opened:
         yield opened
 
 
