@@ -251,7 +251,9 @@ def main(arguments: list[str]) -> int:
         return lint()
     if command == "test":
         ask_for_browser(rest)
-        become([PYTHON, "-m", "pytest", *rest])
+        # The whole suite on every core; each worker has servers of its own. A choice of tests starts at once instead.
+        every_core = ["--numprocesses", "auto", "--dist", "loadscope"] if not rest else []
+        become([PYTHON, "-m", "pytest", *every_core, *rest])
     elif command == "bench":
         become([PYTHON, "-m", "tests.bench.run", *rest])
     else:
