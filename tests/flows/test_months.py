@@ -184,7 +184,8 @@ def _openings() -> list[datetime]:
         month = BEGIN + relativedelta(months=number * (MONTHS - LONGEST_LIFE) // ACCOUNTS)
         while (month + relativedelta(day=day)).day != day:
             month += relativedelta(months=1)
-        openings.append(month + relativedelta(day=day))
+        # Each at a second of its own, so that nothing is changed in the very instant in which a period begins.
+        openings.append(month + relativedelta(day=day, seconds=number * 17))
     return sorted(openings)
 
 
