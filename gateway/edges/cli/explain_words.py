@@ -55,7 +55,11 @@ def _quote(receipt: Receipt) -> str:
 
 def _hold(receipt: Receipt) -> str:
     held, quote = receipt.held_millicredits, receipt.facts.quote_millicredits
-    why = " That is less than the quote: no more were available." if held < quote and not _recovered(receipt) else ""
+    why = ""
+    if held > quote:
+        why = " That is more than the quote: it grew while the answer was delivered."
+    elif held < quote and not _recovered(receipt):
+        why = " That is less than the quote: no more were available."
     until = "" if receipt.period_end_ms is None else f" to {instant(receipt.period_end_ms)}"
     return (
         f"Hold: {_credits(held)} at {instant(receipt.admitted_at_ms)}, of the period from "
