@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Select, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.ids import new_id
@@ -82,6 +82,27 @@ async def of_account(conn: AsyncConnection, account_id: str) -> list[KeyRecord]:
     query = _select().where(api_keys.c.account_id == account_id).order_by(api_keys.c.created_ms, api_keys.c.id)
     records = (_record(row) for row in await conn.execute(query))
     return [record for record in records if record is not None]
+
+
+async def page(conn: AsyncConnection, account_id: str, *, after: tuple[int, str] | None, limit: int) -> list[KeyRecord]:
+    """Keys of the account behind `after`, used up ones too, oldest first."""
+    table = api_keys.c
+    query = _select().where(table.account_id == account_id)
+    if after is not None:
+        query = query.where(tuple_(table.created_ms, table.id) > after)
+    records = (_record(row) for row in await conn.execute(query.order_by(table.created_ms, table.id).limit(limit)))
+    return [record for record in records if record is not None]
+
+
+async def count_usable(conn: AsyncConnection, account_id: str, at_ms: int) -> int:
+    """How many keys of the account are neither revoked nor expired."""
+    table = api_keys.c
+    query = select(func.count()).where(
+        table.account_id == account_id,
+        table.revoked_ms.is_(None),
+        table.expires_ms.is_(None) | (table.expires_ms > at_ms),
+    )
+    return (await conn.execute(query)).scalar_one()
 
 
 async def replace(conn: AsyncConnection, key_id: str, *, replaced_by: str, expires_ms: int) -> None:

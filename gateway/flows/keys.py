@@ -23,6 +23,8 @@ from gateway.flows.faults import CallerFault, NoSuchThing
 from gateway.flows.tell_ledger import TellLedger
 from gateway.wire import api_key
 
+# Of one account at a time: more is a program that makes keys by mistake.
+MOST_USABLE: Final = 1_000
 LONGEST_OVERLAP_MS: Final = 30 * 24 * 3_600_000
 
 
@@ -67,6 +69,8 @@ class Keys:
                 raise NoSuchThing("account", account_id)
             if account.status is AccountStatus.CLOSED:
                 raise CallerFault(f"account {account_id} is closed")
+            if await keys.count_usable(conn, account_id, at_ms) >= MOST_USABLE:
+                raise CallerFault(f"account {account_id} has {MOST_USABLE} keys in use; revoke some first")
             project = await _project(conn, account_id, project_id)
             created = await self._add(conn, account_id, project, name, products, expires_ms, at_ms)
             chosen = None if products is None else sorted(products)
@@ -83,6 +87,25 @@ class Keys:
             if await accounts.get(conn, account_id) is None:
                 raise NoSuchThing("account", account_id)
             return await keys.of_account(conn, account_id)
+
+    async def page(
+        self, account_id: str, *, after: tuple[int, str] | None, size: int
+    ) -> tuple[list[KeyRecord], tuple[int, str] | None]:
+        """Some keys of the account, oldest first, and where to go on. NoSuchThing."""
+        async with self._books.read() as conn:
+            if await accounts.get(conn, account_id) is None:
+                raise NoSuchThing("account", account_id)
+            found = await keys.page(conn, account_id, after=after, limit=size + 1)
+        shown = found[:size]
+        return shown, (shown[-1].created_ms, shown[-1].id) if len(found) > size else None
+
+    async def find(self, key_id: str, *, owner: str) -> KeyRecord:
+        """The key, if it is the owner's. NoSuchThing."""
+        async with self._books.read() as conn:
+            found = await keys.get(conn, key_id)
+        if found is None or found.account_id != owner:
+            raise NoSuchThing("key", key_id)
+        return found
 
     async def rotate(self, key_id: str, *, overlap_ms: int, actor: str = "cli") -> CreatedKey:
         """A new key like the old one, which goes on for `overlap_ms`, never beyond its own expiry. CallerFault.

@@ -118,3 +118,20 @@ async def test_a_revocation_reaches_redis_with_its_terms_version(
     # The next admission answers that the terms are stale, whereupon the caller is looked at again.
     assert await directory.refreshed(caller) is None
     assert await directory.find(created.secret.encode()) is None
+
+
+async def test_an_account_has_so_many_keys_in_use_and_no_more(
+    accounts: Accounts, keys: Keys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gateway.flows.keys.MOST_USABLE", 2)
+    opened = await accounts.create("Acme", "free")
+    first = await keys.create(opened.id)
+    await keys.create(opened.id)
+    with pytest.raises(CallerFault, match="revoke some first"):
+        await keys.create(opened.id)
+    await keys.revoke(first.id)
+    await keys.create(opened.id)
+    pages = [await keys.page(opened.id, after=None, size=2)]
+    pages.append(await keys.page(opened.id, after=pages[0][1], size=2))
+    assert [key.id for found, _ in pages for key in found] == [key.id for key in await keys.of_account(opened.id)]
+    assert pages[1][1] is None

@@ -11,10 +11,10 @@ from gateway.books.keys import KeyRecord
 from gateway.domain.instant import epoch_ms
 from gateway.edges.api.checked import did_you_mean
 from gateway.edges.api.endpoint import Answer, Area, Ask, Document, Endpoint, Strict, wrong_member
+from gateway.edges.api.paging import PageQuery, page, place, scope_of
 from gateway.edges.api.replies.keys import Key, Keys, NewKey
 from gateway.edges.api.usage_document import instant
 from gateway.edges.desk import Desk
-from gateway.flows.faults import NoSuchThing
 from gateway.flows.keys import LONGEST_OVERLAP_MS, CreatedKey
 from gateway.wire.problems import Fault
 
@@ -47,12 +47,12 @@ def key_endpoints(desk: Desk, area: Area) -> list[Endpoint]:
     async def mine(ask: Ask) -> str:
         """The key named in the path, if it is the account's. NoSuchThing."""
         key_id = ask.path("key_id")
-        if all(key.id != key_id for key in await desk.keys.of_account(area.account_of(ask))):
-            raise NoSuchThing("key", key_id)
-        return key_id
+        return (await desk.keys.find(key_id, owner=area.account_of(ask))).id
 
     async def listed(ask: Ask) -> Document:
-        return {"items": [key_document(desk, key) for key in await desk.keys.of_account(area.account_of(ask))]}
+        within = scope_of(ask)
+        found, after = await desk.keys.page(area.account_of(ask), after=place(ask, within), size=ask.query.page_size)
+        return page([key_document(desk, key) for key in found], after, within)
 
     async def created(ask: Ask) -> Document:
         return new_key_document(await create(desk, area.account_of(ask), ask.body, actor=ask.actor))
@@ -71,7 +71,7 @@ def key_endpoints(desk: Desk, area: Area) -> list[Endpoint]:
     missing = (Fault.NO_SUCH_RESOURCE,)
     new = {"status": 201}
     return [
-        endpoint("GET", path, listed, "API keys, the oldest first", Keys, problems=missing),
+        endpoint("GET", path, listed, "API keys, the oldest first", Keys, query=PageQuery, problems=missing),
         endpoint(
             "POST",
             path,

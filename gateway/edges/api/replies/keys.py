@@ -21,9 +21,10 @@ class Key(TypedDict):
 
 
 class Keys(TypedDict):
-    """All keys of an account, used up ones too, oldest first."""
+    """A page, used up keys too, oldest first."""
 
     items: list[Key]
+    next_page_token: str | None
 
 
 class NewKey(TypedDict):
