@@ -112,6 +112,11 @@ async def every(conn: AsyncConnection) -> list[Account]:
     return [_account(row) for row in await conn.execute(query.order_by(table.c.created_ms, table.c.id))]
 
 
+async def count(conn: AsyncConnection) -> int:
+    """How many there are, closed ones too."""
+    return (await conn.execute(select(func.count()).select_from(accounts))).scalar_one()
+
+
 async def page(
     conn: AsyncConnection,
     *,

@@ -32,6 +32,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "outbox_page": ("clock",),
     "ack": ("clock", "times"),
     "lag": ("clock", "times"),
+    "open_holds": ("clock",),
     "idem_claim": ("clock", "times"),
     "idem_keep": ("clock",),
     "idem_forget": ("clock",),

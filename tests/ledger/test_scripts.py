@@ -16,7 +16,7 @@ FILES = {
     if file.name.endswith(".lua")
 }
 # What only looks must be allowed to look while writes are refused, and may not write.
-READ_ONLY = {"counters", "outbox_page", "lag"}
+READ_ONLY = {"counters", "outbox_page", "lag", "open_holds"}
 # What takes something new is refused when memory runs out; what ends or records something is not.
 TAKES = {"admit", "idem_claim", "top_up"}
 

@@ -27,19 +27,21 @@ from gateway.edges.dashboard.usage import usage_routes
 def dashboard(parts: DashboardParts) -> Guarded:
     """`/settings/billing` and what is below it."""
     pages = Pages(parts, ACCOUNT_DOOR)
-    return behind_door(
-        pages,
-        [
-            *plan_routes(pages),
-            *pricing_routes(pages),
-            *plan_change_routes(pages),
-            *usage_routes(pages),
-            *calls_routes(pages),
-            *invoice_routes(pages),
-            *payment_method_routes(pages),
-            *details_routes(pages),
-        ],
-    )
+    return behind_door(pages, account_routes(pages))
+
+
+def account_routes(pages: Pages) -> list[Route]:
+    """Every page of an account, below its door's home."""
+    return [
+        *plan_routes(pages),
+        *pricing_routes(pages),
+        *plan_change_routes(pages),
+        *usage_routes(pages),
+        *calls_routes(pages),
+        *invoice_routes(pages),
+        *payment_method_routes(pages),
+        *details_routes(pages),
+    ]
 
 
 def dashboard_routes(parts: DashboardParts) -> list[Route]:

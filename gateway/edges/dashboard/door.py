@@ -4,7 +4,7 @@ They differ in address, cookie and navigation; everything else is shared. Cookie
 its own.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from gateway.flows.sign_in import Role
@@ -30,6 +30,8 @@ class Door:
     layout: str
     roles: frozenset[Role]
     sections: tuple[Section, ...]
+    looks_in_from: str = ""
+    """Where an operator came from who looks at an account's pages; empty: nobody does."""
 
     @property
     def sign_in(self) -> str:
@@ -51,6 +53,7 @@ ACCOUNT_DOOR: Final = Door(
         Section("pricing", "Pricing", f"{BILLING}/pricing", "tag"),
         Section("usage", "Usage", f"{BILLING}/usage", "chart"),
         Section("invoices", "Invoices", f"{BILLING}/invoices", "receipt"),
+        Section("keys", "API keys", f"{BILLING}/keys", "key"),
     ),
 )
 ADMIN_DOOR: Final = Door(
@@ -59,5 +62,25 @@ ADMIN_DOOR: Final = Door(
     cookie="admin-session",
     layout="admin.html",
     roles=frozenset({Role.ADMIN}),
-    sections=(Section("accounts", "Accounts", "/admin", "people"),),
+    sections=(
+        Section("overview", "Overview", "/admin", "gauge"),
+        Section("accounts", "Accounts", "/admin/accounts", "people"),
+        Section("invoices", "Invoices", "/admin/invoices", "receipt"),
+        Section("audit", "Audit log", "/admin/audit", "clock"),
+    ),
 )
+
+
+def as_owner_door(account_id: str) -> Door:
+    """The account's own pages for an operator: below the operator's address, for eyes that change nothing."""
+    account = f"{ADMIN_DOOR.home}/accounts/{account_id}"
+    home = f"{account}/as-owner"
+    return Door(
+        root=ADMIN_DOOR.root,
+        home=home,
+        cookie=ADMIN_DOOR.cookie,
+        layout=ACCOUNT_DOOR.layout,
+        roles=frozenset({Role.MEMBER}),
+        sections=tuple(replace(one, path=f"{home}{one.path.removeprefix(BILLING)}") for one in ACCOUNT_DOOR.sections),
+        looks_in_from=account,
+    )

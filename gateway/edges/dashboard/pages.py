@@ -5,7 +5,7 @@ A page module gives `Pages` its answers; each is handed a `Visit` and draws with
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from hmac import compare_digest
 from pathlib import Path
 from typing import Any, Final
@@ -83,7 +83,7 @@ class Pages:
         self.door = door
         self.browsers = Browsers(parts.trusted, parts.public_url)
         self.attempts = Attempts()
-        self._templates = _environment(door)
+        self._templates = _environment(door.root)
 
     def get(self, path: str, answer: Answer, *, roles: frozenset[Role] | None = None) -> Route:
         """A page to look at, for everyone this door lets in, or only `roles`."""
@@ -126,6 +126,7 @@ class Pages:
         """A page as HTML; what was left to be said is said on it."""
         left = flash.unpacked(self.browsers.cookie(request, flash.COOKIE), self.parts.sign_ins.sign)
         context = {
+            "door": self.door,
             "section": "",
             "flash": left,
             "visit": visit,
@@ -230,7 +231,9 @@ def _sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}"
 
 
-def _environment(door: Door) -> Environment:
+@cache
+def _environment(root: str) -> Environment:
+    """The templates, read once for all doors that have their files below `root`."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
         autoescape=True,
@@ -240,7 +243,5 @@ def _environment(door: Door) -> Environment:
         auto_reload=False,
     )
     environment.filters.update(FILTERS)
-    environment.globals.update(
-        door=door, asset=lambda name: asset_path(door.root, name), form_token_field=FORM_TOKEN, Role=Role
-    )
+    environment.globals.update(asset=lambda name: asset_path(root, name), form_token_field=FORM_TOKEN, Role=Role)
     return environment
