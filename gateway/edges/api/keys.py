@@ -5,12 +5,13 @@ A secret is told once, in the answer that made it (or, within a day, to the same
 
 from typing import Any, Final
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from gateway.books.keys import KeyRecord
 from gateway.domain.instant import epoch_ms
 from gateway.edges.api.checked import did_you_mean
 from gateway.edges.api.endpoint import Answer, Area, Ask, Document, Endpoint, Strict, wrong_member
+from gateway.edges.api.instants import NearInstant
 from gateway.edges.api.paging import PageQuery, page, place, scope_of
 from gateway.edges.api.replies.keys import Key, Keys, NewKey
 from gateway.edges.api.usage_document import instant
@@ -27,7 +28,7 @@ class KeyWish(Strict):
     name: str = Field("", max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")
     project_id: str | None = Field(None, min_length=1, max_length=64, description="Left out: the first project")
     products: list[str] | None = Field(None, min_length=1, max_length=32, description="Left out: all products")
-    expires_at: AwareDatetime | None = Field(None, description="Left out: never")
+    expires_at: NearInstant | None = Field(None, description="Left out: never")
 
     def expires_ms(self) -> int | None:
         """In epoch milliseconds."""

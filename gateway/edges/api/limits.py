@@ -6,12 +6,13 @@ A change acts on every gateway process at the account's next call.
 from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, Field, WithJsonSchema
+from pydantic import Field, WithJsonSchema
 
 from gateway.domain.credits import MILLICREDITS_PER_CREDIT
 from gateway.domain.instant import epoch_ms
 from gateway.domain.limits import ALERT_PERCENTS, SpendLimits
 from gateway.edges.api.endpoint import Answer, Area, Ask, Document, Endpoint, Strict, wrong_member
+from gateway.edges.api.instants import NearInstant
 from gateway.edges.api.replies.limits import Limits
 from gateway.edges.desk import Desk
 from gateway.edges.documents.limits_json import limits_json
@@ -57,7 +58,7 @@ class RaiseWish(Strict):
 
     max_cents: CentsLimit | None = None
     max_credits: Credits | None = None
-    until: AwareDatetime
+    until: NearInstant
     reason: str = Field(min_length=1, max_length=500, pattern=r"\S")
 
 

@@ -5,13 +5,14 @@ A secret is told once, in the answer that made it (or, within a day, to the same
 
 from typing import Any, Final
 
-from pydantic import AwareDatetime, Field
+from pydantic import Field
 
 from gateway.books.webhook_endpoints import Endpoint as Booked
 from gateway.books.webhooks import Delivery
 from gateway.domain.instant import epoch_ms
 from gateway.domain.webhook import DeliveryStatus, EventType
 from gateway.edges.api.endpoint import Answer, Area, Ask, Document, Endpoint, Strict
+from gateway.edges.api.instants import NearInstant
 from gateway.edges.api.paging import PageQuery, page, place, scope_of
 from gateway.edges.api.replies import webhooks as replies
 from gateway.edges.api.usage_document import instant
@@ -42,7 +43,7 @@ class RotateWish(Strict):
 class ReplayWish(Strict):
     """Everything that happened since then and failed."""
 
-    since: AwareDatetime
+    since: NearInstant
 
 
 class DeliveriesQuery(PageQuery):
@@ -180,7 +181,7 @@ def _delivery_endpoints(desk: Desk, area: Area, endpoint: Any, one: str) -> list
         return {
             "deliveries": await webhooks.replay_failed(
                 ask.path("endpoint_id"),
-                since_ms=max(0, epoch_ms(wish.since)),
+                since_ms=epoch_ms(wish.since),
                 account_id=area.account_of(ask),
                 actor=ask.actor,
             )

@@ -283,6 +283,17 @@ async def test_a_key_for_some_products_looks_at_billing_and_changes_nothing(runn
             assert (answer.status_code, answer.json()["code"]) == (403, "key_not_allowed"), path
 
 
+@pytest.mark.parametrize(
+    "at", ["0001-01-01T00:00:00+23:00", "9999-12-31T23:59:59-23:00", "2200-01-01T00:00:00Z", "2027-01-01"]
+)
+async def test_a_key_does_not_expire_at_an_instant_that_nobody_could_show(running: Running, at: str) -> None:
+    _, secret = await running.open_account()
+    async with running.caller(secret) as caller:
+        answer = await caller.post("/api/v1/keys", json={"expires_at": at})
+        assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "expires_at"])
+        assert len((await caller.get("/api/v1/keys")).json()["items"]) == 1
+
+
 async def test_a_revoked_key_is_out_at_its_next_request(running: Running) -> None:
     opened, secret = await running.open_account()
     async with running.caller(secret) as caller:
