@@ -21,7 +21,7 @@ from dateutil.relativedelta import relativedelta
 
 from gateway.books import invoices, periods, usage
 from gateway.books.books import Books
-from gateway.domain.instant import epoch_ms
+from gateway.domain.instant import DAY_MS, epoch_ms
 from gateway.domain.usage import UsageEvent
 from gateway.flows.accounts import Accounts
 from gateway.flows.change_plan import ChangeAt
@@ -206,7 +206,7 @@ async def test_months_of_many_accounts_come_to_the_cent(books: Books) -> None:
         for model in dice.sample(settled, k=ceil(len(settled) * CHANGING)):
             await world.change_plan(model)
         # A process that sleeps for weeks catches up.
-        clock.forward(days=dice.randrange(1, 40), hours=dice.randrange(24))
+        clock.forward(days=dice.randrange(1, 40), milliseconds=dice.randrange(DAY_MS))
         if openings:
             clock.now = min(clock.now, openings[0])
         await closer.close_due()
