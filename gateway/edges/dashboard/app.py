@@ -14,6 +14,7 @@ from gateway.edges.dashboard.details import details_routes
 from gateway.edges.dashboard.door import ACCOUNT_DOOR
 from gateway.edges.dashboard.guard import Guarded
 from gateway.edges.dashboard.invoices import invoice_routes
+from gateway.edges.dashboard.keys import key_routes
 from gateway.edges.dashboard.pages import Pages, Visit
 from gateway.edges.dashboard.parts import DashboardParts
 from gateway.edges.dashboard.payment_methods import payment_method_routes
@@ -41,6 +42,7 @@ def account_routes(pages: Pages) -> list[Route]:
         *invoice_routes(pages),
         *payment_method_routes(pages),
         *details_routes(pages),
+        *key_routes(pages),
     ]
 
 

@@ -62,6 +62,8 @@ NOON_MS = epoch_ms(NOON)
         ("name", ("parse_page_with_lvm/openai-gpt-5",), "Page with LVM, openai-gpt-5"),
         ("name", ("parse_page_with_agent/*",), "Page with agent, any other model"),
         ("short_id", ("key_0199aabbccddeeff",), "key_0199…eeff"),
+        ("sentence", ("there is no key",), "There is no key."),
+        ("sentence", ("Really?",), "Really?"),
         ("short_id", ("prj_1",), "prj_1"),
     ],
 )
