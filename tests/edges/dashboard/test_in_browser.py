@@ -19,6 +19,8 @@ PAGES = [
     ("pro", f"{BILLING}/usage?chart=lines&cumulative=1"),
     ("new", f"{BILLING}/usage"),
     ("pro", f"{BILLING}/usage/calls"),
+    ("pro", f"{BILLING}/invoices"),
+    ("new", f"{BILLING}/invoices"),
     ("pro", f"{BILLING}/pricing"),
     ("member", f"{BILLING}/pricing"),
     ("spent", f"{BILLING}/pricing/starter"),
