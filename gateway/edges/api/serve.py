@@ -14,20 +14,20 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.books.faults import BooksUnavailable
 from gateway.edges.api.checked import body_of, etag_matches, header_once, read_body, read_query
-from gateway.edges.api.endpoint import Ask, Document, Door, Endpoint, Refuse
+from gateway.edges.api.endpoint import Answered, Ask, Document, Door, Endpoint, Refuse
 from gateway.edges.api.faults import fault_reply
 from gateway.edges.api.json_reply import json_reply, new_request_id, problem_reply
+from gateway.flows.faults import CallerFault
 from gateway.flows.first_call import Repeat
-from gateway.flows.first_change import FirstChanges
+from gateway.flows.first_change import EditedByAnother, FirstChanges
 from gateway.wire.kept_reply import pack, unpack
 from gateway.wire.problems import Fault, ProblemReply
 
 LONGEST_KEY: Final = 255
 PRODUCTS_ONLY: Final = "This API key is for some products only: it may not change billing, and not see or change keys."
 # Nothing was changed, and asking again may end otherwise.
-_NOT_DONE: Final = {402, 412, 500, 503}
+_NOT_DONE: Final = {402, 412}
 _KEPT_HEADERS: Final = {b"content-type", b"cache-control", b"etag"}
 _REPEATS: Final[Mapping[Repeat, tuple[Fault, str | None]]] = {
     Repeat.IN_PROGRESS: (Fault.IDEMPOTENCY_IN_PROGRESS, None),
@@ -115,11 +115,10 @@ class Served:
             raise Refuse(*_REPEATS[claim])
         if claim is not None:
             return problem_reply(unpack(claim))
+        # Whatever else is raised leaves the claim: whether the change was made is not known then.
         try:
             response = await self._edited(endpoint, ask)
-        except BooksUnavailable:
-            raise  # whether the change was made is not known, so the claim stays
-        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is told
+        except (CallerFault, Refuse, Answered, EditedByAnother) as error:
             response = _told(error, ask.request, ask.request_id)
         if response.status_code in _NOT_DONE:
             await self._changes.forget(scope, key, claim_id=claim_id)
