@@ -246,6 +246,8 @@ class Accounts:
             if account is None:
                 raise NoSuchThing("account", account_id)
             if account.status is not AccountStatus.CLOSED:
+                # What has begun is booked and charged, whether or not anybody has asked since it did.
+                await catch_up(conn, self._plans(), account_id, at_ms)
                 await accounts.set_status(conn, account_id, AccountStatus.CLOSED, at_ms)
                 for agreed in await subscriptions.of_account(conn, account_id):
                     if agreed.ended_ms is None or agreed.ended_ms > at_ms:
