@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
 from gateway.books.tables import closed_event_parts, closed_events, closed_usage, closings, invoices, usage_events
+from gateway.books.usage import rolled_up_by_period
 from gateway.domain.limits import Step
 from gateway.domain.rating import UsageSplit
 
@@ -93,7 +94,15 @@ async def of_periods(conn: AsyncConnection, account_id: str) -> dict[int, Closed
 
 
 async def foresee(conn: AsyncConnection, usage: OpenUsage) -> Taken:
-    """What a closing would take now. Changes nothing."""
+    """What a closing would take now. Changes nothing.
+
+    While everything is inside the grant the rollups tell as much as the events, and at once.
+    """
+    if usage.up_to_seq is None:
+        start_ms = usage.period_start_ms
+        used = (await rolled_up_by_period(conn, usage.account_id, periods=[start_ms])).get(start_ms, 0)
+        if used <= usage.granted_millicredits:
+            return Taken(UsageSplit(used - usage.before_millicredits, 0, 0))
     return await _sums(conn, _placed(_split(usage), usage), usage)
 
 
