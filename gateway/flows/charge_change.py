@@ -93,6 +93,8 @@ async def tell_price(
         await usage.book(conn, known.unbooked)
     boundary = _foreseen(now, plan, at_ms)
     up_to_seq = await accounts.booked_seq(conn, account_id)
+    if known is not None and known.seq is not None:
+        up_to_seq = min(up_to_seq, known.seq)
     assumed = replace(_assumed(boundary, known, None), up_to_seq=up_to_seq)
     drawn = await draw_up(conn, plans, boundary, assumed, Charges(account_id))
     account = await accounts.get(conn, account_id)
@@ -132,6 +134,7 @@ def _assumed(boundary: Boundary, known: InRedis | None, told: BookedPreview | No
         return Assumed(held)
     dearer = (opening.price_cents or 0) > (ending.price_cents or 0)
     if told is None:
-        return Assumed(held, gives_back=dearer)
+        # What was held when Redis was asked may have been settled and booked since: it must not count twice.
+        return Assumed(held, gives_back=dearer, up_to_seq=None if known is None else known.seq)
     held[ending.start_ms] = told.held_millicredits
     return Assumed(held, gives_back=dearer, up_to_seq=told.up_to_seq)

@@ -41,10 +41,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class InRedis:
-    """What Redis knew of an account at one instant: credits held by period, and usage the books may not have."""
+    """What Redis knew of an account at one instant: credits held by period, and usage the books may not have.
+
+    `seq` is that instant as the sequence number of the last ending; None where Redis did not have the account.
+    """
 
     held_millicredits: Mapping[int, int]
     unbooked: Sequence[UsageEvent]
+    seq: int | None = None
 
 
 async def in_redis(ledger: ReadsCounters, account_id: str) -> InRedis:
@@ -53,7 +57,8 @@ async def in_redis(ledger: ReadsCounters, account_id: str) -> InRedis:
     held: dict[int, int] = {}
     for hold in counters.open_holds:
         held[hold.period_start_ms] = held.get(hold.period_start_ms, 0) + hold.amount_millicredits
-    return InRedis(held, tuple(counters.unbooked.values()))
+    seq = None if counters.epoch is None else counters.seq
+    return InRedis(held, tuple(counters.unbooked.values()), seq)
 
 
 async def in_redis_if_there(ledger: ReadsCounters | None, account_id: str) -> InRedis | None:

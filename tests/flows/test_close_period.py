@@ -22,6 +22,7 @@ from gateway.flows.issue_invoice import Closer
 from gateway.flows.rebuild import rebuild
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
+from gateway.ledger.answers import Counters
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from tests.flows import calls
@@ -259,6 +260,45 @@ async def test_what_redis_has_and_the_books_have_not_is_on_the_upgrades_invoice(
     (following,) = await closer.close_due()
     assert amounts(following) == [("unused_allowance", -125), ("plan_fee", 50_000)]
     assert document(following)["lines"][0]["corrects"] == change.invoice.number
+
+
+class SettlesMeanwhile:
+    """A ledger in which a call is settled, and booked, right after it was asked how it stands."""
+
+    def __init__(self, books: Books, ledger: Ledger, hold_id: str) -> None:
+        self._books, self._ledger, self._hold_id = books, ledger, hold_id
+
+    async def counters(self, account_id: str) -> Counters:
+        seen = await self._ledger.counters(account_id)
+        if seen.open_holds:
+            settle = self._ledger.capture
+            cost = 400 * CREDIT
+            await settle(self._hold_id, account_id, cost_millicredits=cost, cap=False, settlement=calls.DELIVERED)
+            async with self._books.begin() as conn:
+                await usage.book(conn, (await self._ledger.counters(account_id)).unbooked.values())
+        return seen
+
+
+@pytest.mark.parametrize("ask_first", [False, True])
+async def test_a_call_that_settles_while_an_upgrade_is_priced_counts_once(
+    ask_first: bool, accounts: Accounts, books: Books, ledger: Ledger, outbox: Outbox, clock: Clock, closer: Closer
+) -> None:
+    account_id, hold_id = await _open_hold(accounts, books, ledger, outbox, clock, "starter")
+    clock.forward(seconds=1)
+    meanwhile = SettlesMeanwhile(books, ledger, hold_id)
+    tell = TellLedger(books=books, ledger=ledger, plans=lambda: PLANS, clock=clock)
+    asked = Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock, ledger=meanwhile)
+    if ask_first:
+        told = await asked.preview(account_id, "pro")
+        assert told.price is not None
+        assert told.price.sums.total_cents == 47_000
+    change = await asked.change_plan(account_id, "pro")
+    assert change.invoice is not None
+    # 15,000 were captured and 1,000 held when it was asked, whatever has become of those.
+    assert amounts(change.invoice) == [("plan_fee", 50_000), ("unused_allowance", -3_000)]
+    await _month_later(clock, books, account_id)
+    (following,) = await closer.close_due()
+    assert amounts(following) == [("unused_allowance", -75), ("plan_fee", 50_000)]
 
 
 async def test_a_period_waits_for_its_calls_but_not_for_ever(

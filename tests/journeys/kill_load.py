@@ -4,10 +4,10 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import httpx
 
@@ -26,6 +26,7 @@ class Reply:
     charged: str | None
     held: str | None
     job_id: str | None
+    key: str
 
 
 @dataclass
@@ -38,6 +39,8 @@ class Callers:
     seed: int
     calls_per_s: float = 60
     job_share: float = 0.2
+    call_body: Mapping[str, Any] = field(default_factory=lambda: {"query": "invoice total"})
+    job_body: Mapping[str, Any] = field(default_factory=lambda: {"tier": "cost_effective", "file_id": "f"})
     calls: int = 0
     complete: list[Reply] = field(default_factory=list)
     statuses: Counter[int] = field(default_factory=Counter)
@@ -84,7 +87,7 @@ class Callers:
     async def _call(self, client: httpx.AsyncClient, key: str, starts_job: bool) -> None:
         self.calls += 1
         url, headers = self._random.choice(self.urls), {"Authorization": f"Bearer {key}"}
-        body = {"tier": "cost_effective", "file_id": "f"} if starts_job else {"query": "invoice total"}
+        body = self.job_body if starts_job else self.call_body
         try:
             reply = await client.post(url + (PARSE if starts_job else RETRIEVE), json=body, headers=headers)
         except httpx.HTTPError:
@@ -98,7 +101,7 @@ class Callers:
         told = reply.headers
         job_id = reply.json()["id"] if starts_job else None
         charged, held = told.get("x-credits-charged"), told.get("x-credits-held")
-        self.complete.append(Reply(told["x-request-id"], time.monotonic(), charged, held, job_id))
+        self.complete.append(Reply(told["x-request-id"], time.monotonic(), charged, held, job_id, key))
         if job_id is not None and self._random.random() < 0.5:
             await asyncio.sleep(self._random.uniform(0.3, 1.5))
             with suppress(httpx.HTTPError):
