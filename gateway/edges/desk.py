@@ -84,7 +84,7 @@ def desk_over(
         accounts=Accounts(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger, pay_first=till.pay_first),
         keys=Keys(books=books, tell=tell, pepper=pepper, clock=clock),
         limits=Limits(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger),
-        invoices=Invoices(books=books, plans=plans, clock=clock, ledger=ledger),
+        invoices=Invoices(books=books, plans=plans, clock=clock, ledger=ledger, tell=tell),
         payments=till.payments,
         payment_news=till.news,
         contracts=Contracts(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger),

@@ -244,8 +244,11 @@ class Attempts:
         else:
             invoice = await invoices.find(conn, attempt.invoice_id or "", lock=True)
             detail = {"payment": attempt.id, "provider": attempt.provider}
-            owed = invoice is not None and await invoice_paid(
-                conn, invoice, attempt.amount_cents, detail=detail, at_ms=at_ms
+            # Where part of it was credited meanwhile all of it goes back, and what is still due is taken anew.
+            owed = (
+                invoice is not None
+                and attempt.amount_cents <= invoice.due_cents
+                and await invoice_paid(conn, invoice, attempt.amount_cents, detail=detail, at_ms=at_ms)
             )
         await _move(conn, attempt, AttemptEvent.SUCCEED if owed else AttemptEvent.TAKE_NOT_OWED, **values)
 
@@ -275,7 +278,7 @@ class Attempts:
         if attempt.trigger is not Trigger.SCHEDULE:
             await failed_aside(conn, invoice, outcome.reason, at_ms=at_ms)
             return
-        state = await failed_by_schedule(conn, invoice, outcome.reason, at_ms=at_ms)
+        state = await failed_by_schedule(conn, self._plans(), invoice, outcome.reason, at_ms=at_ms)
         if state is CollectionState.GIVEN_UP and not fault:
             await become_free(conn, self._plans(), invoice, known=known, at_ms=at_ms)
 

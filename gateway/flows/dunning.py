@@ -166,7 +166,7 @@ class Collector:
             collection = await invoice_collections.get(conn, invoice_id)
             if invoice is None or collection is None or not _wanted(collection, Trigger.SCHEDULE, at_ms):
                 return
-            state = await failed_by_schedule(conn, invoice, NO_METHOD, at_ms=at_ms)
+            state = await failed_by_schedule(conn, self._plans(), invoice, NO_METHOD, at_ms=at_ms)
             if state is CollectionState.GIVEN_UP and to_the_end:
                 await become_free(conn, self._plans(), invoice, known=known, at_ms=at_ms)
 
@@ -188,9 +188,16 @@ class Collector:
         async with self._books.read() as conn:
             settled = await invoice_collections.settled_meanwhile(conn, limit=PAGE)
         for invoice_id, account_id in settled:
-            async with self._books.begin() as conn:
-                await accounts.get(conn, account_id, lock=True)
-                await settle(conn, account_id, invoice_id, at_ms=epoch_ms(self._clock()))
+            try:
+                async with self._books.begin() as conn:
+                    await accounts.get(conn, account_id, lock=True)
+                    await settle(conn, account_id, invoice_id, at_ms=epoch_ms(self._clock()))
+            except BooksUnavailable:
+                raise
+            except Exception:
+                # Of one account's making: the others are served, and collecting goes on.
+                log.exception("settling failed", account_id=account_id, invoice_id=invoice_id)
+                continue
             await self._tell(account_id)
 
 

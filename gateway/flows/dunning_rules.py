@@ -1,16 +1,18 @@
 """What a payment's outcome means for its invoice and its account, within a transaction that holds the account's lock.
 
-Failed by schedule: past due, pay-as-you-go suspended, tried again later; after the last, the account becomes Free.
-Paid: nothing is past due, so the account is as before. Asks no provider.
+Failed by schedule: past due, pay-as-you-go suspended, tried again later; after the last, the account becomes Free. One
+on a contract stays on it, suspended: what becomes of it is a person's to decide, who is told. Paid: nothing is past
+due, so the account is as before. Asks no provider.
 """
 
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, audit, invoice_collections, invoices
+from gateway.books import accounts, audit, invoice_collections, invoices, subscriptions
 from gateway.books.audit import AuditEntry
 from gateway.books.invoice_collections import Collection
 from gateway.books.invoices import BookedInvoice
@@ -28,6 +30,8 @@ from gateway.wire.standard_webhook import instant_text
 
 FREE: Final = "free"
 COLLECTOR: Final = "collector"
+
+log = structlog.get_logger()
 
 
 async def invoice_paid(
@@ -66,23 +70,37 @@ async def settle(conn: AsyncConnection, account_id: str, invoice_id: str, *, at_
 
 
 async def failed_by_schedule(
-    conn: AsyncConnection, invoice: BookedInvoice, reason: str, *, at_ms: int
+    conn: AsyncConnection, plans: Mapping[str, Plan], invoice: BookedInvoice, reason: str, *, at_ms: int
 ) -> CollectionState:
-    """One more failure that counts: tried again later, or given up. `become_free` is the caller's to do then."""
+    """One more failure that counts: tried again later, or given up. `become_free` is the caller's to do then.
+
+    Of an account that cannot become Free the invoice stays past due after the last, and is not tried again by itself.
+    """
     before = await invoice_collections.get(conn, invoice.id)
     if before is not None and before.state is not CollectionState.PAST_DUE:
         return before.state
     failures = 1 if before is None else before.failures + 1
     next_ms = retry_ms(failures, at_ms)
     state = CollectionState.PAST_DUE
+    left_to_operator = next_ms is None and await _keeps_its_plan(conn, plans, invoice.account_id, at_ms)
     if before is not None:
-        event = CollectionEvent.FAIL if next_ms is not None else CollectionEvent.FAIL_LAST
+        last = next_ms is None and not left_to_operator
+        event = CollectionEvent.FAIL_LAST if last else CollectionEvent.FAIL
         state = next_collection_state(before.state, event) or before.state
     first_ms = at_ms if before is None else before.first_failed_ms
     await invoice_collections.put(
         conn, Collection(invoice.id, invoice.account_id, state, failures, first_ms, next_ms, None, reason)
     )
-    said = {"number": invoice.number, "reason": reason, "failures": failures, "next_try_ms": next_ms}
+    said: dict[str, Any] = {
+        "number": invoice.number,
+        "reason": reason,
+        "failures": failures,
+        "next_try_ms": next_ms,
+    }
+    if left_to_operator:
+        said["left_to"] = "operator"
+        why = "the last retry failed, and the account keeps its plan: decide what becomes of it"
+        log.error(why, account_id=invoice.account_id, invoice=invoice.number)
     await audit.write(conn, AuditEntry(at_ms, COLLECTOR, "payment.failed", invoice.account_id, invoice.id, said))
     again = None if next_ms is None else instant_text(next_ms)
     data = invoice_data(invoice, reason=reason, failures=failures, next_try_at=again)
@@ -113,7 +131,7 @@ async def become_free(
 ) -> None:
     """The last retry failed: the account is on Free from now on, its pay-as-you-go so far invoiced. InvoicingStopped.
 
-    Where no Free plan is sold, or other invoices are past due, pay-as-you-go stays suspended.
+    Where other invoices are past due, pay-as-you-go stays suspended.
     """
     account = await accounts.get(conn, invoice.account_id, lock=True)
     free = plans.get(FREE)
@@ -141,6 +159,13 @@ async def restore(conn: AsyncConnection, account_id: str, *, at_ms: int, why: st
     if await invoice_collections.past_due(conn, account_id):
         return
     await _set_status(conn, account_id, AccountStatus.ACTIVE, why, at_ms)
+
+
+async def _keeps_its_plan(conn: AsyncConnection, plans: Mapping[str, Plan], account_id: str, at_ms: int) -> bool:
+    """Whether the account cannot become Free: a contract is a person's to end, and Free may not be sold."""
+    agreed = await subscriptions.of_account(conn, account_id)
+    plan = next((plans.get(one.plan_id) for one in agreed if one.in_force(at_ms)), None)
+    return FREE not in plans or (plan is not None and plan.contract)
 
 
 async def _suspend(conn: AsyncConnection, invoice: BookedInvoice, reason: str, at_ms: int) -> None:

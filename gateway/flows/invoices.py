@@ -23,11 +23,13 @@ from gateway.domain.plan import Plan
 from gateway.domain.webhook import EventType
 from gateway.flows.agreed import agreed_by
 from gateway.flows.close_period import parties
+from gateway.flows.dunning_rules import settle
 from gateway.flows.faults import CallerFault, NoSuchThing
 from gateway.flows.invoice_document import document
 from gateway.flows.invoice_lines import Assumed, Boundary, Charges, boundaries, draw_up
 from gateway.flows.issue_invoice import InRedis, in_redis_if_there
 from gateway.flows.tell_account import emit, invoice_data
+from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
 from gateway.flows.usage_report import ReadsCounters
 
@@ -57,7 +59,10 @@ class InvoiceView:
 
 
 class Invoices:
-    """All invoices. Without `ledger`, or while Redis is away, a draft is what the books have."""
+    """All invoices. Without `ledger`, or while Redis is away, a draft is what the books have.
+
+    `tell` brings Redis up to date at once where an account that owes nothing any more may go beyond its grant again.
+    """
 
     def __init__(
         self,
@@ -66,11 +71,13 @@ class Invoices:
         plans: Callable[[], Mapping[str, Plan]],
         clock: Callable[[], datetime],
         ledger: ReadsCounters | None = None,
+        tell: TellLedger | None = None,
     ) -> None:
         self._books = books
         self._plans = plans
         self._clock = clock
         self._ledger = ledger
+        self._tell = tell
 
     async def of_account(self, account_id: str) -> list[InvoiceView]:
         """Drafts, then what was issued, newest first. NoSuchThing."""
@@ -154,7 +161,7 @@ class Invoices:
         """Give money back by a credit note; what is due shrinks. CallerFault for more than the invoice asked."""
         at_ms, why = epoch_ms(self._clock()), _said(reason)
         async with self._books.begin() as conn:
-            invoice = await _find(conn, name, lock=True)
+            invoice = await _locked(conn, name)
             left = invoice.total_cents - invoice.credited_cents
             if invoice.status is InvoiceStatus.VOID:
                 raise CallerFault(f"invoice {invoice.number} is void")
@@ -172,8 +179,10 @@ class Invoices:
                 credited = invoice.credited_cents + amount_cents
                 settled = replace(invoice, status=InvoiceStatus.PAID, credited_cents=credited, settled_ms=at_ms)
                 await emit(conn, invoice.account_id, EventType.INVOICE_PAID, invoice_data(settled), at_ms)
+                await settle(conn, invoice.account_id, invoice.id, at_ms=at_ms)
             detail = {"amount_cents": amount_cents, "credit_note": number, "reason": why}
             await _note(conn, invoice, at_ms=at_ms, actor=actor, action="invoice.credit", detail=detail)
+        await self._told(invoice.account_id)
         return note
 
     async def details(self, party: str) -> BillingDetails:
@@ -201,7 +210,7 @@ class Invoices:
     async def _change(self, name: str, event: InvoiceEvent, reason: str, actor: str) -> InvoiceView:
         at_ms = epoch_ms(self._clock())
         async with self._books.begin() as conn:
-            invoice = await _find(conn, name, lock=True)
+            invoice = await _locked(conn, name)
             status = next_status(invoice.status, event)
             if status is None:
                 raise CallerFault(f"invoice {invoice.number} is {invoice.status}: it cannot be {_PAST[event]}")
@@ -217,7 +226,14 @@ class Invoices:
             changed = replace(invoice, status=status, paid_cents=paid, settled_ms=at_ms)
             if status is InvoiceStatus.PAID:
                 await emit(conn, invoice.account_id, EventType.INVOICE_PAID, invoice_data(changed), at_ms)
-            return await _view(conn, changed)
+            await settle(conn, invoice.account_id, invoice.id, at_ms=at_ms)
+            view = await _view(conn, changed)
+        await self._told(invoice.account_id)
+        return view
+
+    async def _told(self, account_id: str) -> None:
+        if self._tell is not None:
+            await self._tell(account_id)
 
     async def _drafts(self, account_id: str, sought: str = "") -> list[InvoiceView]:
         """What would be issued now, oldest first: ended periods that still wait, and the running one."""
@@ -292,6 +308,12 @@ async def _find(conn: AsyncConnection, name: str, *, lock: bool = False) -> Book
     if invoice is None:
         raise NoSuchThing("invoice", name)
     return invoice
+
+
+async def _locked(conn: AsyncConnection, name: str) -> BookedInvoice:
+    """The invoice, behind its account: whoever collects takes them in this order too, so nobody waits in a circle."""
+    await accounts.get(conn, (await _find(conn, name)).account_id, lock=True)
+    return await _find(conn, name, lock=True)
 
 
 async def _view(conn: AsyncConnection, invoice: BookedInvoice) -> InvoiceView:

@@ -1,7 +1,7 @@
 """Taking money: methods, retries by schedule, upgrades that are paid first, on both kinds of books."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import pytest
@@ -18,8 +18,10 @@ from gateway.domain.invoice import InvoiceStatus
 from gateway.domain.payment import AttemptState, CollectionState
 from gateway.domain.terms import AccountStatus
 from gateway.flows.accounts import Accounts
+from gateway.flows.contracts import Contracts
 from gateway.flows.fake_bank import FakeBank
 from gateway.flows.faults import CallerFault, NoSuchThing, PaymentNeeded
+from gateway.flows.invoices import Invoices
 from gateway.flows.rebuild import rebuild
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
@@ -40,6 +42,7 @@ from gateway.payments.provider import (
     ProviderUnavailable,
 )
 from tests.flows.calls import capture
+from tests.flows.contracted import CONTRACT, SOLD
 from tests.made_up import CREDIT, PLANS, Clock
 
 BACK = "https://gateway.example/settings/billing"
@@ -259,6 +262,54 @@ async def test_an_invoice_paid_by_hand_while_it_is_charged_is_given_back(shop: S
     await shop.till.collector.turn()
     assert await shop.states() == [AttemptState.REFUNDED]
     assert shop.bank.kept_cents == 0
+
+
+async def test_an_invoice_paid_by_hand_lifts_the_suspension_in_the_same_transaction(shop: Shop) -> None:
+    account_id = await shop.open(card="fake_declined")
+    await shop.till.collector.turn()
+    invoice = await shop.invoice(account_id)
+    assert await shop.status(account_id) is AccountStatus.PAYMENT_FAILED
+    await Invoices(books=shop.books, plans=lambda: PLANS, clock=shop.clock).pay(invoice.id)
+    assert await shop.status(account_id) is AccountStatus.ACTIVE
+    assert await shop.next_try(invoice.id) == (1, CollectionState.SETTLED, None)
+
+
+async def test_a_charge_of_more_than_is_due_any_more_goes_back_and_the_rest_is_taken_anew(shop: Shop) -> None:
+    account_id = await shop.open(card="fake_slow")
+    await shop.till.collector.turn()
+    invoice = await shop.invoice(account_id)
+    by_hand = Invoices(books=shop.books, plans=lambda: PLANS, clock=shop.clock)
+    await by_hand.credit(invoice.id, 2_000, reason="an outage")
+    for _ in range(2):
+        shop.clock.forward(hours=1)
+        await shop.till.collector.turn()
+    invoice = await shop.invoice(account_id)
+    assert (invoice.status, invoice.paid_cents, invoice.due_cents) == (InvoiceStatus.PAID, 3_000, 0)
+    assert await shop.states() == [AttemptState.REFUNDED, AttemptState.SUCCEEDED]
+    assert shop.bank.kept_cents == 3_000
+
+
+async def test_a_contract_that_is_never_paid_stays_suspended_until_a_person_decides(
+    shop: Shop, tell: TellLedger
+) -> None:
+    made = till_over(books=shop.books, provider=shop.bank, tell=tell, plans=lambda: SOLD, clock=shop.clock)
+    opened = await Accounts(books=shop.books, tell=tell, plans=lambda: SOLD, clock=shop.clock).create("A", "enterprise")
+    contracts = Contracts(books=shop.books, tell=tell, plans=lambda: SOLD, clock=shop.clock)
+    await contracts.agree(opened.id, replace(CONTRACT, net_days=0), reason="C-1")
+    await made.payments.add_fake(opened.id, "fake_declined", actor="owner")
+    for _ in range(6):
+        await made.collector.turn()
+        shop.clock.forward(days=7)
+    invoice = await shop.invoice(opened.id)
+    assert await shop.next_try(invoice.id) == (5, CollectionState.PAST_DUE, None)
+    assert invoice.status is InvoiceStatus.ISSUED
+    assert await shop.plan(opened.id) == "enterprise"
+    assert await shop.status(opened.id) is AccountStatus.PAYMENT_FAILED
+    async with shop.books.read() as conn:
+        said = [one.detail.get("left_to") for one in await audit.of_account(conn, opened.id)]
+    assert said.count("operator") == 1
+    await made.payments.add_fake(opened.id, "fake_ok", actor="owner")
+    assert await shop.status(opened.id) is AccountStatus.ACTIVE
 
 
 async def test_a_slow_bank_is_asked_again_and_nothing_else_is_tried_meanwhile(shop: Shop) -> None:

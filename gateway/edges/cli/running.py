@@ -86,7 +86,9 @@ def invoices(stores: "Stores") -> "Invoices":
     """The flow for invoices."""
     from gateway.flows.invoices import Invoices
 
-    return Invoices(books=stores.books, plans=stores.current.plans, clock=stores.clock, ledger=stores.ledger)
+    return Invoices(
+        books=stores.books, plans=stores.current.plans, clock=stores.clock, ledger=stores.ledger, tell=stores.tell
+    )
 
 
 def contracts(stores: "Stores") -> "Contracts":
