@@ -15,6 +15,7 @@ from gateway.edges.dashboard.door import ACCOUNT_DOOR
 from gateway.edges.dashboard.guard import Guarded
 from gateway.edges.dashboard.invoices import invoice_routes
 from gateway.edges.dashboard.keys import key_routes
+from gateway.edges.dashboard.limits import limit_routes
 from gateway.edges.dashboard.pages import Pages, Visit
 from gateway.edges.dashboard.parts import DashboardParts
 from gateway.edges.dashboard.payment_methods import payment_method_routes
@@ -43,6 +44,7 @@ def account_routes(pages: Pages) -> list[Route]:
         *payment_method_routes(pages),
         *details_routes(pages),
         *key_routes(pages),
+        *limit_routes(pages),
     ]
 
 

@@ -54,6 +54,7 @@ ACCOUNT_DOOR: Final = Door(
         Section("usage", "Usage", f"{BILLING}/usage", "chart"),
         Section("invoices", "Invoices", f"{BILLING}/invoices", "receipt"),
         Section("keys", "API keys", f"{BILLING}/keys", "key"),
+        Section("limits", "Limits and alerts", f"{BILLING}/limits", "bell"),
     ),
 )
 ADMIN_DOOR: Final = Door(

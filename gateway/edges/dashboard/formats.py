@@ -60,6 +60,12 @@ def dollars(cents: int) -> str:
     return text.removesuffix(".00")
 
 
+def dollars_entry(cents: int) -> str:
+    """As one would type it into a form: 125050 is "1250.50", 5000 is "50"."""
+    whole, part = divmod(cents, 100)
+    return f"{whole}.{part:02d}" if part else str(whole)
+
+
 def price_per_thousand(nanodollars_per_millicredit: int) -> str:
     """What 1,000 credits cost: 1250 nano-dollars a millicredit is "$1.25"."""
     thousandths = nanodollars_per_millicredit  # 1e6 millicredits x nano-dollars / 1e9 = a thousandth of a dollar each
@@ -188,6 +194,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "about": about,
     "money": money,
     "dollars": dollars,
+    "dollars_entry": dollars_entry,
     "per_thousand": price_per_thousand,
     "date": date,
     "day": day,

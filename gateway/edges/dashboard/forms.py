@@ -26,6 +26,9 @@ class Form(Mapping[str, str]):
             raise WrongParameter(name, f"the form lacks {name}; go back, reload the page and try again")
         return self._fields[name][0]
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._fields
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._fields)
 

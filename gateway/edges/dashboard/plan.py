@@ -147,7 +147,7 @@ async def _plan_page(desk: Desk, visit: Visit) -> PlanPage:
     forecast = run_out(whole, remaining, now_ms=visit.now_ms, period_end_ms=report.period.end_ms)
     return PlanPage(
         account=account,
-        plan=await _as_agreed(desk, account_id, plans.get(account.plan_id)),
+        plan=await plan_as_agreed(desk, account_id, plans.get(account.plan_id)),
         pending=plans.get(account.pending_plan_id or ""),
         report=report,
         days=days,
@@ -160,7 +160,7 @@ async def _plan_page(desk: Desk, visit: Visit) -> PlanPage:
     )
 
 
-async def _as_agreed(desk: Desk, account_id: str, plan: Plan | None) -> Plan | None:
+async def plan_as_agreed(desk: Desk, account_id: str, plan: Plan | None) -> Plan | None:
     """The plan with what the account's contract says in its place."""
     if plan is None or not plan.contract:
         return plan

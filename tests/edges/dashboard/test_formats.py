@@ -26,6 +26,8 @@ NOON_MS = epoch_ms(NOON)
         ("money", (-3_125,), "\N{MINUS SIGN}$31.25"),
         ("dollars", (5_000,), "$50"),
         ("dollars", (1_250,), "$12.50"),
+        ("dollars_entry", (5_000,), "50"),
+        ("dollars_entry", (125_005,), "1250.05"),
         ("per_thousand", (1_250,), "$1.25"),
         ("per_thousand", (1_000,), "$1.00"),
         ("per_thousand", (1_255,), "$1.255"),
