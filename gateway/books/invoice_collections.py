@@ -70,20 +70,12 @@ async def ask(conn: AsyncConnection, account_id: str, at_ms: int) -> None:
 
 
 async def settled_meanwhile(conn: AsyncConnection, *, limit: int) -> list[tuple[str, str]]:
-    """Invoices noted here as unpaid that are not any more (paid by hand, voided, credited): with their accounts."""
+    """Invoices noted here as past due that are not any more (paid by hand, voided, credited): with their accounts."""
     table = invoice_collections.c
     query = (
         select(table.invoice_id, table.account_id)
         .join(invoices, invoices.c.id == table.invoice_id)
-        .where(
-            or_(
-                and_(table.state == CollectionState.PAST_DUE, invoices.c.status != InvoiceStatus.ISSUED),
-                and_(
-                    table.state == CollectionState.GIVEN_UP,
-                    invoices.c.status.in_((InvoiceStatus.PAID, InvoiceStatus.VOID)),
-                ),
-            )
-        )
+        .where(table.state == CollectionState.PAST_DUE, invoices.c.status != InvoiceStatus.ISSUED)
         .limit(limit)
     )
     return [(row[0], row[1]) for row in await conn.execute(query)]

@@ -1,6 +1,6 @@
 """Which webhooks of payment providers were heeded, and what the fake provider did. Both by somebody else's id, once."""
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.dialect import upsert
@@ -17,6 +17,13 @@ async def note(conn: AsyncConnection, event_id: str, *, provider: str, kind: str
     """It was heeded; a repeat changes nothing."""
     adding = upsert(conn, payment_events).values(id=event_id, provider=provider, type=kind, at_ms=at_ms)
     await conn.execute(adding.on_conflict_do_nothing())
+
+
+async def trim(conn: AsyncConnection, *, before_ms: int, limit: int = 1_000) -> int:
+    """Forget what was heeded before then, the oldest first; how many that was."""
+    table = payment_events.c
+    old = select(table.id).where(table.at_ms < before_ms).order_by(table.at_ms).limit(limit)
+    return int((await conn.execute(delete(payment_events).where(table.id.in_(old)))).rowcount)
 
 
 async def fake_answer(conn: AsyncConnection, key: str) -> str | None:

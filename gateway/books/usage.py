@@ -260,11 +260,13 @@ async def captured_for(
     conn: AsyncConnection, account_id: str, period_start_ms: int, spender_id: str, *, up_to_seq: int
 ) -> int:
     """What calls of one project or API key captured in a period, rollups less what happened after `up_to_seq`."""
-    hours, event = usage_hourly.c, usage_events.c
-    total = select(func.coalesce(func.sum(hours.captured_millicredits), 0)).where(
-        hours.account_id == account_id,
-        hours.period_start_ms == period_start_ms,
-        or_(hours.project_id == spender_id, hours.key_id == spender_id),
+    days, event = usage_daily.c, usage_events.c
+    total = select(func.coalesce(func.sum(days.captured_millicredits), 0)).where(
+        days.account_id == account_id,
+        # The period's own days, which any index finds; clocks differ a little about its first.
+        days.day_ms >= period_start_ms - 2 * DAY_MS,
+        days.period_start_ms == period_start_ms,
+        or_(days.project_id == spender_id, days.key_id == spender_id),
     )
     later = select(func.coalesce(func.sum(event.captured_millicredits), 0)).where(
         event.account_id == account_id,

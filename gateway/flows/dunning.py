@@ -14,13 +14,20 @@ from typing import Final
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, invoice_collections, invoices, payment_attempts, payment_methods
+from gateway.books import (
+    accounts,
+    invoice_collections,
+    invoices,
+    payment_attempts,
+    payment_events,
+    payment_methods,
+)
 from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
 from gateway.books.invoice_collections import Collection, DueInvoice
 from gateway.books.invoices import BookedInvoice
 from gateway.books.payment_attempts import Attempt
-from gateway.domain.instant import epoch_ms
+from gateway.domain.instant import DAY_MS, HOUR_MS, epoch_ms
 from gateway.domain.invoice import InvoiceEvent, next_status
 from gateway.domain.payment import CollectionState, Trigger
 from gateway.domain.plan import Plan
@@ -34,6 +41,9 @@ from gateway.payments.provider import Provider, ProviderUnavailable
 
 LOOK_EVERY_S: Final = 20.0
 PAGE: Final = 200
+# Providers repeat what was not taken for some days, and on demand for a month. A repeat after that changes nothing.
+KEEP_NEWS_MS: Final = 40 * DAY_MS
+TRIM_EVERY_MS: Final = HOUR_MS
 NO_METHOD: Final = "no_payment_method"
 
 log = structlog.get_logger()
@@ -60,6 +70,7 @@ class Collector:
         self._plans = plans
         self._ledger = ledger
         self._clock = clock
+        self._trimmed_ms = 0
 
     async def run(self) -> None:
         """Collects until cancelled, through any absence of the books or the provider."""
@@ -75,6 +86,7 @@ class Collector:
         await self._settle_meanwhile()
         if not self._provider.charges:
             return 0
+        await self._forget_old_news()
         while await self._attempts.turn(limit=PAGE) == PAGE:
             pass
         return await self.collect()
@@ -199,6 +211,16 @@ class Collector:
                 log.exception("settling failed", account_id=account_id, invoice_id=invoice_id)
                 continue
             await self._tell(account_id)
+
+    async def _forget_old_news(self) -> None:
+        now_ms = epoch_ms(self._clock())
+        if now_ms - self._trimmed_ms < TRIM_EVERY_MS:
+            return
+        self._trimmed_ms = now_ms
+        forgotten = True
+        while forgotten:
+            async with self._books.begin() as conn:
+                forgotten = bool(await payment_events.trim(conn, before_ms=now_ms - KEEP_NEWS_MS))
 
 
 def _wanted(collection: Collection, trigger: Trigger, at_ms: int) -> bool:

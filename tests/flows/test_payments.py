@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from gateway.books import accounts as booked_accounts
-from gateway.books import audit, invoice_collections, invoices, payment_attempts, subscriptions
+from gateway.books import audit, invoice_collections, invoices, payment_attempts, payment_events, subscriptions
 from gateway.books.books import Books
 from gateway.books.invoices import BookedInvoice
 from gateway.books.tables import payment_attempts as attempts_table
@@ -595,3 +595,14 @@ async def test_past_due_means_no_pay_as_you_go_and_the_allowance_stays(
     assert refused.code is RefusalCode.PAYMENT_REQUIRED
     await shop.till.payments.add_fake(account_id, "fake_ok", actor="owner")
     assert isinstance(await asked(3, 1), Admitted)
+
+
+async def test_what_was_heeded_long_ago_is_forgotten(shop: Shop) -> None:
+    for event_id in ("evt_old", "evt_new"):
+        async with shop.books.begin() as conn:
+            at_ms = epoch_ms(shop.clock())
+            await payment_events.note(conn, event_id, provider="fake", kind="payment_intent.succeeded", at_ms=at_ms)
+        shop.clock.forward(days=30)
+    await shop.till.collector.turn()
+    async with shop.books.read() as conn:
+        assert [await payment_events.seen(conn, one) for one in ("evt_old", "evt_new")] == [False, True]

@@ -69,6 +69,8 @@ invoices: Final = Table(
     text_column("content_hash"),
     Column("due_ms", BigInteger, nullable=False, server_default=text("0")),
     Index(None, "account_id", "issued_ms"),
+    # Whoever collects asks again and again for the few that are not paid.
+    Index(None, "status", "id"),
 )
 
 invoice_lines: Final = Table(

@@ -9,7 +9,6 @@ branch_labels = None
 depends_on = None
 
 HOLDS_THE_INVOICE = "invoice_id IS NOT NULL AND state IN ('started', 'pending', 'action_required', 'succeeded')"
-UNDER_WAY = "state IN ('started', 'pending', 'action_required', 'refunding')"
 DEFAULT = "is_default AND removed_ms IS NULL"
 
 
@@ -129,7 +128,8 @@ def _attempts() -> None:
     index = op.f("ix_payment_attempts_account_id_started_ms")
     op.create_index(index, "payment_attempts", ["account_id", "started_ms"])
     _some("uq_payment_attempts_one_per_invoice", "payment_attempts", ["invoice_id"], HOLDS_THE_INVOICE, unique=True)
-    _some("ix_payment_attempts_to_look", "payment_attempts", ["look_ms"], UNDER_WAY)
+    for columns in (["invoice_id"], ["change_id"], ["state", "look_ms"]):
+        op.create_index(op.f(f"ix_payment_attempts_{'_'.join(columns)}"), "payment_attempts", columns)
 
 
 def _collections() -> None:
@@ -148,7 +148,8 @@ def _collections() -> None:
         sa.PrimaryKeyConstraint("invoice_id", name=op.f("pk_invoice_collections")),
     )
     op.create_index(op.f("ix_invoice_collections_account_id"), "invoice_collections", ["account_id"])
-    _some("ix_invoice_collections_past_due", "invoice_collections", ["next_try_ms"], "state = 'past_due'")
+    op.create_index(op.f("ix_invoice_collections_state"), "invoice_collections", ["state"])
+    op.create_index(op.f("ix_invoices_status_id"), "invoices", ["status", "id"])
 
 
 def _events() -> None:
@@ -161,6 +162,7 @@ def _events() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_payment_events")),
         sqlite_with_rowid=False,
     )
+    op.create_index(op.f("ix_payment_events_at_ms"), "payment_events", ["at_ms"])
     op.create_table(
         "fake_payments",
         _text("id"),
