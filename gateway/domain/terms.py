@@ -73,6 +73,7 @@ class Terms:
     `periods` are in order, without gaps: the current one and, near its end, the next. `booked_seq` is the highest
     sequence number the books have seen of this account: Redis below it has lost captures. `epoch` fences the
     counters of a Redis that came back older than it was. `budgets` are of projects and API keys, for each period anew.
+    `clock_offset_ms` is how far a sandbox account's own clock is ahead of the world's; periods are by its own.
     """
 
     account_id: str
@@ -82,9 +83,14 @@ class Terms:
     epoch: int
     booked_seq: int
     budgets: tuple[Budget, ...] = ()
+    clock_offset_ms: int = 0
+
+    def own_ms(self, at_ms: int) -> int:
+        """An instant of the world by the account's own clock."""
+        return at_ms + self.clock_offset_ms
 
     def period_at(self, at_ms: int) -> PeriodTerms | None:
-        """The known period that contains the instant."""
+        """The known period that contains an instant of the account's own clock."""
         for period in self.periods:
             if period.start_ms <= at_ms < period.end_ms:
                 return period

@@ -262,7 +262,8 @@ class Ledger:
         """
         prefix = account_prefix(terms.account_id, self.shards)
         args: list[Argument] = [periods_prefix(prefix, terms.account_id), terms.epoch, terms.version]
-        args += (terms.status.value, len(terms.periods), len(terms.budgets), *_limit_args(terms))
+        args += (terms.status.value, len(terms.periods), len(terms.budgets), _clock(terms.clock_offset_ms))
+        args += _limit_args(terms)
         return bool(await self._redis.evalsha(self._scripts["project"], [acct_key(prefix, terms.account_id)], args))
 
     async def load(
@@ -296,19 +297,20 @@ class Ledger:
             len(terms.budgets),
             len(captured_by_period),
             len(settled),
+            _clock(terms.clock_offset_ms),
             *_limit_args(terms),
             *chain.from_iterable(captured_by_period.items()),
             *settled,
         ]
         return bool(await self._redis.evalsha(self._scripts["load"], keys, args))
 
-    async def restore_job(self, job: JobAttached) -> bool:
+    async def restore_job(self, job: JobAttached, *, clock_offset_ms: int = 0) -> bool:
         """Makes the hold of a job that still runs again, where Redis has lost it or that it is a job's; it is followed.
 
         Before `load`, which counts what is held. False where the hold has ended, or the job's time is over.
         """
         args: list[Argument] = [0, job.admitted_at_ms, job.deadline_ms, job.upstream, job.job_kind, job.job_id]
-        args += (job.happened_at_ms, _JOB_KEY_MS_AFTER_LIMIT)
+        args += (job.happened_at_ms, _JOB_KEY_MS_AFTER_LIMIT, _clock(clock_offset_ms))
         prefix = account_prefix(job.account_id, self.shards)
         key = job_key(prefix, job.upstream, job.job_id)
         return await self._restore(job.facts, job.held_millicredits, job.period_start_ms, args, key)
@@ -325,7 +327,7 @@ class Ledger:
         hold_id, account_id = facts.request_id, facts.account_id
         prefix = account_prefix(account_id, self.shards)
         keys = [hold_key(prefix, hold_id), open_key(prefix, account_id), due_key(prefix), follow_key(prefix)]
-        keys += (period_key(prefix, account_id, period_start_ms), *more_keys)
+        keys += (period_key(prefix, account_id, period_start_ms), acct_key(prefix, account_id), *more_keys)
         args: list[Argument] = [hold_id, account_id, held_millicredits, period_start_ms, facts_json(facts), *rest]
         return bool(await self._redis.evalsha(self._scripts["restore"], keys, args))
 
@@ -408,6 +410,11 @@ class Ledger:
 
 def _settling_keys(prefix: str, hold_id: str, account_id: str) -> list[str]:
     return [hold_key(prefix, hold_id), *settling_keys(prefix, account_id)]
+
+
+def _clock(offset_ms: int) -> Argument:
+    """Only a clock that is ahead leaves anything in Redis."""
+    return offset_ms or ""
 
 
 def _limit_args(terms: Terms) -> list[Argument]:

@@ -1,6 +1,7 @@
 """Any order of questions, asked of the scripts on a real server and of a wallet in plain Python: the same answers.
 
-Two projects and two keys have budgets now and then, and a raise of the overage ends by itself.
+Two projects and two keys have budgets now and then, a raise of the overage ends by itself, and the account's own clock
+is advanced now and then.
 After every step: granted + overage = available + held + captured, held is the sum of the open holds, every ending has
 its event, and what was captured is booked or on its way.
 """
@@ -207,6 +208,7 @@ class WalletMachine(RuleBasedStateMachine):
         status=st.sampled_from([AccountStatus.ACTIVE, *AccountStatus]),
         budgets=budget_sets,
         lowered=st.none() | st.tuples(st.sampled_from([0, 1, 45_000]), amounts),
+        ahead_ms=st.sampled_from([0, 0, 1, 45_000, 90 * 86_400_000]),
     )
     def project(
         self,
@@ -216,13 +218,16 @@ class WalletMachine(RuleBasedStateMachine):
         status: AccountStatus,
         budgets: dict[str, int],
         lowered: tuple[int, int] | None,
+        ahead_ms: int,
     ) -> None:
         terms: Terms = terms_of(
             ACCOUNT, granted=granted, overage=overage, status=status, version=self.terms.version + newer
         )
+        # Advanced only: an own clock never goes back.
+        terms = replace(terms, clock_offset_ms=self.terms.clock_offset_ms + ahead_ms)
         if lowered is not None:
             in_ms, then = lowered
-            change = CeilingChange(self.wallet.now_ms + in_ms, Ceiling(then, CeilingBy.PLAN))
+            change = CeilingChange(terms.own_ms(self.wallet.now_ms) + in_ms, Ceiling(then, CeilingBy.PLAN))
             period = terms.periods[0].limited_to(Ceiling(overage, CeilingBy.RAISE), change)
             terms = replace(terms, periods=(period,))
         terms = replace(terms, budgets=budgets_in(budgets))
@@ -286,6 +291,9 @@ class WalletMachine(RuleBasedStateMachine):
         assert counters.seq == wallet.seq
         assert {event: e.captured_millicredits for event, e in counters.unbooked.items()} == {
             event: amount for event, amount in wallet.outbox if not event.endswith(".job")
+        }
+        assert {event: (e.admitted_at_ms, e.happened_at_ms) for event, e in counters.unbooked.items()} == {
+            event: wallet.stamps[event] for event, _ in wallet.outbox if not event.endswith(".job")
         }
         open_holds = {k: v for k, v in wallet.holds.items() if v.state is HoldState.OPEN}
         assert {

@@ -22,6 +22,9 @@ class WalletHold:
     ending: Ending | None = None
     job_id: str | None = None
     spenders: tuple[str, str] = ("", "")
+    # By the account's own clock, and how far ahead of the world's that was.
+    admitted_ms: int = 0
+    clock_offset_ms: int = 0
 
     @property
     def tombstone(self) -> bool:
@@ -43,6 +46,7 @@ class Wallet:
     seq: int = 0
     holds: dict[str, WalletHold] = field(default_factory=dict)
     outbox: list[tuple[str, int]] = field(default_factory=list)  # event id, captured; job events too
+    stamps: dict[str, tuple[int, int]] = field(default_factory=dict)  # by event id: admitted, ended
     # By project or key, and whether there is a budget or not: what was captured since the account was last loaded.
     spent: dict[str, int] = field(default_factory=dict)
     counted: set[str] = field(default_factory=set)
@@ -58,13 +62,24 @@ class Wallet:
         return period
 
     @property
+    def own_ms(self) -> int:
+        """What the account's own clock shows."""
+        return self.now_ms if self.terms is None else self.terms.own_ms(self.now_ms)
+
+    @property
     def overage(self) -> int:
-        return self.period.ceiling_at(self.now_ms).millicredits
+        return self.period.ceiling_at(self.own_ms).millicredits
 
     @property
     def available(self) -> int:
-        """As a settlement tells it: whether a payment failed is of no matter there."""
-        return 0 if self.terms is None else self.period.granted_millicredits + self.overage - self.captured - self.held
+        """Whether a payment failed is of no matter here."""
+        return self._available_at(self.own_ms)
+
+    def _available_at(self, own_ms: int) -> int:
+        if self.terms is None:
+            return 0
+        over = self.period.ceiling_at(own_ms).millicredits
+        return self.period.granted_millicredits + over - self.captured - self.held
 
     def held_by(self, subject_id: str) -> int:
         holds = [hold for hold in self.holds.values() if hold.state is HoldState.OPEN]
@@ -99,7 +114,14 @@ class Wallet:
             return self.admit(call)
         if amount is None:
             return self._refused(call, over, available, budgets)
-        hold = WalletHold(amount, self.now_ms + call.ttl_ms, call.nonce, spenders=spenders)
+        hold = WalletHold(
+            amount,
+            self.now_ms + call.ttl_ms,
+            call.nonce,
+            spenders=spenders,
+            admitted_ms=self.own_ms,
+            clock_offset_ms=self.terms.clock_offset_ms,
+        )
         self.holds[call.hold_id] = hold
         return Admitted(amount, available - amount, self.period.start_ms)
 
@@ -130,7 +152,7 @@ class Wallet:
                 code = RefusalCode.PAYMENT_REQUIRED
             else:
                 code = RefusalCode.SPEND_LIMIT_REACHED if self.overage else RefusalCode.CREDITS_EXHAUSTED
-                limit = self.period.ceiling_at(self.now_ms).by.value
+                limit = self.period.ceiling_at(self.own_ms).by.value
         elif used_up := [(each, left) for each, all_left, left in budgets if least > all_left]:
             code, (limit, available) = RefusalCode.SPEND_LIMIT_REACHED, used_up[0]
         else:
@@ -154,11 +176,13 @@ class Wallet:
             for each in hold.spenders:
                 self.spent[each] = self.spent.get(each, 0) + captured
         self.seq += 1
-        self.outbox.append((f"{hold_id}.{ending.name_in_id}", captured))
+        event_id = f"{hold_id}.{ending.name_in_id}"
+        self.outbox.append((event_id, captured))
+        self.stamps[event_id] = hold.admitted_ms, self.now_ms + hold.clock_offset_ms
 
     def _settled(self, before: HoldState | None, hold: WalletHold) -> Settled:
-        # A tombstone never was in a period.
-        available = 0 if hold.tombstone else self.available
+        # A tombstone never was in a period. A raise may have ended by the account's clock, and not by the call's.
+        available = 0 if hold.tombstone else self._available_at(self.now_ms + hold.clock_offset_ms)
         return Settled(before, hold.captured, hold.amount, available, hold.ending)
 
     def capture(self, hold_id: str, cost: int | None, *, cap: bool) -> Settled:
@@ -176,7 +200,9 @@ class Wallet:
     def recover(self, hold_id: str, cost: int, spenders: tuple[str, str]) -> Settled:
         if hold_id in self.holds:
             return self.capture(hold_id, cost, cap=False)
-        self.holds[hold_id] = hold = WalletHold(0, 0, "", spenders=spenders)
+        offset_ms = self.own_ms - self.now_ms
+        hold = WalletHold(0, 0, "", spenders=spenders, admitted_ms=self.own_ms, clock_offset_ms=offset_ms)
+        self.holds[hold_id] = hold
         self._end(hold_id, HoldState.CAPTURED, Ending.RECOVERED, cost)
         return self._settled(None, hold)
 

@@ -6,7 +6,7 @@
 --       7 account  8 epoch  9 booked seq  10 terms version  11 most open holds (-1: any number)
 --       12 P  13 L  14 1 if a job is asked for, then P x (start ms, end ms), then L x (calls, width us, calls per entry)
 -- Reply {'admitted', now ms, held, available, period start, [job's hold id, state, facts, kind,] L x (remaining, opens us)}
---       {a refusal code, now ms, number of the limit or 0, retry us or -1, required, available, period end,
+--       {a refusal code, now ms by the account's clock, number of the limit or 0, retry us or -1, required, available, period end,
 --        L x (remaining, opens us)}; of a budget its project or key stands for the number, and its credits are told
 --       {'unknown' | 'fenced' | 'behind' | 'stale_terms' | 'new_period' | 'uncounted', now ms,
 --        Redis's terms version or -1}
@@ -30,9 +30,11 @@ if before[2] and not repeated then
   return {before[2] == 'open' and 'other_nonce' or 'ended'}
 end
 
-local acct = call('HMGET', KEYS[1], 'e', 'seq', 'terms', 'status')
+local acct = call('HMGET', KEYS[1], 'e', 'seq', 'terms', 'status', 'clock')
 if not acct[1] then return {'unknown', now_ms, -1} end
 local epoch, terms_version = tonumber(acct[1]), tonumber(acct[3])
+-- By the account's own clock: what chooses its period, and stamps the call.
+local own_ms = acct[5] and now_ms + acct[5] or now_ms
 if not repeated then
   if epoch < tonumber(ARGV[8]) then return {'fenced', now_ms, terms_version} end
   if epoch > tonumber(ARGV[8]) or acct[3] ~= ARGV[10] then return {'stale_terms', now_ms, terms_version} end
@@ -43,7 +45,7 @@ local period_key, period_start
 for index = 0, period_count - 1 do
   local start = ARGV[15 + 2 * index]
   if repeated and start == before[4]
-    or not repeated and tonumber(start) <= now_ms and now_ms < tonumber(ARGV[16 + 2 * index]) then
+    or not repeated and tonumber(start) <= own_ms and own_ms < tonumber(ARGV[16 + 2 * index]) then
     period_key, period_start = KEYS[4 + index], start
   end
 end
@@ -53,7 +55,7 @@ local granted, over = tonumber(period[1]), tonumber(period[2])
 local captured, held = tonumber(period[3]), tonumber(period[4])
 local limits, budgets = period[6] and limits_of(period_key), nil
 if limits then
-  over, budgets = limits.overage_at(over, now_ms), not free and not repeated and limits.budgets(facts) or {}
+  over, budgets = limits.overage_at(over, own_ms), not free and not repeated and limits.budgets(facts) or {}
   for _, budget in ipairs(budgets) do
     if not budget.counted then return {'uncounted', now_ms, terms_version} end
   end
@@ -101,7 +103,7 @@ if budgets then
 end
 
 local function refused(code, limit, retry_us, left)
-  return add_windows({code, now_ms, limit, retry_us, least, left or available, tonumber(period[5])})
+  return add_windows({code, own_ms, limit, retry_us, least, left or available, tonumber(period[5])})
 end
 
 local function refused_unless_overdue(code, retry_us, budget)
@@ -154,7 +156,8 @@ if not free then
   if amount ~= 0 then call('HINCRBY', period_key, 'held', amount) end
   if budgets then limits.spend(budgets, amount, 0) end
   call('HSET', hold_key, 'account', account, 'state', 'open', 'amount', amount, 'period', period_start,
-    'deadline', deadline, 'nonce', nonce, 'facts', facts, 'admitted', now_ms)
+    'deadline', deadline, 'nonce', nonce, 'facts', facts, 'admitted', own_ms)
+  if acct[5] then call('HSET', hold_key, 'clock', acct[5]) end
   call('ZADD', open, deadline, id)
   call('ZADD', due, deadline, id)
 end

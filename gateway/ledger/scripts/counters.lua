@@ -8,14 +8,14 @@
 --        {{period, budget's id, limit, captured, held, what open holds come to}, ...}};
 --        epoch and version are '' where never projected. Budgets that are not counted yet are left out.
 
-local acct = call('HMGET', KEYS[1], 'e', 'seq', 'terms', 'periods')
+local acct = call('HMGET', KEYS[1], 'e', 'seq', 'terms', 'periods', 'clock')
 local periods, holds, budgets, held = {}, {}, {}, {}
-local now_ms = to_ms(now_us())
+local own_ms = to_ms(now_us()) + (acct[5] or 0)
 for start in string.gmatch(acct[4] or '', '[^,]+') do
   local key = ARGV[1] .. start
   local p = call('HMGET', key, 'end', 'granted', 'over', 'captured', 'held', 'more', 'budgets')
   if p[1] then
-    local over = p[6] and limits_of(key).overage_at(p[3], now_ms) or tonumber(p[3])
+    local over = p[6] and limits_of(key).overage_at(p[3], own_ms) or tonumber(p[3])
     periods[#periods + 1] = {tonumber(start), tonumber(p[1]), tonumber(p[2]), over, tonumber(p[4]), tonumber(p[5])}
   end
   for id in string.gmatch(p[7] or '', '%S+') do

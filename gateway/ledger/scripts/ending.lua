@@ -1,6 +1,6 @@
 -- Part: the end of a hold. `keys` names acct, open, due, follow, outbox, and `periods`, the beginning of a period's key.
 
-local HOLD_FIELDS = {'account', 'state', 'amount', 'period', 'admitted', 'facts', 'job', 'captured', 'ending', 'deadline'}
+local HOLD_FIELDS = {'account', 'state', 'amount', 'period', 'admitted', 'facts', 'job', 'captured', 'ending', 'deadline', 'clock'}
 
 -- The hold as a table, or nil.
 local function read_hold(key)
@@ -13,8 +13,10 @@ end
 
 -- Ends a hold in one go: credits, indexes, what is left of the hold, the event. Nothing in here can refuse.
 -- `hold.state` is the state before, nil for a hold that Redis had lost. Returns what its period has left.
+-- A call ends by the clock of its account that it was admitted by: as long after that as it took.
 local function end_hold(keys, id, hold, state, ending, captured, settlement, now_ms)
   local was_open = hold.state == 'open'
+  local at = hold.clock and now_ms + hold.clock or now_ms
   local held, period = was_open and hold.amount or 0, keys.periods .. hold.period
   local available = 0
   local p = call('HMGET', period, 'granted', 'over', 'captured', 'held', 'more')
@@ -26,7 +28,7 @@ local function end_hold(keys, id, hold, state, ending, captured, settlement, now
     if p[5] then
       local limits = limits_of(period)
       limits.spend(limits.budgets(hold.facts), -tonumber(held), captured)
-      over = limits.overage_at(over, now_ms)
+      over = limits.overage_at(over, at)
     end
     available = p[1] + over - p[3] - p[4] + held - captured
   end
@@ -49,7 +51,7 @@ local function end_hold(keys, id, hold, state, ending, captured, settlement, now
   local name = ending == 'recovered' and 'captured' or ending
   call('XADD', keys.outbox, '*', 'kind', 'usage', 'id', id .. '.' .. name, 'account', hold.account, 'ending', ending,
     'facts', hold.facts, 'settlement', settlement, 'held', hold.amount, 'captured', captured, 'period', hold.period,
-    'admitted', hold.admitted, 'at', now_ms, 'seq', seq, 'job', hold.job or '')
+    'admitted', hold.admitted, 'at', at, 'seq', seq, 'job', hold.job or '')
   return available
 end
 
@@ -57,7 +59,7 @@ end
 local function as_before(keys, hold)
   local period = keys.periods .. hold.period
   local p = call('HMGET', period, 'granted', 'over', 'captured', 'held', 'more')
-  local over = p[5] and limits_of(period).overage_at(p[2], to_ms(now_us())) or p[2]
+  local over = p[5] and limits_of(period).overage_at(p[2], to_ms(now_us()) + (hold.clock or 0)) or p[2]
   local available = p[1] and p[1] + over - p[3] - p[4] or 0
   return {hold.state, tonumber(hold.captured), tonumber(hold.amount), available, hold.ending}
 end

@@ -10,7 +10,8 @@ local keys = {acct = KEYS[2], open = KEYS[3], due = KEYS[4], follow = KEYS[5], o
 -- check
 if call('HEXISTS', KEYS[1], 'state') == 1 then return {'known'} end
 -- write
-local now_ms = to_ms(now_us())
-local lost = {key = KEYS[1], account = ARGV[7], amount = 0, period = ARGV[4], facts = ARGV[5], admitted = now_ms}
+local now_ms, clock = to_ms(now_us()), call('HGET', keys.acct, 'clock')
+local lost = {key = KEYS[1], account = ARGV[7], amount = 0, period = ARGV[4], facts = ARGV[5],
+  admitted = now_ms + (clock or 0), clock = clock}
 local available = end_hold(keys, ARGV[1], lost, 'captured', 'recovered', ARGV[3], ARGV[6], now_ms)
 return {'recovered', tonumber(ARGV[3]), 0, available, 'recovered'}

@@ -13,7 +13,8 @@
 -- read
 local now_ms = to_ms(now_us())
 local hold = call('HMGET', KEYS[1], 'state', 'amount', 'facts')
-local status = call('HGET', KEYS[2], 'status')
+local acct = call('HMGET', KEYS[2], 'status', 'clock')
+local status, own_ms = acct[1], now_ms + (acct[2] or 0)
 local p = call('HMGET', KEYS[3], 'granted', 'over', 'captured', 'held', 'end', 'more')
 local least, wanted = tonumber(ARGV[1]), tonumber(ARGV[2])
 
@@ -21,7 +22,7 @@ local least, wanted = tonumber(ARGV[1]), tonumber(ARGV[2])
 if not hold[1] or not p[1] then return {'unknown'} end
 if hold[1] ~= 'open' then return {'ended'} end
 local limits = p[6] and limits_of(KEYS[3])
-local amount, over = tonumber(hold[2]), limits and limits.overage_at(p[2], now_ms) or tonumber(p[2])
+local amount, over = tonumber(hold[2]), limits and limits.overage_at(p[2], own_ms) or tonumber(p[2])
 local payment_failed = status == 'payment_failed'
 local left = p[1] + (payment_failed and 0 or over) - p[3]
 local available = left - p[4]
