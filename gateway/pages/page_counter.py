@@ -1,16 +1,20 @@
 """Counts the pages of PDFs in a child process, one at a time, each within a time limit.
 
+The child reads strangers' files with native code: it is told nothing that it does not need, no secret of the
+environment above all, and what it answers is believed only as far as a document could be so.
+
 Does not read the PDF itself; a document that crashes or outlasts the child costs a new child, nothing else. What
 cannot be counted (an encrypted or broken file, one that takes too long) is an answer, never an error.
 """
 
 import asyncio
 import contextlib
+import os
 import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -19,6 +23,9 @@ _ANSWER_LIMIT_BYTES: Final = 1 << 20
 _READ_BYTES: Final = 65_536
 # What PDFium may have failed to free goes with the child.
 _DOCUMENTS_PER_CHILD: Final = 1_000
+_MOST_PAGES: Final = 10_000_000
+# All that the child sees of the environment: where the system finds Python's own libraries.
+_ENVIRONMENT: Final = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +61,15 @@ class PageCounter:
                 answer = await self._asked(descriptor, b"%d %d %d" % (start, length, self._quoted_pages))
         except TimeoutError:
             return None
-        if answer is None or "error" in answer:
-            return Counted(pages=0)
-        return Counted(int(answer["pages"]), tuple(map(str, answer["texts"])))
+        return _counted(answer)
 
     async def close(self) -> None:
         """End the child; a later count starts a new one."""
         async with self._turn:
             await self._end()
 
-    async def _asked(self, descriptor: int, question: bytes) -> dict[str, Any] | None:
-        """The child's answer, None where it died of the document."""
+    async def _asked(self, descriptor: int, question: bytes) -> object:
+        """The child's answer, None where it died of the document, or talks nonsense since."""
         try:
             child = self._child or await self._start()
             socket.send_fds(child.socket, [question], [descriptor])
@@ -74,11 +79,13 @@ class PageCounter:
         except BaseException:
             await self._end()  # an answer nobody waits for must not be taken for the next one's
             raise
+        answer: object = None
+        with contextlib.suppress(ValueError):
+            answer = orjson.loads(line)
         if self._child is not None:
             self._child.documents += 1
-            if not line or self._child.documents >= _DOCUMENTS_PER_CHILD:
+            if answer is None or self._child.documents >= _DOCUMENTS_PER_CHILD:
                 await self._end()
-        answer: dict[str, Any] | None = orjson.loads(line) if line else None
         return answer
 
     async def _start(self) -> _Child:
@@ -96,6 +103,7 @@ class PageCounter:
                 stdout=asyncio.subprocess.DEVNULL,
                 stderr=asyncio.subprocess.DEVNULL,
                 start_new_session=True,
+                env={name: os.environ[name] for name in _ENVIRONMENT if name in os.environ},
             )
         except BaseException:
             ours.close()
@@ -113,6 +121,14 @@ class PageCounter:
         with contextlib.suppress(ProcessLookupError):
             child.process.kill()
         await child.process.wait()
+
+
+def _counted(answer: object) -> Counted:
+    match answer:
+        case {"pages": int() as pages, "texts": list() as texts} if 0 <= pages <= _MOST_PAGES:
+            return Counted(pages, tuple(map(str, texts)))
+        case _:
+            return Counted(pages=0)
 
 
 async def _line(answers: socket.socket) -> bytes:

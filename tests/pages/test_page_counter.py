@@ -5,10 +5,12 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from gateway.edges.demo.services.sample_pdf import sample_pdf
+from gateway.pages import page_counter
 from gateway.pages.page_counter import Counted, PageCounter
 
 PATIENT_S = 30.0
@@ -83,3 +85,39 @@ async def test_whoever_waits_for_others_for_too_long_is_not_told_and_stops_nobod
         assert await counted(counter, sample_pdf(1), within_s=0.05) is None
     assert await counted(counter, sample_pdf(1)) == Counted(1)
     assert counter._child is child
+
+
+def taken_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str) -> None:
+    """A document has made the child its own."""
+    script = tmp_path / "child.py"
+    script.write_text(
+        "import json, os, socket, sys\n"
+        "parent = socket.socket(fileno=int(sys.argv[1]))\n"
+        "parent.setblocking(True)\n"
+        f"while socket.recv_fds(parent, 256, 1)[0]: parent.sendall({answer})\n"
+    )
+    monkeypatch.setattr(page_counter, "_SCRIPT", script)
+
+
+async def test_the_child_is_told_no_secret_of_the_environment(
+    counter: PageCounter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STRIPE_API_KEY", "sk_secret")
+    names = "{'pages': 1, 'texts': sorted(os.environ)}"
+    taken_over(monkeypatch, tmp_path, f"json.dumps({names}).encode() + b'\\n'")
+    found = await counted(counter, sample_pdf(1))
+    assert found is not None
+    assert found.pages == 1
+    assert "STRIPE_API_KEY" not in found.texts
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ['b"no JSON\\n"', 'b"[1]\\n"', """b'{"pages": "9", "texts": []}\\n'""", """b'{"pages": 1}\\n{"pages": 2}\\n'"""],
+    ids=["words", "a list", "text", "two answers"],
+)
+async def test_nonsense_of_the_child_is_no_pages(
+    counter: PageCounter, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, answer: str
+) -> None:
+    taken_over(monkeypatch, tmp_path, answer)
+    assert await counted(counter, sample_pdf(1)) == Counted(0)
