@@ -48,6 +48,11 @@ class Reload:
         self._forced = False
         self._looking = asyncio.Lock()
 
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What was wrong with the files at the last look; none where they are in force."""
+        return self._problems
+
     def now(self) -> None:
         """Look at the files at once, as on SIGHUP."""
         self._forced = True

@@ -5,7 +5,7 @@ and close in reverse. Importing this opens nothing.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from gateway import settings as config
 from gateway.catalog import Catalog
 from gateway.domain.instant import DAY_MS
 from gateway.edges.background import Background
+from gateway.edges.dashboard.operator.parts import OperatorParts
 from gateway.edges.dashboard.parts import DashboardParts
 from gateway.edges.desk import Desk, desk_over
 from gateway.edges.proxy.app import Proxy
@@ -32,7 +33,11 @@ from gateway.flows.follow_job import Follower, TellsOperators
 from gateway.flows.issue_invoice import Closer
 from gateway.flows.job_documents import Followed
 from gateway.flows.live_holds import LiveHolds
+from gateway.flows.look_in import LookIns
+from gateway.flows.look_up import LookUp
 from gateway.flows.old_jobs import OldJobs
+from gateway.flows.overview import Overviews
+from gateway.flows.reconcile_runs import ReconcileRuns
 from gateway.flows.relay import Relay
 from gateway.flows.saved_modes import SavedModes
 from gateway.flows.settle import Settler
@@ -40,6 +45,7 @@ from gateway.flows.sign_in import SignIns
 from gateway.flows.watch_store import StoreWatch
 from gateway.ledger.holds import Holds
 from gateway.ledger.idempotency import Idempotency
+from gateway.ledger.server_state import ServerState
 from gateway.pages.page_counter import PageCounter
 from gateway.sinks.webhook import WebhookSender
 from gateway.stores import Current, Stores, secret
@@ -187,6 +193,27 @@ def dashboard_parts(settings: config.Settings, stores: Stores, asked: Desk) -> D
         trusted=Peers(settings.trusted_proxies).trusted,
         trusted_header=settings.dashboard.trusted_header,
         public_url=settings.public_url,
+    )
+
+
+def operator_parts(
+    settings: config.Settings, stores: Stores, pages: DashboardParts, problems: Callable[[], Sequence[str]]
+) -> OperatorParts:
+    """What the operator's pages work with beside those of the accounts. Its `runs` want to be run."""
+    return OperatorParts(
+        dashboard=pages,
+        overviews=Overviews(
+            books=stores.books,
+            server=ServerState(stores.store, shards=stores.ledger.shards),
+            lag=stores.outbox.lag,
+            clock=stores.clock,
+        ),
+        runs=ReconcileRuns(books=stores.books, ledger=stores.ledger, clock=stores.clock),
+        look_up=LookUp(books=stores.books),
+        look_ins=LookIns(books=stores.books, clock=stores.clock),
+        issue_due=closer(stores).close_account,
+        problems=problems,
+        on=bool(secret(settings.admin.token)),
     )
 
 

@@ -29,6 +29,7 @@ from gateway.edges.api.parts import AccountApiParts, AdminApiParts
 from gateway.edges.api.quote import QuoteParts
 from gateway.edges.api.readiness import Readiness
 from gateway.edges.dashboard.app import dashboard_routes
+from gateway.edges.dashboard.operator.app import admin_dashboard_routes
 from gateway.edges.http_server.config import server_config
 from gateway.edges.http_server.limits import ServerLimits
 from gateway.edges.listeners import bound
@@ -43,7 +44,7 @@ from gateway.observe import Metrics, call_log, process_registry
 from gateway.reload import Reload
 from gateway.settings import IsolatesBy, Settings
 from gateway.stores import Stores, open_stores
-from gateway.wiring import SETTLE_WITHIN_S, Gateway, always, dashboard_parts, desk, open_gateway
+from gateway.wiring import SETTLE_WITHIN_S, Gateway, always, dashboard_parts, desk, open_gateway, operator_parts
 
 WATCH_LAG_EVERY_S: Final = 2.0
 WATCH_PARENT_EVERY_S: Final = 1.0
@@ -126,6 +127,9 @@ async def _serve_over(
         readiness = Readiness(ledger=stores.ledger, books=stores.books)
         serving = Serving(servers, readiness)
         asked = desk(stores)
+        for_people = dashboard_parts(settings, stores, asked)
+        reload = Reload(configuration, lambda new: stores.current.replace(new.catalog), environ)
+        operators = operator_parts(settings, stores, for_people, lambda: [str(one) for one in reload.problems])
         parts = AccountApiParts(
             desk=asked,
             directory=gateway.directory,
@@ -146,7 +150,7 @@ async def _serve_over(
             webhook_secrets=settings.webhook_secrets,
             stripe_webhook_secret=settings.payments.stripe.webhook_secret,
             readiness=readiness,
-            pages=[*dashboard_routes(dashboard_parts(settings, stores, asked)), *fake_bank_routes(asked.payments)],
+            pages=[*dashboard_routes(for_people), *fake_bank_routes(asked.payments)],
         )
         front = Front(own=account_api(parts), proxy=gateway.proxy)
         servers.append(
@@ -162,10 +166,12 @@ async def _serve_over(
                 reconcile=partial(reconcile, stores.books, stores.ledger),
                 lag=gateway.background.relay.lag,
                 open_holds=gateway.live.__len__,
+                pages=admin_dashboard_routes(operators),
             )
             servers.append(Server(server_config(admin_api(admin), listen.host, listen.port)))
-        reload = Reload(configuration, lambda new: stores.current.replace(new.catalog), environ)
         loops = [*always(gateway, background=role.background), calls.run, keeper.run, reload.run]
+        if role.admin:
+            loops.append(operators.runs.run)
         loops.append(lambda: _watch_lag(gateway.background.relay, gateway, metrics))
         if role.listener is not None:
             loops.append(lambda: _watch_parent(os.getppid(), serving))

@@ -3,6 +3,7 @@
 from typing import Final
 
 from starlette.applications import Starlette
+from starlette.routing import BaseRoute
 
 from gateway.edges.api.admin_accounts import account_admin_endpoints
 from gateway.edges.api.admin_contracts import contract_endpoints
@@ -60,8 +61,8 @@ def admin_doors(parts: AdminApiParts) -> list[tuple[Door, list[Endpoint]]]:
 
 
 def admin_api(parts: AdminApiParts) -> Starlette:
-    """`/admin/v1/…`, `/metrics`, `/healthz`, `/readyz`."""
-    routes = [
+    """`/admin/v1/…`, `/metrics`, `/healthz`, `/readyz`, and behind them the pages."""
+    routes: list[BaseRoute] = [
         route for door, endpoints in admin_doors(parts) for route in routes_of(endpoints, door, parts.desk.changes)
     ]
-    return Starlette(routes=routes, exception_handlers={404: no_such_route, 405: method_not_allowed})
+    return Starlette(routes=[*routes, *parts.pages], exception_handlers={404: no_such_route, 405: method_not_allowed})

@@ -41,7 +41,8 @@ class AdminApiParts:
     """`registry` holds this process's metrics; with PROMETHEUS_MULTIPROC_DIR set, those of all are there instead.
 
     `token` None: the admin API is off. `reconcile` compares books and Redis, of some accounts or all; `lag` tells how
-    far the books are behind, `open_holds` how many calls and jobs this process keeps credits for.
+    far the books are behind, `open_holds` how many calls and jobs this process keeps credits for. `pages` are those
+    for people, as above.
     """
 
     readiness: Readiness
@@ -51,3 +52,4 @@ class AdminApiParts:
     reconcile: Callable[[Sequence[str] | None], Awaitable[Report]]
     lag: Callable[[], Awaitable[OutboxLag]]
     open_holds: Callable[[], int]
+    pages: Sequence[BaseRoute] = ()
