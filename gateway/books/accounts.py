@@ -5,7 +5,7 @@ process finds out.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -23,16 +23,32 @@ from gateway.domain.terms import AccountStatus, Terms
 
 DEFAULT_PROJECT = "default"
 
+_COLUMNS: Final = tuple(
+    accounts.c[name] for name in ("id", "name", "status", "terms_version", "created_ms", "clock_offset_ms")
+)
+# What is added to an instant of the world for the account's own clock, within a query.
+own_clock: Final = func.coalesce(accounts.c.clock_offset_ms, 0)
+
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """One account as booked."""
+    """One account as booked. `clock_offset_ms` is how far a sandbox's own clock is ahead; None: a real account."""
 
     id: str
     name: str
     status: AccountStatus
     terms_version: int
     created_ms: int
+    clock_offset_ms: int | None = None
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether it has a clock of its own, to be walked through time."""
+        return self.clock_offset_ms is not None
+
+    def own_ms(self, at_ms: int) -> int:
+        """An instant of the world by the account's own clock."""
+        return at_ms + (self.clock_offset_ms or 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +69,21 @@ class CreatedAccount:
     project_id: str
 
 
-async def create(conn: AsyncConnection, name: str, plan: Plan, at_ms: int) -> CreatedAccount:
-    """An account on a plan from now on: its default project, subscription, first period and grant, terms version 1."""
+async def create(conn: AsyncConnection, name: str, plan: Plan, at_ms: int, *, sandbox: bool = False) -> CreatedAccount:
+    """An account on a plan from now on: its default project, subscription, first period and grant, terms version 1.
+
+    With `sandbox` it has a clock of its own, which shows the world's time so far.
+    """
     account_id = new_id("acc")
     await conn.execute(
         insert(accounts).values(
-            id=account_id, name=name, status=AccountStatus.ACTIVE, terms_version=1, created_ms=at_ms, closed_ms=None
+            id=account_id,
+            name=name,
+            status=AccountStatus.ACTIVE,
+            terms_version=1,
+            created_ms=at_ms,
+            closed_ms=None,
+            clock_offset_ms=0 if sandbox else None,
         )
     )
     project = await add_project(conn, account_id, DEFAULT_PROJECT, at_ms)
@@ -96,10 +121,7 @@ async def open_period(conn: AsyncConnection, period: BookedPeriod, at_ms: int) -
 
 async def get(conn: AsyncConnection, account_id: str, *, lock: bool = False) -> Account | None:
     """The account. With `lock`, every other change of it waits for this transaction's end."""
-    table = accounts
-    query = select(table.c.id, table.c.name, table.c.status, table.c.terms_version, table.c.created_ms).where(
-        table.c.id == account_id
-    )
+    query = select(*_COLUMNS).where(accounts.c.id == account_id)
     # SQLite leaves the words out: its writing transactions are alone anyway.
     row = (await conn.execute(query.with_for_update() if lock else query)).one_or_none()
     return None if row is None else _account(row)
@@ -108,7 +130,7 @@ async def get(conn: AsyncConnection, account_id: str, *, lock: bool = False) -> 
 async def every(conn: AsyncConnection) -> list[Account]:
     """All accounts, oldest first."""
     table = accounts
-    query = select(table.c.id, table.c.name, table.c.status, table.c.terms_version, table.c.created_ms)
+    query = select(*_COLUMNS)
     return [_account(row) for row in await conn.execute(query.order_by(table.c.created_ms, table.c.id))]
 
 
@@ -131,13 +153,13 @@ async def page(
     table, agreed = accounts, subscriptions_table
     on = (
         select(agreed.c.plan_id)
-        .where(agreed.c.account_id == table.c.id, agreed.c.started_ms <= at_ms)
-        .where((agreed.c.ended_ms.is_(None)) | (agreed.c.ended_ms > at_ms))
+        .where(agreed.c.account_id == table.c.id, agreed.c.started_ms <= at_ms + own_clock)
+        .where((agreed.c.ended_ms.is_(None)) | (agreed.c.ended_ms > at_ms + own_clock))
         .order_by(agreed.c.started_ms.desc(), agreed.c.id.desc())
         .limit(1)
         .scalar_subquery()
     )
-    query = select(table.c.id, table.c.name, table.c.status, table.c.terms_version, table.c.created_ms, on)
+    query = select(*_COLUMNS, on)
     if name is not None:
         query = query.where((table.c.id == name) | func.lower(table.c.name).contains(name.lower(), autoescape=True))
     if plan_id is not None:
@@ -162,6 +184,20 @@ async def raise_terms_version(conn: AsyncConnection, account_id: str) -> int:
     return version
 
 
+async def own_ms(conn: AsyncConnection, account_id: str, at_ms: int) -> int:
+    """An instant of the world by the account's own clock: the same, but for a sandbox.
+
+    Whoever is about to write what depends on it has locked the account before, so that nobody advances its clock.
+    """
+    query = select(accounts.c.clock_offset_ms).where(accounts.c.id == account_id)
+    return at_ms + ((await conn.execute(query)).scalar_one_or_none() or 0)
+
+
+async def set_clock(conn: AsyncConnection, account_id: str, offset_ms: int) -> None:
+    """Advance a sandbox's clock; the caller raises the terms version."""
+    await conn.execute(update(accounts).where(accounts.c.id == account_id).values(clock_offset_ms=offset_ms))
+
+
 async def set_status(conn: AsyncConnection, account_id: str, status: AccountStatus, at_ms: int) -> None:
     """Another status; the caller raises the terms version."""
     closed_ms = at_ms if status is AccountStatus.CLOSED else None
@@ -171,17 +207,20 @@ async def set_status(conn: AsyncConnection, account_id: str, status: AccountStat
 async def terms(conn: AsyncConnection, account_id: str, at_ms: int) -> Terms | None:
     """What the books say now, with the periods booked so far that have not ended; None for an unknown account.
 
-    The periods are under the limits that count at `at_ms`, and beyond, as far as that is known.
+    The periods are under the limits that count at `at_ms`, and beyond, as far as that is known: an instant of the
+    world, which is looked at by the account's own clock.
     """
     seq = func.coalesce(select(account_seq.c.seq).where(account_seq.c.account_id == accounts.c.id).scalar_subquery(), 0)
-    query = select(accounts.c.terms_version, accounts.c.status, meta.epoch(), seq).where(accounts.c.id == account_id)
+    known = (accounts.c.terms_version, accounts.c.status, own_clock)
+    query = select(*known, meta.epoch(), seq).where(accounts.c.id == account_id)
     row = (await conn.execute(query)).one_or_none()
     if row is None:
         return None
-    version, status, epoch, booked_seq = row
+    version, status, offset_ms, epoch, booked_seq = row
+    at_ms += offset_ms
     booked = await limits.limited(conn, account_id, await periods.terms(conn, account_id, at_ms), at_ms)
     budgets = await limits.budgets_of(conn, account_id)
-    return Terms(account_id, version, AccountStatus(status), booked, epoch, booked_seq, budgets)
+    return Terms(account_id, version, AccountStatus(status), booked, epoch, booked_seq, budgets, offset_ms)
 
 
 async def booked_seq(conn: AsyncConnection, account_id: str) -> int:
@@ -205,5 +244,5 @@ async def projects_of(conn: AsyncConnection, account_id: str) -> list[Project]:
 
 
 def _account(row: Any) -> Account:
-    account_id, name, status, terms_version, created_ms = row
-    return Account(account_id, name, AccountStatus(status), terms_version, created_ms)
+    account_id, name, status, *rest = row
+    return Account(account_id, name, AccountStatus(status), *rest)

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.contracts import contract_of
 from gateway.books.dialect import upsert
-from gateway.books.tables import contracts, grants, periods
+from gateway.books.tables import accounts, contracts, grants, periods
 from gateway.domain.plan import Plan
 from gateway.domain.terms import OwnLimits, PeriodTerms
 
@@ -204,7 +204,20 @@ async def accounts_to_close(
     table = periods.c
     begun = select(table.account_id).where(table.opened_by.is_(None), table.start_ms <= begun_ms)
     ended = select(table.account_id).where(table.closed_by.is_(None), table.end_ms <= ended_ms)
-    both = union(begun, ended).subquery()
+    # By their own clocks, which are ahead: there are few such accounts.
+    own_ms = func.coalesce(accounts.c.clock_offset_ms, 0)
+    ahead = (
+        select(table.account_id)
+        .join(accounts, accounts.c.id == table.account_id)
+        .where(
+            accounts.c.clock_offset_ms.is_not(None),
+            or_(
+                and_(table.opened_by.is_(None), table.start_ms <= begun_ms + own_ms),
+                and_(table.closed_by.is_(None), table.end_ms <= ended_ms + own_ms),
+            ),
+        )
+    )
+    both = union(begun, ended, ahead).subquery()
     query = select(both.c.account_id).where(both.c.account_id > after).order_by(both.c.account_id).limit(limit)
     return list((await conn.execute(query)).scalars())
 

@@ -5,11 +5,11 @@ Which change is allowed, and when it takes effect, is for the flows.
 
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.ids import new_id
-from gateway.books.tables import subscriptions
+from gateway.books.tables import accounts, subscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,13 @@ async def of_account(conn: AsyncConnection, account_id: str) -> list[Subscriptio
 
 
 async def plans_in_force(conn: AsyncConnection, at_ms: int) -> dict[str, str]:
-    """The plan of every account that is on one, by account id."""
+    """The plan of every account that is on one by its own clock, by account id."""
     table = subscriptions
-    query = select(table.c.account_id, table.c.plan_id).where(
-        table.c.started_ms <= at_ms, (table.c.ended_ms.is_(None)) | (table.c.ended_ms > at_ms)
+    own_ms = at_ms + func.coalesce(accounts.c.clock_offset_ms, 0)
+    query = (
+        select(table.c.account_id, table.c.plan_id)
+        .join(accounts, accounts.c.id == table.c.account_id)
+        .where(table.c.started_ms <= own_ms, (table.c.ended_ms.is_(None)) | (table.c.ended_ms > own_ms))
     )
     return {row[0]: row[1] for row in await conn.execute(query)}
 

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint
+from sqlalchemy import Column, ForeignKey, Index, Integer, LargeBinary, Table, Text, UniqueConstraint, text
 
 from gateway.books.tables.columns import account_column, metadata, text_column, whole_column
 
@@ -17,6 +17,14 @@ accounts: Final = Table(
     whole_column("terms_version"),
     whole_column("created_ms"),
     whole_column("closed_ms", nullable=True),
+    # How far its own clock is ahead of the world's; null: a real account, which has none.
+    whole_column("clock_offset_ms", nullable=True),
+    Index(
+        "ix_accounts_with_a_clock",
+        "id",
+        sqlite_where=text("clock_offset_ms IS NOT NULL"),
+        postgresql_where=text("clock_offset_ms IS NOT NULL"),
+    ),
 )
 
 projects: Final = Table(
