@@ -16,6 +16,7 @@ import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from gateway.domain.credits import MILLICREDITS_PER_CREDIT, credits_text
+from gateway.domain.webhook import TryOutcome
 from gateway.edges.proxy.call import Call
 from gateway.flows.follow_job import JobAlert
 from gateway.settings import LogFormat, LogLevel, LogSettings
@@ -95,6 +96,14 @@ class Metrics:
             ["product", "requested"],
             registry=registry,
         )
+
+        self.webhook_tries = Counter(
+            "gateway_webhook_tries", "Webhooks to accounts, by what came of each try.", ["outcome"], registry=registry
+        )
+
+    def webhook_tried(self, outcome: TryOutcome) -> None:
+        """One try came to this."""
+        self.webhook_tries.labels(outcome.value).inc()
 
     def job_alert(self, kind: str, alert: JobAlert) -> None:
         """One job of this kind did not go as it should."""

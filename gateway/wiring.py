@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from gateway import settings as config
 from gateway.catalog import Catalog
@@ -26,7 +26,7 @@ from gateway.flows.admit import Admission
 from gateway.flows.alerts import AlertWatch
 from gateway.flows.audit import Auditor
 from gateway.flows.authenticate import Directory
-from gateway.flows.deliver_webhooks import Deliverer
+from gateway.flows.deliver_webhooks import CountsWebhooks, Deliverer
 from gateway.flows.expire_holds import Sweeper
 from gateway.flows.first_call import FirstCalls
 from gateway.flows.follow_job import Follower, TellsOperators
@@ -89,9 +89,13 @@ class Gateway:
     background: Background
 
 
+class Tells(TellsOperators, CountsWebhooks, Protocol):
+    """The numbers that operators look at."""
+
+
 @asynccontextmanager
 async def open_gateway(
-    settings: config.Settings, stores: Stores, *, record: Record, tell: TellsOperators
+    settings: config.Settings, stores: Stores, *, record: Record, tell: Tells
 ) -> AsyncIterator[Gateway]:
     """The proxy and the background work over open stores. On leaving, settlements under way are finished."""
     async with AsyncExitStack() as stack:
@@ -159,7 +163,7 @@ async def open_gateway(
             follower=follower,
             closer=closer(stores),
             auditor=auditor,
-            deliverer=_deliverer(stores, sender),
+            deliverer=_deliverer(stores, sender, tell),
             collector=stores.till.collector,
         )
         yield Gateway(stores, offers, proxy, directory, saved_modes, live, watch, background)
@@ -217,7 +221,7 @@ def operator_parts(
     )
 
 
-def _deliverer(stores: Stores, sender: WebhookSender) -> Deliverer:
+def _deliverer(stores: Stores, sender: WebhookSender, tell: CountsWebhooks) -> Deliverer:
     return Deliverer(
         books=stores.books,
         sender=sender,
@@ -225,6 +229,7 @@ def _deliverer(stores: Stores, sender: WebhookSender) -> Deliverer:
         clock=stores.clock,
         disable_after_ms=stores.webhooks.disable_after_days * DAY_MS,
         keep_ms=stores.webhooks.keep_days * DAY_MS,
+        tell=tell,
     )
 
 

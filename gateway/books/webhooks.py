@@ -94,6 +94,17 @@ async def add_message(
     return [str(row["id"]) for row in rows]
 
 
+async def sent_since(conn: AsyncConnection, endpoint_id: str, event_type: str, since_ms: int) -> int:
+    """How many events of a type an endpoint was to hear of since an instant."""
+    table = webhook_deliveries.c
+    query = (
+        select(func.count())
+        .select_from(webhook_deliveries.join(webhook_messages, webhook_messages.c.id == table.message_id))
+        .where(table.endpoint_id == endpoint_id, table.created_ms >= since_ms, webhook_messages.c.type == event_type)
+    )
+    return int((await conn.execute(query)).scalar_one())
+
+
 async def due_endpoints(
     conn: AsyncConnection, at_ms: int, *, apart_from: Collection[str] = (), limit: int = 50
 ) -> list[str]:

@@ -20,6 +20,8 @@ PAUSES_MS: Final = (
     24 * _HOUR_MS,
 )
 MOST_JITTER_PERMILLE: Final = 100
+# An endpoint that wants to be left alone for longer is asked again all the same.
+LONGEST_REST_MS: Final = 24 * _HOUR_MS
 GONE: Final = 410
 
 
@@ -42,14 +44,24 @@ class DeliveryStatus(StrEnum):
     FAILED = "failed"
 
 
-def pause_ms(tries: int, *, jitter_permille: int) -> int | None:
+class TryOutcome(StrEnum):
+    """What came of one try."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"  # tried again later
+    GIVEN_UP = "given_up"
+    DISABLED = "disabled"  # as `failed` or `given_up`, and the endpoint is out of use
+
+
+def pause_ms(tries: int, *, jitter_permille: int, rest_ms: int = 0) -> int | None:
     """How long to wait after so many failed tries; None: it has failed for good.
 
     `jitter_permille`, from 0 to 100, lengthens it by that part: endpoints that come back are not met by all at once.
+    `rest_ms` is how long the endpoint asked to be left alone (RFC 9110, section 10.2.3).
     """
     if tries > len(PAUSES_MS):
         return None
-    pause = PAUSES_MS[tries - 1]
+    pause = max(PAUSES_MS[tries - 1], min(rest_ms, LONGEST_REST_MS))
     return pause + pause * min(jitter_permille, MOST_JITTER_PERMILLE) // 1000
 
 

@@ -9,7 +9,6 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NoReturn, Protocol
 
@@ -22,7 +21,7 @@ from gateway.books.faults import BooksUnavailable
 from gateway.books.webhook_endpoints import Endpoint
 from gateway.books.webhooks import Attempt, DueDelivery
 from gateway.domain.instant import DAY_MS, HOUR_MS, epoch_ms
-from gateway.domain.webhook import GONE, MOST_JITTER_PERMILLE, DeliveryStatus, accepted, pause_ms
+from gateway.domain.webhook import GONE, MOST_JITTER_PERMILLE, DeliveryStatus, TryOutcome, accepted, pause_ms
 from gateway.flows.webhooks import put_out_of_use
 from gateway.sinks.webhook import Posted
 from gateway.wire.standard_webhook import signed_headers, signing_key
@@ -46,20 +45,19 @@ class Posts(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class DelivererCounts:
-    """What a deliverer has done since it began, for metrics."""
+class CountsWebhooks(Protocol):
+    """Where tries are counted."""
 
-    delivered: int = 0
-    failed_tries: int = 0
-    given_up: int = 0
-    disabled: int = 0
+    def webhook_tried(self, outcome: TryOutcome) -> None:
+        """One try came to this."""
+        ...
 
 
 class Deliverer:
     """One deliverer. `disable_after_ms`: an endpoint that took nothing for so long is put out of use.
 
-    `keep_ms` is how long events and their delivery log are kept. `jitter` draws from 0 to the most permille.
+    `keep_ms` is how long events and their delivery log are kept. `jitter` draws from 0 to the most permille. `tell` is
+    told of each try that was noted.
     """
 
     def __init__(
@@ -73,6 +71,7 @@ class Deliverer:
         keep_ms: int = 30 * DAY_MS,
         jitter: Callable[[int], int] = lambda most: random.randint(0, most),  # noqa: S311 - no secret
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        tell: CountsWebhooks | None = None,
     ) -> None:
         self._books = books
         self._sender = sender
@@ -84,7 +83,7 @@ class Deliverer:
         self._sleep = sleep
         self._under_way: dict[asyncio.Task[None], str] = {}
         self._trimmed_ms = 0
-        self.counts = DelivererCounts()
+        self._tell = tell
 
     async def run(self) -> NoReturn:
         """Deliver until cancelled, through any absence of the books. What is cut off is due again a minute later."""
@@ -166,7 +165,9 @@ class Deliverer:
         posted = await self._sender.post(endpoint.url, headers, body)
         try:
             async with self._books.begin() as conn:
-                await self._note(conn, endpoint, due, posted, at_ms)
+                outcome = await self._note(conn, endpoint, due, posted, at_ms)
+            if self._tell is not None and outcome is not None:
+                self._tell.webhook_tried(outcome)
         except BooksUnavailable as away:
             log.warning("a webhook's try could not be noted, so it is tried again", reason=str(away))
         except Exception:
@@ -175,41 +176,44 @@ class Deliverer:
 
     async def _note(
         self, conn: AsyncConnection, endpoint: Endpoint, due: DueDelivery, posted: Posted, at_ms: int
-    ) -> None:
+    ) -> TryOutcome | None:
+        """None where there was nothing to note: the endpoint is gone, or somebody else has the delivery by now."""
         # Locked first, by everyone who writes about both: nobody waits in a circle.
         current = await webhook_endpoints.get(conn, endpoint.id, lock=True)
         if current is None:
-            return
+            return None
         fault = posted.fault or ("a redirect, which is not followed" if _redirect(posted.status) else "")
         attempt = Attempt(due.attempts + 1, at_ms, posted.status, posted.duration_ms, fault, _text(posted.reply))
         if posted.status is not None and accepted(posted.status):
-            if await webhooks.finish(conn, due, attempt, DeliveryStatus.DELIVERED, next_ms=None):
-                await webhook_endpoints.note_success(conn, endpoint.id)
-                self.counts.delivered += 1
-            return
+            if not await webhooks.finish(conn, due, attempt, DeliveryStatus.DELIVERED, next_ms=None):
+                return None
+            await webhook_endpoints.note_success(conn, endpoint.id)
+            return TryOutcome.DELIVERED
         gone = posted.status == GONE
-        pause = None if gone else pause_ms(due.tries + 1, jitter_permille=self._jitter(MOST_JITTER_PERMILLE))
+        jitter = self._jitter(MOST_JITTER_PERMILLE)
+        pause = None if gone else pause_ms(due.tries + 1, jitter_permille=jitter, rest_ms=posted.rest_ms)
         status = DeliveryStatus.FAILED if pause is None else DeliveryStatus.WAITING
         next_ms = None if pause is None else at_ms + posted.duration_ms + pause
         if not await webhooks.finish(conn, due, attempt, status, next_ms=next_ms):
-            return
-        self.counts.failed_tries += 1
-        self.counts.given_up += pause is None
+            return None
         await webhook_endpoints.note_failure(conn, endpoint.id, at_ms)
         since_ms = at_ms if current.failing_since_ms is None else current.failing_since_ms
+        reason = ""
         if gone:
-            await self._put_out_of_use(conn, current, "it answered 410 Gone", at_ms)
+            reason = "it answered 410 Gone"
         elif at_ms - since_ms >= self._disable_after_ms:
-            days = self._disable_after_ms // DAY_MS
-            await self._put_out_of_use(conn, current, f"it took no delivery for {days} days", at_ms)
+            reason = f"it took no delivery for {self._disable_after_ms // DAY_MS} days"
+        if reason and await self._put_out_of_use(conn, current, reason, at_ms):
+            return TryOutcome.DISABLED
+        return TryOutcome.GIVEN_UP if pause is None else TryOutcome.FAILED
 
-    async def _put_out_of_use(self, conn: AsyncConnection, endpoint: Endpoint, reason: str, at_ms: int) -> None:
-        if endpoint.disabled_ms is None:
-            await put_out_of_use(conn, endpoint, reason=reason, actor="gateway", at_ms=at_ms)
-            self.counts.disabled += 1
-            log.warning(
-                "webhook endpoint disabled", endpoint_id=endpoint.id, account_id=endpoint.account_id, why=reason
-            )
+    async def _put_out_of_use(self, conn: AsyncConnection, endpoint: Endpoint, reason: str, at_ms: int) -> bool:
+        """False where it was out of use already."""
+        if endpoint.disabled_ms is not None:
+            return False
+        await put_out_of_use(conn, endpoint, reason=reason, actor="gateway", at_ms=at_ms)
+        log.warning("webhook endpoint disabled", endpoint_id=endpoint.id, account_id=endpoint.account_id, why=reason)
+        return True
 
 
 def _redirect(status: int | None) -> bool:

@@ -29,6 +29,8 @@ MOST_ENDPOINTS: Final = 10
 OVERLAP_MS: Final = 24 * HOUR_MS
 LONGEST_OVERLAP_MS: Final = 7 * DAY_MS
 MOST_LISTED: Final = 200
+# What an account has sent on demand is kept and delivered like any other event, so there is a limit to it.
+MOST_TESTS_AN_HOUR: Final = 60
 _LONGEST_DESCRIPTION: Final = 200
 
 
@@ -245,6 +247,9 @@ class Webhooks:
         at_ms = self._now_ms()
         async with self._books.begin() as conn:
             endpoint = await self._in_use(conn, endpoint_id, account_id)
+            sent = await webhooks.sent_since(conn, endpoint_id, EventType.WEBHOOK_TEST, at_ms - HOUR_MS)
+            if sent >= MOST_TESTS_AN_HOUR:
+                raise CallerFault(f"an endpoint is sent {MOST_TESTS_AN_HOUR} tests an hour at most; wait a while")
             data = {"account_id": endpoint.account_id, "endpoint_id": endpoint_id}
             (delivery_id,) = await webhooks.add_message(
                 conn,

@@ -6,6 +6,7 @@ proxy of the environment used, no more than `MOST_REPLY_BYTES` of a reply read. 
 """
 
 import asyncio
+import re
 import socket
 import ssl
 import threading
@@ -24,6 +25,7 @@ MOST_REPLY_BYTES: Final = 16 * 1024
 # Of a name with many addresses, so many are called before it counts as unreachable.
 MOST_ADDRESSES: Final = 3
 MOST_LOOKUPS: Final = 64
+_SECONDS: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 Clock = Callable[[], float]
@@ -31,12 +33,16 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Posted:
-    """What came of it. `status` None: no answer, and `fault` says why, in words the account may read."""
+    """What came of it. `status` None: no answer, and `fault` says why, in words the account may read.
+
+    `rest_ms` is how long it asked to be left alone, 0 where it did not, or named a date.
+    """
 
     status: int | None
     reply: bytes
     fault: str
     duration_ms: int
+    rest_ms: int = 0
 
 
 class _Refused(Exception):
@@ -73,10 +79,10 @@ class WebhookSender:
     async def post(self, url: str, headers: Sequence[tuple[str, str]], body: bytes) -> Posted:
         """Post the body, within `total_s` for everything. Raises nothing that an address can bring about."""
         began = self._monotonic()
-        status, reply, fault = None, b"", ""
+        status, reply, rest_ms, fault = None, b"", 0, ""
         try:
             async with asyncio.timeout(self._total_s):
-                status, reply = await self._post(httpx.URL(url), headers, body)
+                status, reply, rest_ms = await self._post(httpx.URL(url), headers, body)
         except TimeoutError:
             fault = f"no complete answer within {self._total_s:g} s"
         except _Refused as refused:
@@ -85,9 +91,9 @@ class WebhookSender:
             fault = _said(error)
         except (OSError, UnicodeError) as error:
             fault = f"the host could not be looked up: {_said(error)}"
-        return Posted(status, reply, fault, round((self._monotonic() - began) * 1000))
+        return Posted(status, reply, fault, round((self._monotonic() - began) * 1000), rest_ms)
 
-    async def _post(self, url: httpx.URL, headers: Sequence[tuple[str, str]], body: bytes) -> tuple[int, bytes]:
+    async def _post(self, url: httpx.URL, headers: Sequence[tuple[str, str]], body: bytes) -> tuple[int, bytes, int]:
         addresses = await self._checked(url)
         for last, address in enumerate(addresses, start=1 - len(addresses)):
             try:
@@ -112,7 +118,7 @@ class WebhookSender:
 
     async def _post_to(
         self, address: str, url: httpx.URL, headers: Sequence[tuple[str, str]], body: bytes
-    ) -> tuple[int, bytes]:
+    ) -> tuple[int, bytes, int]:
         client = await self._opened()
         request = client.build_request(
             "POST",
@@ -124,7 +130,7 @@ class WebhookSender:
         )
         response = await client.send(request, stream=True)
         try:
-            return response.status_code, await _beginning(response)
+            return response.status_code, await _beginning(response), _rest_ms(response)
         finally:
             await response.aclose()
 
@@ -159,6 +165,12 @@ async def _beginning(response: httpx.Response) -> bytes:
     except httpx.HTTPError:
         pass
     return bytes(read[:MOST_REPLY_BYTES])
+
+
+def _rest_ms(response: httpx.Response) -> int:
+    """`Retry-After` in seconds; dates would need the receiver's clock to be right."""
+    asked = _SECONDS.fullmatch(response.headers.get("retry-after", ""))
+    return 0 if asked is None else int(asked[0]) * 1000
 
 
 class Lookups:

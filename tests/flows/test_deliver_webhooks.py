@@ -10,7 +10,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from gateway.books import audit, webhook_endpoints, webhooks
 from gateway.books.books import Books
 from gateway.domain.instant import DAY_MS, epoch_ms
-from gateway.domain.webhook import PAUSES_MS, DeliveryStatus, EventType
+from gateway.domain.webhook import PAUSES_MS, DeliveryStatus, EventType, TryOutcome
 from gateway.flows.accounts import Accounts
 from gateway.flows.deliver_webhooks import AT_ONCE_EACH, Deliverer
 from gateway.flows.tell_account import emit
@@ -58,7 +58,23 @@ async def endpoint(hooks: Webhooks, accounts: Accounts, receiver: Receiver) -> S
     return await hooks.create((await accounts.create("Acme", "free")).id, receiver.url)
 
 
-def deliverer(books: Books, clock: Clock, sender: WebhookSender | Answers, disable_after_days: int = 5) -> Deliverer:
+class Counted:
+    """What is told of tries."""
+
+    def __init__(self, outcomes: list[TryOutcome]) -> None:
+        self.outcomes = outcomes
+
+    def webhook_tried(self, outcome: TryOutcome) -> None:
+        self.outcomes.append(outcome)
+
+
+def deliverer(
+    books: Books,
+    clock: Clock,
+    sender: WebhookSender | Answers,
+    disable_after_days: int = 5,
+    counted: list[TryOutcome] | None = None,
+) -> Deliverer:
     return Deliverer(
         books=books,
         sender=sender,
@@ -66,6 +82,7 @@ def deliverer(books: Books, clock: Clock, sender: WebhookSender | Answers, disab
         clock=clock,
         jitter=lambda _: 0,
         disable_after_ms=disable_after_days * DAY_MS,
+        tell=Counted([] if counted is None else counted),
     )
 
 
@@ -138,6 +155,22 @@ async def test_after_days_of_failures_a_delivery_has_failed_and_can_be_replayed(
     (logged,) = await hooks.deliveries(endpoint.endpoint.id)
     assert (logged.status, logged.attempts) == (DeliveryStatus.DELIVERED, len(PAUSES_MS) + 2)
     assert len(set(sink.posted)) == 1
+
+
+async def test_an_endpoint_that_asks_to_be_left_alone_is_for_as_long_as_a_day(
+    books: Books, clock: Clock, sender: WebhookSender, endpoint: ShownEndpoint, receiver: Receiver
+) -> None:
+    await happened(books, clock, endpoint)
+    receiver.answers = [reply(503, b"", "Retry-After: 3600"), reply(503, b"", "Retry-After: 999999999"), reply(204)]
+    counted: list[TryOutcome] = []
+    running = deliverer(books, clock, sender, counted=counted)
+    assert await running.deliver_due() == 1
+    for not_yet_min in (59, 23 * 60):
+        clock.forward(minutes=not_yet_min)
+        assert await running.deliver_due() == 0
+        clock.forward(hours=2)
+        assert await running.deliver_due() == 1
+    assert counted == [TryOutcome.FAILED, TryOutcome.FAILED, TryOutcome.DELIVERED]
 
 
 async def test_all_that_failed_since_an_hour_is_replayed_together(

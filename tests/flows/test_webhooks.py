@@ -13,7 +13,7 @@ from gateway.flows.change_plan import ChangeAt
 from gateway.flows.faults import CallerFault, NoSuchThing, WrongParameter
 from gateway.flows.invoices import Invoices
 from gateway.flows.tell_account import emit
-from gateway.flows.webhooks import MOST_ENDPOINTS, Webhooks
+from gateway.flows.webhooks import MOST_ENDPOINTS, MOST_TESTS_AN_HOUR, Webhooks
 from tests.made_up import PLANS, Clock
 
 PEPPER = b"a pepper for tests"
@@ -47,6 +47,16 @@ async def test_the_secret_is_shown_once_and_is_not_in_the_books(books: Books, ho
     (listed,) = await hooks.of_account(acme)
     assert listed == made.endpoint
     assert listed.seed not in repr(listed)
+
+
+async def test_tests_are_sent_so_often_an_hour_and_not_more(hooks: Webhooks, acme: str, clock: Clock) -> None:
+    made = (await hooks.create(acme, URL)).endpoint
+    for _ in range(MOST_TESTS_AN_HOUR):
+        await hooks.send_test(made.id)
+    with pytest.raises(CallerFault, match="60 tests an hour"):
+        await hooks.send_test(made.id)
+    clock.forward(minutes=61)
+    await hooks.send_test(made.id)
 
 
 async def test_an_endpoint_hears_of_what_it_subscribed_to_and_of_nothing_else(
