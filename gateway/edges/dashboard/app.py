@@ -24,6 +24,8 @@ from gateway.edges.dashboard.plan_change import plan_change_routes
 from gateway.edges.dashboard.pricing import pricing_routes
 from gateway.edges.dashboard.sign_in import sign_in_routes
 from gateway.edges.dashboard.usage import usage_routes
+from gateway.edges.dashboard.webhook_log import webhook_log_routes
+from gateway.edges.dashboard.webhooks import webhook_routes
 
 
 def dashboard(parts: DashboardParts) -> Guarded:
@@ -45,6 +47,8 @@ def account_routes(pages: Pages) -> list[Route]:
         *details_routes(pages),
         *key_routes(pages),
         *limit_routes(pages),
+        *webhook_routes(pages),
+        *webhook_log_routes(pages),
     ]
 
 

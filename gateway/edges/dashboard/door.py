@@ -55,6 +55,7 @@ ACCOUNT_DOOR: Final = Door(
         Section("invoices", "Invoices", f"{BILLING}/invoices", "receipt"),
         Section("keys", "API keys", f"{BILLING}/keys", "key"),
         Section("limits", "Limits and alerts", f"{BILLING}/limits", "bell"),
+        Section("webhooks", "Webhooks", f"{BILLING}/webhooks", "hook"),
     ),
 )
 ADMIN_DOOR: Final = Door(

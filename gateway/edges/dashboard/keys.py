@@ -20,6 +20,7 @@ from gateway.edges.dashboard.formats import ago, name, sentence, short_id
 from gateway.edges.dashboard.key_form import KeyForm, NewKey
 from gateway.edges.dashboard.once import SentAlready, fresh_word, once
 from gateway.edges.dashboard.pages import Pages, Visit
+from gateway.edges.dashboard.rotate import Rotation, ask_overlap
 from gateway.edges.dashboard.secret import Secret, show
 from gateway.edges.desk import Desk
 from gateway.flows.faults import CallerFault, NoSuchThing, WrongParameter
@@ -34,6 +35,7 @@ OVERLAPS: Final[Mapping[str, tuple[int, str]]] = {
     "24h": (DAY_MS, "24 hours"),
     "7d": (7 * DAY_MS, "7 days"),
 }
+OWN: Final = "You are signed in with this key. When it ends you are signed out: sign in again with the new one."
 ALREADY: Final = (
     "That form was sent already, and a secret is shown once. If you did not keep it, revoke that key and make another."
 )
@@ -155,16 +157,19 @@ class _Answers:
         one = await self._usable(visit)
         if one.key.replaced_by is not None:
             return visit.go(self.home, f"{one.label} is being replaced already; rotate the new key.", Tone.PLAIN)
-        return visit.page(
-            "key_rotate.html",
+        rotation = Rotation(
             title=f"Rotate {one.label}",
+            about="A new key with the same project, products and expiry. Both work until the old one ends.",
             section=SECTION,
-            status=422 if wrong else 200,
-            it=one,
+            crumb=("API keys", self.home),
+            legend="How long the old key goes on",
             overlaps={value: said for value, (_, said) in OVERLAPS.items()},
-            wrong=wrong,
-            once=fresh_word(),
+            note="After a leak: not at all. A budget of the key is given to the new one too.",
+            action=f"{self.home}/{one.key.id}/rotate",
+            button="Make the new key",
+            warns=OWN if one.own else "",
         )
+        return ask_overlap(visit, rotation, wrong)
 
     async def rotate(self, visit: Visit) -> Response:
         one = await self._mine(visit)

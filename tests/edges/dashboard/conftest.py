@@ -31,6 +31,7 @@ from gateway.edges.desk import Desk, desk_over
 from gateway.edges.http_server.config import server_config
 from gateway.edges.serving import Server
 from gateway.flows.accounts import Accounts, OpenedAccount
+from gateway.flows.deliver_webhooks import Deliverer
 from gateway.flows.fake_bank import FakeBank
 from gateway.flows.rebuild import Rebuilder
 from gateway.flows.sign_in import SignIns
@@ -42,6 +43,7 @@ from gateway.ledger.holds import Holds
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from gateway.payments.fake import Fake
+from gateway.sinks.webhook import Posted
 from tests.edges.dashboard.browser import LISTEN, NoBrowser, Tab, new_tab, running_browser, sign_in
 from tests.made_up import CREDIT, Clock, event
 
@@ -63,6 +65,16 @@ class Someone:
     @property
     def id(self) -> str:
         return self.account.id
+
+
+@dataclass
+class Answers:
+    """All endpoints at once, without a network."""
+
+    answer: Posted
+
+    async def post(self, _url: str, _headers: Sequence[tuple[str, str]], _body: bytes) -> Posted:
+        return self.answer
 
 
 @dataclass
@@ -122,6 +134,12 @@ class Running:
             await usage.book(conn, made)
         await self.rebuild(one.id)
         return made
+
+    async def deliver_webhooks(self, status: int | None, reply: bytes = b"", fault: str = "") -> int:
+        """Try every delivery that is due; each is answered so. How many they were."""
+        answer = Posted(status, reply, fault, 12)
+        deliverer = Deliverer(books=self.books, sender=Answers(answer), pepper=PEPPER, clock=self.clock)
+        return await deliverer.deliver_due()
 
     @asynccontextmanager
     async def browser(self, app: Guarded | None = None, base: str = BASE) -> AsyncIterator[httpx.AsyncClient]:
