@@ -63,7 +63,7 @@ def _adjusting(desk: Desk) -> tuple[Drawn, Made]:
         account = await desk.accounts.show(account_of(visit))
         granted = formats.credits_(account.period.granted_millicredits)
         return ChangePage(
-            "Give or take credits",
+            "Adjust credits",
             "accounts",
             back(visit, account),
             [

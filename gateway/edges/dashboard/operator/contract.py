@@ -151,9 +151,9 @@ def terms_yaml(contract: Contract) -> str:
 
 def _lines(said: Mapping[str, Any], indent: str) -> Iterator[str]:
     for name, value in said.items():
+        if value in (None, {}, []):
+            continue
         match value:
-            case None | {} | []:
-                continue
             case dict():
                 yield f"{indent}{name}:"
                 yield from _lines(value, f"{indent}  ")

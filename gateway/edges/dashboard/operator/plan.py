@@ -26,7 +26,7 @@ from gateway.flows.invoice_document import describe
 from gateway.flows.preview_plan import PlanPreview
 
 WHEN: Final = {
-    "": "As usual: a dearer plan now, any other with the period's end",
+    "": "As usual: dearer now, else at period end",
     ChangeAt.NOW.value: "Now",
     ChangeAt.PERIOD_END.value: "When the period ends",
 }

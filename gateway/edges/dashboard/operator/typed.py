@@ -1,7 +1,7 @@
 """Amounts and days as operators type them into forms. What cannot be read is WrongParameter, with an example."""
 
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Final
 
 from gateway.config_files.amounts import cents as exact_cents
@@ -19,7 +19,7 @@ def signed_credits(visit: Visit, name: str) -> int:
     sign = -1 if said.startswith("-") else 1
     try:
         return sign * millicredits(said.lstrip("+-") if said[:1] in {"+", "-"} else said)
-    except ValueError:
+    except (ValueError, ArithmeticError):
         raise WrongParameter(name, "write a number of credits such as 500 or -2.5") from None
 
 
@@ -28,7 +28,7 @@ def cents(visit: Visit, name: str) -> int:
     said = _short(visit, name, "write an amount in dollars such as 12.50")
     try:
         return exact_cents(Decimal(said.removeprefix("$").replace(",", "")))
-    except (ValueError, InvalidOperation, OverflowError):
+    except (ValueError, ArithmeticError):
         raise WrongParameter(name, "write an amount in dollars such as 12.50") from None
 
 
