@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.books.contracts import contract_of
 from gateway.books.dialect import upsert
 from gateway.books.ids import new_id
-from gateway.books.tables import alerts, contracts, grants, period_usage, periods
+from gateway.books.tables import accounts, alerts, contracts, grants, period_usage, periods
 from gateway.domain.alert import Alert, AlertKind
 from gateway.domain.plan import Tier
 
@@ -23,7 +23,10 @@ PeriodKey = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class PeriodStanding:
-    """A period with what was granted for it and what of that was used, both in millicredits."""
+    """A period with what was granted for it and what of that was used, both in millicredits.
+
+    `clock_offset_ms` is how far the account's own clock is ahead of the world's.
+    """
 
     account_id: str
     start_ms: int
@@ -33,6 +36,7 @@ class PeriodStanding:
     nanodollars_per_millicredit: int | None
     granted_millicredits: int
     captured_millicredits: int
+    clock_offset_ms: int = 0
     contract: bool = False
     tiers: tuple[Tier, ...] = ()
 
@@ -69,14 +73,20 @@ async def standings(conn: AsyncConnection, keys: Collection[PeriodKey]) -> list[
         periods.c.nanodollars_per_millicredit,
         granted,
         func.coalesce(period_usage.c.captured_millicredits, 0),
+        func.coalesce(accounts.c.clock_offset_ms, 0),
         contracts.c.terms,
     )
-    query = query.outerjoin(
-        contracts,
-        (contracts.c.account_id == periods.c.account_id) & (contracts.c.version == periods.c.contract_version),
-    ).outerjoin(
-        period_usage,
-        (period_usage.c.account_id == periods.c.account_id) & (period_usage.c.period_start_ms == periods.c.start_ms),
+    query = (
+        query.join(accounts, accounts.c.id == periods.c.account_id)
+        .outerjoin(
+            contracts,
+            (contracts.c.account_id == periods.c.account_id) & (contracts.c.version == periods.c.contract_version),
+        )
+        .outerjoin(
+            period_usage,
+            (period_usage.c.account_id == periods.c.account_id)
+            & (period_usage.c.period_start_ms == periods.c.start_ms),
+        )
     )
     found: list[PeriodStanding] = []
     for batch in _batches(keys):

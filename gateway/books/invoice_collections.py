@@ -6,11 +6,11 @@ The schedule is `domain.payment`'s. An invoice that was never tried has no row h
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import and_, func, or_, select, update
+from sqlalchemy import and_, func, or_, select, union_all, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.dialect import upsert
-from gateway.books.tables import invoice_collections, invoices, payment_attempts, payment_methods
+from gateway.books.tables import accounts, invoice_collections, invoices, payment_attempts, payment_methods
 from gateway.domain.invoice import InvoiceStatus
 from gateway.domain.payment import UNDER_WAY, CollectionState
 
@@ -130,6 +130,29 @@ async def due(
     if account_id is not None:
         query = query.where(table.account_id == account_id)
     return [DueInvoice(row[0], row[1], bool(row[2])) for row in await conn.execute(query)]
+
+
+async def sandboxes(conn: AsyncConnection, *, after: str, limit: int) -> list[str]:
+    """Accounts with a clock of their own and invoices to pay, by id."""
+    owing = select(invoices.c.id).where(
+        invoices.c.account_id == accounts.c.id, invoices.c.status == InvoiceStatus.ISSUED
+    )
+    query = select(accounts.c.id).where(accounts.c.clock_offset_ms.is_not(None), accounts.c.id > after, owing.exists())
+    return list((await conn.execute(query.order_by(accounts.c.id).limit(limit))).scalars())
+
+
+async def next_ms(conn: AsyncConnection, account_id: str, after_ms: int) -> int | None:
+    """When something of the account's is next to be collected, or tried again, after an instant; None for nothing."""
+    table, tried = invoices.c, invoice_collections.c
+    owed = (table.account_id == account_id, table.status == InvoiceStatus.ISSUED)
+    due = select(table.due_ms.label("at")).where(*owed, table.due_ms > after_ms)
+    again = (
+        select(tried.next_try_ms.label("at"))
+        .join(invoices, table.id == tried.invoice_id)
+        .where(*owed, tried.state == CollectionState.PAST_DUE, tried.next_try_ms > after_ms)
+    )
+    found: int | None = (await conn.execute(select(func.min(union_all(due, again).subquery().c.at)))).scalar_one()
+    return found
 
 
 def _collection(row: Any) -> Collection:

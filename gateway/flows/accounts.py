@@ -18,7 +18,7 @@ from gateway.books.audit import AuditEntry
 from gateway.books.books import Books
 from gateway.books.grants import GrantKind
 from gateway.domain.credits import MAX_MILLICREDITS, credits_text
-from gateway.domain.instant import epoch_ms
+from gateway.domain.instant import epoch_ms, from_epoch_ms
 from gateway.domain.plan import Plan
 from gateway.domain.terms import AccountStatus, PeriodTerms
 from gateway.domain.webhook import EventType
@@ -116,13 +116,16 @@ class Accounts:
         self._plans = plans
         self._clock = clock
 
-    async def create(self, name: str, plan_id: str, *, actor: str = "cli") -> OpenedAccount:
-        """A new account, its period starting now. Names need not be unique. CallerFault for an unknown plan."""
+    async def create(self, name: str, plan_id: str, *, sandbox: bool = False, actor: str = "cli") -> OpenedAccount:
+        """A new account, its period starting now. Names need not be unique. CallerFault for an unknown plan.
+
+        A `sandbox` has a clock of its own (`flows.own_clock`); a real account never gets one.
+        """
         plan, at_ms = self._plan(plan_id), self._now_ms()
         if not 0 < len(name) <= _LONGEST_NAME or not name.isprintable():
             raise CallerFault(f"a name has from 1 to {_LONGEST_NAME} printable characters")
         async with self._books.begin() as conn:
-            created = await accounts.create(conn, name, plan, at_ms)
+            created = await accounts.create(conn, name, plan, at_ms, sandbox=sandbox)
             await charge_opening(conn, self._plans(), created.id, at_ms)
             await _note(
                 conn,
@@ -130,7 +133,7 @@ class Accounts:
                 actor=actor,
                 action="account.create",
                 account_id=created.id,
-                detail={"name": name, "plan": plan.id},
+                detail={"name": name, "plan": plan.id} | ({"sandbox": True} if sandbox else {}),
             )
         await self._tell(created.id)
         return OpenedAccount(created.id, name, plan.id, created.project_id)
@@ -176,7 +179,7 @@ class Accounts:
                 return paid
         known = await in_redis_if_there(self._ledger, account_id)
         async with self._books.begin() as conn:
-            await self._open_account(conn, account_id, at_ms)
+            at_ms = (await self._open_account(conn, account_id, at_ms)).own_ms(at_ms)
             now = await standing(conn, account_id, at_ms)
             if by_owner:
                 owner_may(self._plans(), now, plan, when)
@@ -217,7 +220,7 @@ class Accounts:
         if amount_millicredits == 0:
             raise CallerFault("an adjustment of 0 credits changes nothing")
         async with self._books.begin() as conn:
-            await self._open_account(conn, account_id, at_ms)
+            at_ms = (await self._open_account(conn, account_id, at_ms)).own_ms(at_ms)
             now = await standing(conn, account_id, at_ms)
             granted = await grants.granted(conn, account_id, now.running.start_ms)
             if not 0 <= granted + amount_millicredits <= MAX_MILLICREDITS // 8:
@@ -246,6 +249,7 @@ class Accounts:
             if account is None:
                 raise NoSuchThing("account", account_id)
             if account.status is not AccountStatus.CLOSED:
+                at_ms = account.own_ms(at_ms)
                 # What has begun is booked and charged, whether or not anybody has asked since it did.
                 await catch_up(conn, self._plans(), account_id, at_ms)
                 await accounts.set_status(conn, account_id, AccountStatus.CLOSED, at_ms)
@@ -313,7 +317,8 @@ class Accounts:
         terms = await current_terms(self._books, self._plans(), account_id, now)
         if terms is None:
             raise NoSuchThing("account", account_id)
-        period = terms.period_at(epoch_ms(now)) or terms.periods[0]
+        at_ms = terms.own_ms(epoch_ms(now))
+        period = terms.period_at(at_ms) or terms.periods[0]
         async with self._books.read() as conn:
             account = await accounts.get(conn, account_id)
             agreed = await subscriptions.of_account(conn, account_id)
@@ -321,9 +326,14 @@ class Accounts:
             projects = await accounts.projects_of(conn, account_id)
         if account is None:
             raise NoSuchThing("account", account_id)
-        pending = next((one.plan_id for one in agreed if one.pending(max(epoch_ms(now), period.start_ms))), None)
+        pending = next((one.plan_id for one in agreed if one.pending(max(at_ms, period.start_ms))), None)
         booked = captured.get(period.start_ms, 0)
         return AccountView(account, period.plan_id, pending, period, booked, tuple(projects))
+
+    async def now(self, account_id: str) -> datetime:
+        """What the account's own clock shows: the world's time, but for a sandbox. BooksUnavailable."""
+        async with self._books.read() as conn:
+            return from_epoch_ms(await accounts.own_ms(conn, account_id, self._now_ms()))
 
     async def projects(self, account_id: str) -> list[Project]:
         """The account's projects, the default one first. CallerFault for an unknown account."""
@@ -339,7 +349,7 @@ class Accounts:
             raise NoSuchThing("account", account_id)
         if account.status is AccountStatus.CLOSED:
             raise CallerFault(f"account {account_id} is closed")
-        await catch_up(conn, self._plans(), account_id, at_ms)
+        await catch_up(conn, self._plans(), account_id, account.own_ms(at_ms))
         return account
 
     def _plan(self, plan_id: str) -> Plan:

@@ -101,7 +101,7 @@ class Admission:
         reason: Reproject | None = None
         recalled = self._recall is None
         for _ in range(ASK_AT_MOST):
-            at_ms = epoch_ms(self._clock())
+            at_ms = caller.terms.own_ms(epoch_ms(self._clock()))
             period = caller.terms.period_at(at_ms) or caller.terms.periods[-1]
             plan = self._plans().get(period.plan_id)
             if plan is None:

@@ -47,7 +47,7 @@ class Alerts:
         terms = await self._terms_of(account_id, now)
         if terms is None:
             raise NoSuchThing("account", account_id)
-        period = terms.period_at(epoch_ms(now)) or terms.periods[0]
+        period = terms.period_at(terms.own_ms(epoch_ms(now))) or terms.periods[0]
         async with self._books.read() as conn:
             return await alerts.of_account(conn, account_id, period_start_ms=period.start_ms)
 
@@ -74,7 +74,7 @@ class Alerts:
                 captured_millicredits=report.credits.used_millicredits,
                 granted_millicredits=report.credits.included_millicredits,
             )
-            state = await _spending(conn, live, own, epoch_ms(self._clock()))
+            state = await _spending(conn, live, own, epoch_ms(self._clock()) + booked.clock_offset_ms)
         return crossed(state, percents=_percents(live, own), cents=own.alert_cents)
 
 
@@ -112,7 +112,7 @@ class AlertWatch:
         async with self._books.begin() as conn:
             for alert in due:
                 if await alerts.add(conn, alert):
-                    await emit(conn, alert.account_id, EventType.ALERT_RAISED, alert_data(alert), at_ms)
+                    await emit(conn, alert.account_id, EventType.ALERT_RAISED, alert_data(alert), alert.raised_ms)
                     raised.append(alert)
         for alert in raised:
             log.info("alert raised", account_id=alert.account_id, kind=str(alert.kind), threshold=alert.threshold)
@@ -151,9 +151,10 @@ async def _due(conn: AsyncConnection, keys: Collection[PeriodKey], at_ms: int) -
     found: list[RaisedAlert] = []
     for standing in sorted(standings, key=lambda one: (one.account_id, one.start_ms)):
         wanted = own.get(standing.account_id, SpendLimits())
-        state = await _spending(conn, standing, wanted, at_ms)
+        own_ms = at_ms + standing.clock_offset_ms
+        state = await _spending(conn, standing, wanted, own_ms)
         reached = crossed(state, percents=_percents(standing, wanted), cents=wanted.alert_cents)
-        found += [_alert(standing, state, one, at_ms) for one in reached]
+        found += [_alert(standing, state, one, own_ms) for one in reached]
     known = await alerts.raised(conn, {(one.account_id, one.period_start_ms) for one in found})
     return [
         one

@@ -66,11 +66,15 @@ def new_attempt(
     description: str,
     trigger: Trigger,
     at_ms: int,
+    asked_ms: int,
     invoice_id: str | None = None,
     change_id: str | None = None,
     return_url: str | None = None,
 ) -> Attempt:
-    """A row to be kept before the provider is asked. With `return_url` the owner is there to confirm."""
+    """A row to be kept before the provider is asked. With `return_url` the owner is there to confirm.
+
+    `at_ms` is by the account's own clock; `asked_ms`, from which on it is asked again, by the world's.
+    """
     return Attempt(
         id=new_id("pay"),
         account_id=account_id,
@@ -90,7 +94,7 @@ def new_attempt(
         reason=None,
         action_url=None,
         started_ms=at_ms,
-        look_ms=at_ms + ASK_AGAIN_AFTER_MS,
+        look_ms=asked_ms + ASK_AGAIN_AFTER_MS,
         looks=0,
         ended_ms=None,
     )
@@ -148,7 +152,7 @@ class Attempts:
             return None
         if ref is None:
             outcome = await self._provider.charge(charge, again=True)
-        elif attempt.state is AttemptState.ACTION_REQUIRED and (give_up or self._too_long(attempt)):
+        elif attempt.state is AttemptState.ACTION_REQUIRED and (give_up or await self._too_long(attempt)):
             outcome = await self._provider.cancel(charge, ref)
         else:
             outcome = await self._provider.look(charge, ref)
@@ -200,9 +204,9 @@ class Attempts:
 
     async def _record(self, seen: Attempt, outcome: Outcome, known: InRedis | None, *, fault: str = "") -> None:
         """In one transaction. `fault`: why what should follow was tried and cannot be done; it is left out."""
-        at_ms = self._now_ms()
         async with self._books.begin() as conn:
             await accounts.get(conn, seen.account_id, lock=True)
+            at_ms = await accounts.own_ms(conn, seen.account_id, self._now_ms())
             attempt = await payment_attempts.get(conn, seen.id)
             if attempt is None:
                 return
@@ -285,11 +289,14 @@ class Attempts:
     async def _refund(self, attempt: Attempt) -> None:
         await self._provider.refund(charge_of(attempt), attempt.provider_ref or "")
         async with self._books.begin() as conn:
-            await _move(conn, attempt, AttemptEvent.GIVE_BACK, ended_ms=self._now_ms())
+            at_ms = await accounts.own_ms(conn, attempt.account_id, self._now_ms())
+            await _move(conn, attempt, AttemptEvent.GIVE_BACK, ended_ms=at_ms)
         log.warning("a payment was given back", attempt=attempt.id, account_id=attempt.account_id)
 
-    def _too_long(self, attempt: Attempt) -> bool:
-        return self._now_ms() - attempt.started_ms > CONFIRM_WITHIN_MS
+    async def _too_long(self, attempt: Attempt) -> bool:
+        async with self._books.read() as conn:
+            at_ms = await accounts.own_ms(conn, attempt.account_id, self._now_ms())
+        return at_ms - attempt.started_ms > CONFIRM_WITHIN_MS
 
     def _now_ms(self) -> int:
         return epoch_ms(self._clock())

@@ -104,6 +104,7 @@ class Contracts:
         known = await in_redis_if_there(self._ledger, account_id)
         async with self._books.begin() as conn:
             await self._open_account(conn, account_id, at_ms)
+            at_ms = await accounts.own_ms(conn, account_id, at_ms)
             now = await standing(conn, account_id, at_ms)
             agreed = await agreed_by(conn, self._plans(), account_id)
             plan = self._contract_plan(now.subscription.plan_id)
@@ -135,6 +136,7 @@ class Contracts:
         at_ms, why = self._now_ms(), _said(reason)
         async with self._books.begin() as conn:
             await self._open_account(conn, account_id, at_ms)
+            at_ms = await accounts.own_ms(conn, account_id, at_ms)
             now = await standing(conn, account_id, at_ms)
             agreed = await agreed_by(conn, self._plans(), account_id)
             boundary_ms = self._boundary(agreed, now, ends_ms or 0)
@@ -155,7 +157,7 @@ class Contracts:
         terms = await current_terms(self._books, self._plans(), account_id, now)
         if terms is None or not terms.periods:
             raise NoSuchThing("account", account_id)
-        period = terms.period_at(epoch_ms(now)) or terms.periods[0]
+        period = terms.period_at(terms.own_ms(epoch_ms(now))) or terms.periods[0]
         async with self._books.read() as conn:
             agreed = await agreed_by(conn, self._plans(), account_id)
             (running,) = await periods.starting_at(conn, account_id, [period.start_ms])
@@ -258,7 +260,7 @@ class Contracts:
             raise NoSuchThing("account", account_id)
         if account.status is AccountStatus.CLOSED:
             raise CallerFault(f"account {account_id} is closed")
-        await catch_up(conn, self._plans(), account_id, at_ms)
+        await catch_up(conn, self._plans(), account_id, account.own_ms(at_ms))
 
     def _now_ms(self) -> int:
         return epoch_ms(self._clock())

@@ -93,6 +93,20 @@ class Collector:
 
     async def collect(self, account_id: str | None = None, *, only_past_due: bool = False) -> int:
         """Try everything that is due, of one account or of all; how many tries. ProviderUnavailable."""
+        tried = await self._collect(account_id, only_past_due=only_past_due)
+        last = "" if account_id is None else None
+        while last is not None and (ahead := await self._ahead(last)):
+            for sandbox in ahead:
+                tried += await self._collect(sandbox, only_past_due=only_past_due)
+            last = ahead[-1]
+        return tried
+
+    async def _ahead(self, after: str) -> list[str]:
+        """Accounts that owe by clocks of their own, which are ahead."""
+        async with self._books.read() as conn:
+            return await invoice_collections.sandboxes(conn, after=after, limit=PAGE)
+
+    async def _collect(self, account_id: str | None, *, only_past_due: bool) -> int:
         tried, last = 0, ""
         while chosen := await self._due(account_id, last, only_past_due=only_past_due):
             for one in chosen:
@@ -119,11 +133,12 @@ class Collector:
 
         By schedule, having no method any more is a failure like any other.
         """
-        at_ms = epoch_ms(self._clock())
+        now_ms = epoch_ms(self._clock())
         async with self._books.begin() as conn:
             invoice = await self._payable(conn, invoice_id)
             if invoice is None or await payment_attempts.holding(conn, invoice.id) is not None:
                 return None
+            at_ms = await accounts.own_ms(conn, invoice.account_id, now_ms)
             collection = await invoice_collections.get(conn, invoice.id)
             # Another process may have tried since this one looked.
             if collection is not None and not _wanted(collection, trigger, at_ms):
@@ -143,13 +158,14 @@ class Collector:
                     description=f"Invoice {invoice.number}",
                     trigger=trigger,
                     at_ms=at_ms,
+                    asked_ms=now_ms,
                     invoice_id=invoice.id,
                     return_url=return_url,
                 )
                 await payment_attempts.add(conn, attempt)
                 return attempt
         if collection is not None and trigger is Trigger.SCHEDULE:
-            await self._fail_without_method(invoice, at_ms)
+            await self._fail_without_method(invoice, now_ms)
         return None
 
     async def _payable(self, conn: AsyncConnection, invoice_id: str) -> BookedInvoice | None:
@@ -176,18 +192,22 @@ class Collector:
         async with self._books.begin() as conn:
             invoice = await self._payable(conn, invoice_id)
             collection = await invoice_collections.get(conn, invoice_id)
-            if invoice is None or collection is None or not _wanted(collection, Trigger.SCHEDULE, at_ms):
+            if invoice is None or collection is None:
+                return
+            at_ms = await accounts.own_ms(conn, invoice.account_id, at_ms)
+            if not _wanted(collection, Trigger.SCHEDULE, at_ms):
                 return
             state = await failed_by_schedule(conn, self._plans(), invoice, NO_METHOD, at_ms=at_ms)
             if state is CollectionState.GIVEN_UP and to_the_end:
                 await become_free(conn, self._plans(), invoice, known=known, at_ms=at_ms)
 
     async def _due(self, account_id: str | None, after: str, *, only_past_due: bool) -> list[DueInvoice]:
+        at_ms = epoch_ms(self._clock())
         async with self._books.read() as conn:
             return await invoice_collections.due(
                 conn,
                 self._provider.name,
-                at_ms=epoch_ms(self._clock()),
+                at_ms=at_ms if account_id is None else await accounts.own_ms(conn, account_id, at_ms),
                 least_cents=self._provider.least_cents,
                 account_id=account_id,
                 only_past_due=only_past_due,
@@ -203,7 +223,8 @@ class Collector:
             try:
                 async with self._books.begin() as conn:
                     await accounts.get(conn, account_id, lock=True)
-                    await settle(conn, account_id, invoice_id, at_ms=epoch_ms(self._clock()))
+                    at_ms = await accounts.own_ms(conn, account_id, epoch_ms(self._clock()))
+                    await settle(conn, account_id, invoice_id, at_ms=at_ms)
             except BooksUnavailable:
                 raise
             except Exception:

@@ -46,7 +46,7 @@ class Foresight:
             terms = (await self._directory.refreshed(caller) or caller).terms
         except BooksUnavailable:
             terms = caller.terms
-        at_ms = epoch_ms(self._clock())
+        at_ms = terms.own_ms(epoch_ms(self._clock()))
         period = terms.period_at(at_ms) or terms.periods[-1]
         counted = await self._ledger.usage(caller.account_id, period.start_ms)
         if counted is None:

@@ -162,6 +162,7 @@ class Invoices:
         at_ms, why = epoch_ms(self._clock()), _said(reason)
         async with self._books.begin() as conn:
             invoice = await _locked(conn, name)
+            at_ms = await accounts.own_ms(conn, invoice.account_id, at_ms)
             left = invoice.total_cents - invoice.credited_cents
             if invoice.status is InvoiceStatus.VOID:
                 raise CallerFault(f"invoice {invoice.number} is void")
@@ -211,6 +212,7 @@ class Invoices:
         at_ms = epoch_ms(self._clock())
         async with self._books.begin() as conn:
             invoice = await _locked(conn, name)
+            at_ms = await accounts.own_ms(conn, invoice.account_id, at_ms)
             status = next_status(invoice.status, event)
             if status is None:
                 raise CallerFault(f"invoice {invoice.number} is {invoice.status}: it cannot be {_PAST[event]}")
@@ -238,14 +240,15 @@ class Invoices:
     async def _drafts(self, account_id: str, sought: str = "") -> list[InvoiceView]:
         """What would be issued now, oldest first: ended periods that still wait, and the running one."""
         now, plans = self._clock(), self._plans()
-        if await current_terms(self._books, plans, account_id, now) is None:
+        terms = await current_terms(self._books, plans, account_id, now)
+        if terms is None:
             raise NoSuchThing("invoice", sought) if sought else NoSuchThing("account", account_id)
         known = await in_redis_if_there(self._ledger, account_id)
         if known is not None and known.unbooked:
             async with self._books.begin() as conn:
                 await usage.book(conn, known.unbooked)
         async with self._books.read() as conn:
-            return await _drawn_up(conn, plans, account_id, epoch_ms(now), known)
+            return await _drawn_up(conn, plans, account_id, terms.own_ms(epoch_ms(now)), known)
 
 
 _PAST: Final = {

@@ -13,7 +13,8 @@ from typing import Final
 
 import structlog
 
-from gateway.books import periods, usage
+from gateway.books import accounts, periods, usage
+from gateway.books.accounts import Account
 from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
 from gateway.books.invoices import BookedInvoice
@@ -126,7 +127,8 @@ class Closer:
         """One account's due boundaries, oldest first. InvoicingStopped, BooksUnavailable, StoreUnavailable."""
         issued: list[BookedInvoice] = []
         async with self._books.read() as conn:
-            due = _first_due(await periods.uncharged(conn, account_id), self._now_ms()) is not None
+            now_ms = await accounts.own_ms(conn, account_id, self._now_ms())
+            due = _first_due(await periods.uncharged(conn, account_id), now_ms) is not None
         for _ in range(MOST_AT_ONCE):
             if not due:
                 break
@@ -136,20 +138,23 @@ class Closer:
                 issued.append(invoice)
         return issued
 
-    def _must_wait(self, boundary: Boundary, known: InRedis) -> bool:
-        """Whether calls of the ending period are still running."""
+    def _must_wait(self, boundary: Boundary, known: InRedis, account: Account, now_ms: int) -> bool:
+        """Whether calls of the ending period are still running. A sandbox's clock tells nothing of how long they do."""
         if boundary.ending is None or boundary.ending.start_ms not in known.held_millicredits:
             return False
-        return self._now_ms() < boundary.at_ms + ISSUED_AFTER_MS + self._longest_hold_ms()
+        return account.sandbox or now_ms < boundary.at_ms + ISSUED_AFTER_MS + self._longest_hold_ms()
 
     async def _close_first(self, account_id: str, known: InRedis) -> tuple[BookedInvoice | None, bool]:
         """Close the first due boundary, whoever else tries; what was issued, and whether another boundary is due."""
-        now_ms = self._now_ms()
         async with self._books.begin() as conn:
+            account = await accounts.get(conn, account_id, lock=True)
+            if account is None:
+                return None, False
+            now_ms = account.own_ms(self._now_ms())
             await catch_up(conn, self._plans(), account_id, now_ms)
             uncharged = await periods.uncharged(conn, account_id)
             boundary = _first_due(uncharged, now_ms)
-            if boundary is None or self._must_wait(boundary, known):
+            if boundary is None or self._must_wait(boundary, known, account, now_ms):
                 return None, False
             await usage.book(conn, known.unbooked)
             assumed = Assumed(known.held_millicredits, rolls_over=True)

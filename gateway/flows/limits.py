@@ -90,10 +90,10 @@ class Limits:
     async def get(self, account_id: str) -> LimitsView:
         """What limits the account now. NoSuchThing, BooksUnavailable."""
         now = self._clock()
-        at_ms = epoch_ms(now)
         terms = await current_terms(self._books, self._plans(), account_id, now)
         if terms is None or not terms.periods:
             raise NoSuchThing("account", account_id)
+        at_ms = terms.own_ms(epoch_ms(now))
         period = terms.period_at(at_ms) or terms.periods[0]
         async with self._books.read() as conn:
             own = await limits.own(conn, account_id)
@@ -114,6 +114,7 @@ class Limits:
         at_ms = self._now_ms()
         async with self._books.begin() as conn:
             now = await self._open_account(conn, account_id, at_ms)
+            at_ms = await accounts.own_ms(conn, account_id, at_ms)
             before = await limits.own(conn, account_id)
             after = _checked(edit(before))
             if after != before:
@@ -133,6 +134,7 @@ class Limits:
             raise WrongParameter("credits", "a budget is 0 credits or more; remove it to have none")
         async with self._books.begin() as conn:
             await self._open_account(conn, account_id, at_ms)
+            at_ms = await accounts.own_ms(conn, account_id, at_ms)
             await _own_subject(conn, account_id, subject_id)
             budgets = dict(await limits.budgets_of(conn, account_id))
             if subject_id not in budgets and len(budgets) >= MOST_BUDGETS:
@@ -149,6 +151,7 @@ class Limits:
         at_ms = self._now_ms()
         async with self._books.begin() as conn:
             await self._open_account(conn, account_id, at_ms)
+            at_ms = await accounts.own_ms(conn, account_id, at_ms)
             budgets = dict(await limits.budgets_of(conn, account_id))
             if subject_id in budgets:
                 await limits.remove_budget(conn, account_id, subject_id)
@@ -174,9 +177,10 @@ class Limits:
         The account's own limit is never raised by it. CallerFault, WrongParameter, NoSuchThing.
         """
         at_ms = self._now_ms()
-        _check_raise(at_ms, until_ms, reason, max_cents, max_millicredits)
         async with self._books.begin() as conn:
             now = await self._open_account(conn, account_id, at_ms)
+            at_ms = await accounts.own_ms(conn, account_id, at_ms)
+            _check_raise(at_ms, until_ms, reason, max_cents, max_millicredits)
             await _spare_changes(conn, now)
             start_ms = now.running.start_ms
             sold = (await limits.sold(conn, account_id, [start_ms]))[start_ms]
@@ -208,6 +212,7 @@ class Limits:
         at_ms = self._now_ms()
         async with self._books.begin() as conn:
             await self._open_account(conn, account_id, at_ms)
+            at_ms = await accounts.own_ms(conn, account_id, at_ms)
             running = await _running_raise(conn, account_id, at_ms)
             if running is not None:
                 await limits.end_raise(conn, running, at_ms)
@@ -241,6 +246,7 @@ class Limits:
             raise NoSuchThing("account", account_id)
         if account.status is AccountStatus.CLOSED:
             raise CallerFault(f"account {account_id} is closed")
+        at_ms = account.own_ms(at_ms)
         await catch_up(conn, self._plans(), account_id, at_ms)
         return await standing(conn, account_id, at_ms)
 

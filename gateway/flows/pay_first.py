@@ -132,7 +132,7 @@ class PayFirst:
 
     async def _begin(self, asked: _AskedFor, known: InRedis | None) -> _Begun | None:
         account_id, plan_id, when = asked.account_id, asked.plan_id, asked.when
-        at_ms = epoch_ms(self._clock())
+        now_ms = epoch_ms(self._clock())
         async with self._books.begin() as conn:
             if (resumed := await _being_paid(conn, account_id, plan_id)) is not None:
                 return resumed
@@ -141,6 +141,7 @@ class PayFirst:
                 raise NoSuchThing("account", account_id)
             if account.status is AccountStatus.CLOSED:
                 raise CallerFault(f"account {account_id} is closed")
+            at_ms = account.own_ms(now_ms)
             await catch_up(conn, self._plans(), account_id, at_ms)
             now = await standing(conn, account_id, at_ms)
             plan = self._plans()[plan_id]
@@ -173,6 +174,7 @@ class PayFirst:
                 description=f"Change to plan {plan.name}",
                 trigger=Trigger.PLAN_CHANGE,
                 at_ms=at_ms,
+                asked_ms=now_ms,
                 change_id=change.id,
                 return_url=asked.return_url,
             )

@@ -93,7 +93,9 @@ async def preview_plan(
         return foreseen
     known = await in_redis_if_there(ledger, account_id)
     async with books.begin() as conn:
-        price = await tell_price(conn, plans, now, plans[plan_id], known=known, at_ms=epoch_ms(at))
+        price = await tell_price(
+            conn, plans, now, plans[plan_id], known=known, at_ms=await accounts.own_ms(conn, account_id, epoch_ms(at))
+        )
     return replace(foreseen, price=price)
 
 
@@ -109,14 +111,16 @@ async def _foresee(
 ) -> tuple[PlanPreview, Standing]:
     if plan_id not in plans:
         raise CallerFault(f"there is no plan {plan_id!r}; there are {', '.join(sorted(plans))}")
-    if await current_terms(books, plans, account_id, at) is None:
+    terms = await current_terms(books, plans, account_id, at)
+    if terms is None:
         raise NoSuchThing("account", account_id)
+    at_ms = terms.own_ms(epoch_ms(at))
     async with books.read() as conn:
         account = await accounts.get(conn, account_id)
         if account is not None and account.status is AccountStatus.CLOSED:
             raise CallerFault(f"account {account_id} is closed")
-        now = await standing(conn, account_id, epoch_ms(at))
-    return _foreseen(plans, now, plans[plan_id], when, epoch_ms(at)), now
+        now = await standing(conn, account_id, at_ms)
+    return _foreseen(plans, now, plans[plan_id], when, at_ms), now
 
 
 def _foreseen(plans: Mapping[str, Plan], now: Standing, plan: Plan, when: ChangeAt | None, at_ms: int) -> PlanPreview:

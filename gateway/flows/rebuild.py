@@ -98,7 +98,13 @@ async def _load(books: Books, ledger: Ledger, terms: Terms, counters: Counters, 
         if event.id not in booked:
             captured[event.period_start_ms] = captured.get(event.period_start_ms, 0) + event.captured_millicredits
     ending = settled | {event.facts.request_id for event in events}
-    await asyncio.gather(*(ledger.restore_job(job) for job in running if job.request_id not in ending))
+    await asyncio.gather(
+        *(
+            ledger.restore_job(job, clock_offset_ms=terms.clock_offset_ms)
+            for job in running
+            if job.request_id not in ending
+        )
+    )
     return await ledger.load(terms, captured, seq, observed_seq=counters.seq, settled=settled.intersection(open_holds))
 
 

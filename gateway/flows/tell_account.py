@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import webhook_endpoints, webhooks
+from gateway.books import accounts, webhook_endpoints, webhooks
 from gateway.books.ids import new_id
 from gateway.books.invoices import BookedInvoice
 from gateway.domain.instant import from_epoch_ms
@@ -38,7 +38,8 @@ async def emit(
         event_type=event_type,
         body=event_body(event_type, from_epoch_ms(at_ms), {"account_id": account_id, **data}),
         endpoint_ids=wanting,
-        at_ms=at_ms,
+        # Sent in the world's time, whatever the account's own clock shows.
+        at_ms=at_ms - await accounts.own_ms(conn, account_id, 0),
     )
     return message_id
 

@@ -21,17 +21,17 @@ BOOKED_AHEAD_MS: Final = DAY_MS
 
 
 async def current_terms(books: Books, plans: Mapping[str, Plan], account_id: str, at: datetime) -> Terms | None:
-    """The account's terms at an instant; None for an unknown account. BooksUnavailable.
+    """The account's terms at an instant of the world; None for an unknown account. BooksUnavailable.
 
     The periods are the current one and, once it ends in less than a day, the next. A closed account keeps its last.
     """
     at_ms = epoch_ms(at)
     async with books.read() as conn:
         terms = await booked_terms(conn, account_id, at_ms)
-    if terms is None or terms.status is AccountStatus.CLOSED or _covers(terms, at_ms):
+    if terms is None or terms.status is AccountStatus.CLOSED or _covers(terms, terms.own_ms(at_ms)):
         return terms
     async with books.begin() as conn:
-        await catch_up(conn, plans, account_id, at_ms)
+        await catch_up(conn, plans, account_id, await accounts.own_ms(conn, account_id, at_ms))
         return await booked_terms(conn, account_id, at_ms)
 
 
@@ -41,7 +41,7 @@ async def booked_terms(conn: AsyncConnection, account_id: str, at_ms: int) -> Te
     if terms is None or terms.periods:
         return terms
     last = await periods.latest(conn, account_id)
-    return terms if last is None else await accounts.terms(conn, account_id, last.start_ms)
+    return terms if last is None else await accounts.terms(conn, account_id, last.start_ms - terms.clock_offset_ms)
 
 
 def _covers(terms: Terms, at_ms: int) -> bool:
@@ -51,7 +51,8 @@ def _covers(terms: Terms, at_ms: int) -> bool:
 async def catch_up(conn: AsyncConnection, plans: Mapping[str, Plan], account_id: str, at_ms: int) -> None:
     """Book what is due up to a day after `at_ms`, and raise the terms version where that was anything.
 
-    Locks the account: of two processes at once, the second finds everything done.
+    The instant is by the account's own clock. Locks the account: of two processes at once, the second finds everything
+    done.
     """
     account = await accounts.get(conn, account_id, lock=True)
     if account is None or account.status is AccountStatus.CLOSED:

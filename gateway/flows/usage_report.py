@@ -144,7 +144,7 @@ class UsageReports:
         terms = await self._terms_of(account_id, at)
         if terms is None or not terms.periods:
             raise NoSuchThing("account", account_id)
-        return terms, terms.period_at(epoch_ms(at)) or terms.periods[0]
+        return terms, terms.period_at(terms.own_ms(epoch_ms(at))) or terms.periods[0]
 
     async def _counters(self, account_id: str) -> Counters | None:
         try:
