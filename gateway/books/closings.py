@@ -6,21 +6,16 @@ flows.
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Final
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from sqlalchemy import BigInteger, Subquery, case, cast, exists, func, insert, literal, select, union_all
+from sqlalchemy import BigInteger, Subquery, case, cast, func, insert, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.elements import ColumnElement
 
+from gateway.books.splits import AMOUNTS, NOTHING, OpenUsage, Taken, place, split_events, sum_up, tier_part
 from gateway.books.tables import closed_event_parts, closed_events, closed_usage, closings, invoices, usage_events
-from gateway.books.usage import rolled_up_by_period
-from gateway.domain.limits import Step
 from gateway.domain.rating import UsageSplit
-
-NOTHING: Final = UsageSplit(0, 0, 0)
-_AMOUNTS: Final = ("included_millicredits", "pay_as_you_go_millicredits", "written_off_millicredits")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +33,6 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """Usage that a closing takes: the split, and the pay-as-you-go part by tier, then by product and mode."""
-
-    split: UsageSplit = NOTHING
-    tier_parts: Mapping[int, Mapping[tuple[str, str], int]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
 class ClosedUsage:
     """What one closing makes of one period: differences to what was closed before."""
 
@@ -56,30 +43,11 @@ class ClosedUsage:
     unused_cents: int
 
 
-@dataclass(frozen=True, slots=True)
-class OpenUsage:
-    """Which events are to be taken: those of a period that no closing has, up to a sequence number (None: all).
-
-    `before_millicredits` is what earlier closings took of it, `before_paid_millicredits` the pay-as-you-go part.
-    `tier_ends` are where each tier of the period's pay-as-you-go ends but the last, in order; empty: there is one.
-    `overage` is the ceiling of what is charged beyond the grant, by when a call was admitted: steps in order.
-    """
-
-    account_id: str
-    period_start_ms: int
-    granted_millicredits: int
-    overage: tuple[Step, ...]
-    before_millicredits: int
-    before_paid_millicredits: int = 0
-    tier_ends: tuple[int, ...] = ()
-    up_to_seq: int | None = None
-
-
 async def of_periods(conn: AsyncConnection, account_id: str) -> dict[int, Closed]:
     """Everything closed so far, by the start of the period."""
     table = closed_usage.c
     number = func.max(invoices.c.number)
-    sums = [cast(func.sum(table[name]), BigInteger) for name in (*_AMOUNTS, "pay_as_you_go_cents")]
+    sums = [cast(func.sum(table[name]), BigInteger) for name in (*AMOUNTS, "pay_as_you_go_cents")]
     unused = [cast(func.sum(table[name]), BigInteger) for name in ("unused_millicredits", "unused_cents")]
     query = (
         select(table.period_start_ms, *sums, *unused, number)
@@ -93,42 +61,29 @@ async def of_periods(conn: AsyncConnection, account_id: str) -> dict[int, Closed
     return found
 
 
-async def foresee(conn: AsyncConnection, usage: OpenUsage) -> Taken:
-    """What a closing would take now. Changes nothing.
-
-    While everything is inside the grant the rollups tell as much as the events, and at once.
-    """
-    if usage.up_to_seq is None:
-        start_ms = usage.period_start_ms
-        used = (await rolled_up_by_period(conn, usage.account_id, periods=[start_ms])).get(start_ms, 0)
-        if used <= usage.granted_millicredits:
-            return Taken(UsageSplit(used - usage.before_millicredits, 0, 0))
-    return await _sums(conn, _placed(_split(usage), usage), usage)
-
-
 async def take(conn: AsyncConnection, usage: OpenUsage, ids: tuple[str, str], position: int) -> Taken:
     """Stamp the events with the closing, and with the line where they are pay-as-you-go; what was taken.
 
     `ids` are those of closing and invoice, `position` is that of the first line there: each tier that was used has one.
     """
     closing_id, invoice_id = ids
-    split = _placed(_split(usage), usage)
-    names = ["event_id", "closing_id", "line_id", *_AMOUNTS]
+    split = place(split_events(usage), usage)
+    names = ["event_id", "closing_id", "line_id", *AMOUNTS]
     line = case((split.c.pay_as_you_go_millicredits > 0, _line(split, usage, invoice_id, position)), else_=None)
-    chosen = select(split.c.id, literal(closing_id), line, *(split.c[name] for name in _AMOUNTS))
+    chosen = select(split.c.id, literal(closing_id), line, *(split.c[name] for name in AMOUNTS))
     await conn.execute(insert(closed_events).from_select(names, chosen))
     # What was stamped is what is charged: an event that is booked meanwhile waits for the next closing.
     stamped = (
         select(
             *(usage_events.c[name] for name in ("id", "seq", "product", "mode")),
-            *(closed_events.c[name] for name in _AMOUNTS),
+            *(closed_events.c[name] for name in AMOUNTS),
         )
         .join(usage_events, usage_events.c.id == closed_events.c.event_id)
         .where(closed_events.c.closing_id == closing_id, usage_events.c.period_start_ms == usage.period_start_ms)
         .subquery()
     )
-    placed = _placed(stamped, usage)
-    taken = await _sums(conn, placed, usage)
+    placed = place(stamped, usage)
+    taken = await sum_up(conn, placed, usage)
     for tier in sorted(taken.tier_parts)[1:]:
         line_id = f"{invoice_id}.{position + tier - min(taken.tier_parts)}"
         await _stamp_further(conn, placed, usage, tier, line_id)
@@ -137,7 +92,7 @@ async def take(conn: AsyncConnection, usage: OpenUsage, ids: tuple[str, str], po
 
 async def _stamp_further(conn: AsyncConnection, placed: Subquery, usage: OpenUsage, tier: int, line_id: str) -> None:
     """Note the parts of events that began in a tier before this one."""
-    part = _tier_part(placed, usage, tier)
+    part = tier_part(placed, usage, tier)
     names = ["event_id", "line_id", "account_id", "millicredits"]
     reaching = select(placed.c.id, literal(line_id), literal(usage.account_id), part).where(
         placed.c.paid_before < usage.tier_ends[tier - 1], part > 0
@@ -154,7 +109,7 @@ async def add(conn: AsyncConnection, closing_id: str, account_id: str, *, bounda
 async def stamped(conn: AsyncConnection, account_id: str) -> dict[int, tuple[int, ...]]:
     """Included, pay-as-you-go and written-off millicredits as events are stamped with, by the start of the period."""
     table = usage_events.c
-    sums = [cast(func.sum(closed_events.c[name]), BigInteger) for name in _AMOUNTS]
+    sums = [cast(func.sum(closed_events.c[name]), BigInteger) for name in AMOUNTS]
     query = (
         select(table.period_start_ms, *sums)
         .join(closed_events, closed_events.c.event_id == table.id)
@@ -214,64 +169,6 @@ async def add_usage(conn: AsyncConnection, closing_id: str, account_id: str, usa
         await conn.execute(insert(closed_usage), rows)
 
 
-def _split(usage: OpenUsage) -> Subquery:
-    """The open events, each with its three parts."""
-    table = usage_events.c
-    taken = exists().where(closed_events.c.event_id == table.id)
-    running = func.sum(table.captured_millicredits).over(order_by=(table.seq, table.id))
-    chosen = select(
-        table.id,
-        table.seq,
-        table.product,
-        table.mode,
-        table.captured_millicredits.label("captured"),
-        table.admitted_at_ms,
-        (cast(running, BigInteger) + usage.before_millicredits).label("after"),
-    ).where(
-        table.account_id == usage.account_id,
-        table.period_start_ms == usage.period_start_ms,
-        table.captured_millicredits > 0,
-        ~taken,
-    )
-    if usage.up_to_seq is not None:
-        chosen = chosen.where(table.seq <= usage.up_to_seq)
-    events = chosen.subquery()
-    granted = max(0, usage.granted_millicredits)
-    included = _part_below(events, literal(granted, BigInteger))
-    charged = _part_below(events, granted + _ceiling(events, usage.overage))
-    return select(
-        *(events.c[name] for name in ("id", "seq", "product", "mode")),
-        included.label(_AMOUNTS[0]),
-        (charged - included).label(_AMOUNTS[1]),
-        (events.c.captured - charged).label(_AMOUNTS[2]),
-    ).subquery()
-
-
-def _ceiling(events: Subquery, steps: Sequence[Step]) -> ColumnElement[int]:
-    """The overage ceiling under which each event is charged."""
-    *earlier, last = steps
-    amount = literal(last.millicredits, BigInteger)
-    if not earlier:
-        return amount
-    whens = [(events.c.admitted_at_ms < step.before_ms, literal(step.millicredits, BigInteger)) for step in earlier]
-    return case(*whens, else_=amount)
-
-
-def _part_below(events: Subquery, limit: ColumnElement[int]) -> ColumnElement[int]:
-    """The part of an event's credits that lies below a limit of the running total."""
-    below = limit - (events.c.after - events.c.captured)
-    return case((below <= 0, 0), (below >= events.c.captured, events.c.captured), else_=below)
-
-
-def _placed(split: Subquery, usage: OpenUsage) -> Subquery:
-    """The events with where in the period's pay-as-you-go each begins, which matters where there are tiers."""
-    if not usage.tier_ends:
-        return split
-    paid = split.c.pay_as_you_go_millicredits
-    running = cast(func.sum(paid).over(order_by=(split.c.seq, split.c.id)), BigInteger)
-    return select(split, (running - paid + usage.before_paid_millicredits).label("paid_before")).subquery()
-
-
 def _line(split: Subquery, usage: OpenUsage, invoice_id: str, position: int) -> ColumnElement[str]:
     """The line on which an event's pay-as-you-go begins: one for each tier, from the first that is used."""
     if not usage.tier_ends:
@@ -280,36 +177,3 @@ def _line(split: Subquery, usage: OpenUsage, invoice_id: str, position: int) -> 
     lines = [f"{invoice_id}.{position + max(0, tier - first)}" for tier in range(len(usage.tier_ends) + 1)]
     whens = [(split.c.paid_before < end, literal(line)) for end, line in zip(usage.tier_ends, lines, strict=False)]
     return case(*whens, else_=literal(lines[-1]))
-
-
-def _tier_part(placed: Subquery, usage: OpenUsage, tier: int) -> ColumnElement[int]:
-    """The part of an event's pay-as-you-go that lies in a tier."""
-    paid = placed.c.pay_as_you_go_millicredits
-    if not usage.tier_ends:
-        return paid
-    part: ColumnElement[int] = paid
-    if tier < len(usage.tier_ends):
-        part = _up_to(placed, usage.tier_ends[tier])
-    return part - _up_to(placed, usage.tier_ends[tier - 1]) if tier else part
-
-
-def _up_to(placed: Subquery, end: int) -> ColumnElement[int]:
-    """The part of an event's pay-as-you-go that lies below where a tier ends."""
-    paid, below = placed.c.pay_as_you_go_millicredits, literal(end, BigInteger) - placed.c.paid_before
-    return case((below <= 0, 0), (below >= paid, paid), else_=below)
-
-
-async def _sums(conn: AsyncConnection, placed: Subquery, usage: OpenUsage) -> Taken:
-    tiers = range(len(usage.tier_ends) + 1)
-    columns = [placed.c[_AMOUNTS[0]], placed.c[_AMOUNTS[2]], *(_tier_part(placed, usage, tier) for tier in tiers)]
-    sums = [cast(func.sum(column), BigInteger) for column in columns]
-    query = select(placed.c.product, placed.c.mode, *sums).group_by(placed.c.product, placed.c.mode)
-    included = written_off = 0
-    parts: dict[int, dict[tuple[str, str], int]] = {}
-    for product, mode, inside, beyond, *paid in await conn.execute(query):
-        included, written_off = included + inside, written_off + beyond
-        for tier, amount in enumerate(paid):
-            if amount:
-                parts.setdefault(tier, {})[product, mode] = amount
-    paid_for = sum(sum(part.values()) for part in parts.values())
-    return Taken(UsageSplit(included, paid_for, written_off), parts)

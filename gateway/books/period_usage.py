@@ -29,6 +29,15 @@ async def add(conn: AsyncConnection, captured: Mapping[tuple[str, int], int]) ->
     )
 
 
+async def of_period(conn: AsyncConnection, account_id: str, period_start_ms: int) -> int:
+    """What was captured in one period, in millicredits."""
+    table = period_usage.c
+    query = select(table.captured_millicredits).where(
+        table.account_id == account_id, table.period_start_ms == period_start_ms
+    )
+    return (await conn.execute(query)).scalar_one_or_none() or 0
+
+
 async def of_account(conn: AsyncConnection, account_id: str) -> dict[int, int]:
     """What was captured in each of the account's periods, in millicredits, by the start of the period."""
     table = period_usage.c

@@ -11,7 +11,7 @@ from typing import Final
 from sqlalchemy import BigInteger, Table, cast, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import jobs, ledger_entries, period_usage, running_jobs
+from gateway.books import jobs, ledger_entries, period_usage, running_jobs, stretches
 from gateway.books.dialect import now_ms, upsert
 from gateway.books.ledger_entries import LedgerAccount, Transfer
 from gateway.books.tables import account_seq, usage_daily, usage_events, usage_hourly
@@ -40,6 +40,7 @@ async def book(conn: AsyncConnection, events: Sequence[UsageEvent | JobAttached]
         await ledger_entries.book(conn, [_transfer(event) for event in new if event.captured_millicredits > 0])
         fresh += new
     await _roll_up(conn, fresh)
+    await stretches.add(conn, fresh)
     new_jobs = await jobs.book(conn, attached)
     await running_jobs.begin(conn, attached)
     await running_jobs.end(conn, ordered)

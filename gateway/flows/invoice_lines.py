@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import closings, contracts, grants, invoices, limits, period_usage, periods, subscriptions
-from gateway.books.closings import Closed, ClosedUsage, OpenUsage, Taken
+from gateway.books import closings, contracts, foreseen, grants, invoices, limits, period_usage, periods, subscriptions
+from gateway.books.closings import Closed, ClosedUsage
 from gateway.books.periods import BookedPeriod
+from gateway.books.splits import OpenUsage, Taken
 from gateway.domain.invoice import (
     Before,
     Line,
@@ -157,7 +158,7 @@ class _Drawer:
             up_to_seq=up_to_seq,
         )
         if self.charges.writes_as is None:
-            taken = await closings.foresee(self.conn, wanted)
+            taken = await foreseen.foresee(self.conn, wanted)
         else:
             taken = await closings.take(self.conn, wanted, self.charges.writes_as, len(self.charges.lines) + 1)
         earlier = Before(before.split.pay_as_you_go_millicredits, before.pay_as_you_go_cents, before.number)

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from gateway.books.books import Books
+from gateway.books.stretches import STRETCH_SEQS
 from gateway.books.tables import usage_hourly
 from gateway.domain.hold import Ending
 from gateway.domain.instant import DAY_MS, HOUR_MS, epoch_ms
@@ -186,6 +187,14 @@ async def _roll_up(conn: Any) -> None:
         text(
             f"INSERT INTO usage_daily ({into}) SELECT {chosen}, {added} FROM usage_hourly "  # noqa: S608
             "GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7"
+        )
+    )
+    told = f"account_id, period_start_ms, seq / {STRETCH_SEQS}, product, mode"
+    await conn.execute(
+        text(
+            f"INSERT INTO usage_stretches SELECT {told}, CAST(sum(captured_millicredits) AS bigint), "  # noqa: S608
+            "min(admitted_at_ms), max(admitted_at_ms) FROM usage_events WHERE captured_millicredits > 0 "
+            "GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"
         )
     )
     await conn.execute(

@@ -50,6 +50,7 @@ from gateway.books.tables.usage import (
     usage_daily,
     usage_events,
     usage_hourly,
+    usage_stretches,
 )
 
 __all__ = [
@@ -97,6 +98,7 @@ __all__ = [
     "usage_daily",
     "usage_events",
     "usage_hourly",
+    "usage_stretches",
     "webhook_attempts",
     "webhook_deliveries",
     "webhook_endpoints",

@@ -93,6 +93,21 @@ usage_daily: Final = Table(
     sqlite_with_rowid=False,
 )
 
+# By the order of settlement, which decides what is inside a grant and what is beyond: `books.stretches`.
+usage_stretches: Final = Table(
+    "usage_stretches",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("period_start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("stretch", BigInteger, primary_key=True, autoincrement=False),
+    Column("product", Text, primary_key=True),
+    Column("mode", Text, primary_key=True),
+    whole_column("captured_millicredits"),
+    whole_column("first_admitted_ms"),
+    whole_column("last_admitted_ms"),
+    sqlite_with_rowid=False,
+)
+
 account_seq: Final = Table(
     "account_seq",
     metadata,
