@@ -3,11 +3,15 @@
 from pathlib import Path
 
 import asyncpg
+import pytest
 import redis
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from gateway.books import accounts, webhook_endpoints
 from gateway.books.books import Books
+from gateway.books.tables import metadata
+from tests.made_up import PLANS
 from tests.postgres import Postgres
 
 
@@ -21,11 +25,18 @@ async def test_books_of_either_kind_answer_sql(books_url: str) -> None:
         await engine.dispose()
 
 
-async def test_migrated_books_are_ready_and_nobody_elses(migrated_books_url: str) -> None:
+@pytest.mark.parametrize("time", ["first", "second"])
+async def test_migrated_books_are_ready_and_nobody_elses(migrated_books_url: str, time: str) -> None:
     books = await Books.open(migrated_books_url)
     try:
         async with books.begin() as connection:
-            assert (await connection.execute(text("SELECT count(*) FROM accounts"))).scalar_one() == 0
+            for table in metadata.sorted_tables:
+                rows = (await connection.execute(select(func.count()).select_from(table))).scalar_one()
+                assert (table.name, rows) == (table.name, 0)
+            account_id = (await accounts.create(connection, f"the {time} one's", PLANS["starter"], 1)).id
+            await webhook_endpoints.add(
+                connection, account_id=account_id, url="", description="", event_types=None, seed="", at_ms=1
+            )
     finally:
         await books.close()
 
