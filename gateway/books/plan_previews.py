@@ -1,8 +1,8 @@
-"""What upgrades were said to cost, and what that assumed, so that it can be honoured."""
+"""What upgrades were said to cost, and what that assumed, so that it can be honoured. One for each plan is kept."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.ids import new_id
@@ -24,7 +24,10 @@ class BookedPreview:
 
 
 async def add(conn: AsyncConnection, preview: BookedPreview) -> None:
-    """Keep a preview."""
+    """Keep a preview in place of what was told before: the newest is what is honoured, and asking fills no disk."""
+    told = plan_previews.c
+    before = (told.account_id == preview.account_id, told.plan_id == preview.plan_id, told.made_ms <= preview.made_ms)
+    await conn.execute(delete(plan_previews).where(*before))
     await conn.execute(
         insert(plan_previews).values(
             id=new_id("pvw"),

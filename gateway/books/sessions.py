@@ -81,9 +81,11 @@ async def end(conn: AsyncConnection, session_id: str) -> None:
     await conn.execute(delete(sessions).where(sessions.c.id == session_id))
 
 
-async def end_all(conn: AsyncConnection, account_id: str | None) -> int:
-    """End every session of the account, or every operator's; how many they were."""
+async def end_all(conn: AsyncConnection, account_id: str | None, *, bound_to: str | None = None) -> int:
+    """End every session of the account (only those of one key), or every operator's; how many they were."""
     of = sessions.c.account_id.is_(None) if account_id is None else sessions.c.account_id == account_id
+    if bound_to is not None:
+        of &= sessions.c.bound_to == bound_to
     return (await conn.execute(delete(sessions).where(of))).rowcount
 
 

@@ -69,8 +69,7 @@ class Keys:
                 raise NoSuchThing("account", account_id)
             if account.status is AccountStatus.CLOSED:
                 raise CallerFault(f"account {account_id} is closed")
-            if await keys.count_usable(conn, account_id, at_ms) >= MOST_USABLE:
-                raise CallerFault(f"account {account_id} has {MOST_USABLE} keys in use; revoke some first")
+            await _room_for_one(conn, account_id, at_ms)
             project = await _project(conn, account_id, project_id)
             created = await self._add(conn, account_id, project, name, products, expires_ms, at_ms)
             chosen = None if products is None else sorted(products)
@@ -121,6 +120,8 @@ class Keys:
                 raise CallerFault(f"key {key_id} is revoked or expired; create a new one")
             if old.replaced_by is not None:
                 raise CallerFault(f"key {key_id} was already replaced by {old.replaced_by}; rotate that one")
+            if overlap_ms:
+                await _room_for_one(conn, old.account_id, at_ms)
             created = await self._add(
                 conn, old.account_id, old.project_id, old.name, old.products, old.expires_ms, at_ms
             )
@@ -169,6 +170,11 @@ async def _project(conn: AsyncConnection, account_id: str, project_id: str | Non
     if project_id in known:
         return str(project_id)
     raise NoSuchThing("project", project_id or accounts.DEFAULT_PROJECT)
+
+
+async def _room_for_one(conn: AsyncConnection, account_id: str, at_ms: int) -> None:
+    if await keys.count_usable(conn, account_id, at_ms) >= MOST_USABLE:
+        raise CallerFault(f"account {account_id} has {MOST_USABLE} keys in use; revoke some first")
 
 
 async def _locked(conn: AsyncConnection, key_id: str) -> KeyRecord:

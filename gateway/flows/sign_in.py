@@ -136,10 +136,14 @@ class SignIns:
             await sessions.end(conn, visitor.session_id)
 
     async def end_all(self, visitor: Visitor) -> int:
-        """Sign out everywhere: every session of the account, or every operator's. How many they were."""
+        """Sign out everywhere: every session of the account, or every operator's. How many they were.
+
+        A member ends those of the same key: whoever may change nothing does not sign out the owner.
+        """
         account_id = visitor.account_id or None
+        bound_to = visitor.key_id if visitor.role is Role.MEMBER else None
         async with self._books.begin() as conn:
-            ended = await sessions.end_all(conn, account_id)
+            ended = await sessions.end_all(conn, account_id, bound_to=bound_to)
             entry = AuditEntry(
                 self._now_ms(), visitor.actor, "session.end_all", visitor.account_id, visitor.key_id, {"ended": ended}
             )

@@ -4,12 +4,15 @@ from functools import partial
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from gateway.books import periods, usage
 from gateway.books.books import Books
+from gateway.books.tables import plan_previews
 from gateway.domain.instant import HOUR_MS, epoch_ms
 from gateway.domain.invoice import InvoiceStatus
 from gateway.flows.accounts import Accounts
+from gateway.flows.charge_change import HONOURED_MS
 from gateway.flows.faults import CallerFault, NoSuchThing
 from gateway.flows.invoices import Invoices
 from gateway.flows.issue_invoice import Closer
@@ -47,7 +50,9 @@ async def use(books: Books, account_id: str, number: int, amount: int) -> None:
 
 def said(document: Any) -> Any:
     """What a document says but for what only an issued one has."""
-    return {name: document[name] for name in document if name not in {"id", "number", "issued_at", "due_at", "rate_cards"}}
+    return {
+        name: document[name] for name in document if name not in {"id", "number", "issued_at", "due_at", "rate_cards"}
+    }
 
 
 async def test_the_draft_just_before_issue_equals_the_issued_invoice(
@@ -167,6 +172,22 @@ async def test_a_preview_counts_what_redis_knows(
     change = await accounts.change_plan(opened.id, "pro")
     assert change.invoice is not None
     assert change.invoice.total_cents == 47_000
+
+
+async def test_asking_what_a_plan_costs_over_and_over_fills_no_disk(
+    accounts: Accounts, books: Books, preview: Any, clock: Clock
+) -> None:
+    opened, other = [await accounts.create(name, "starter") for name in ("Acme", "Bolt")]
+    await preview(other.id, "pro")
+    await preview(opened.id, "pro")
+    clock.forward(seconds=3)
+    told = await preview(opened.id, "pro")
+    async with books.read() as conn:
+        kept = (await conn.execute(select(plan_previews.c.account_id, plan_previews.c.made_ms))).all()
+    assert sorted(kept, key=lambda row: row[1]) == [
+        (other.id, epoch_ms(clock()) - 3_000),
+        (opened.id, told.price.honoured_until_ms - HONOURED_MS),
+    ]
 
 
 async def test_a_downgrade_costs_nothing_now(accounts: Accounts, preview: Any) -> None:

@@ -129,9 +129,13 @@ async def test_an_account_has_so_many_keys_in_use_and_no_more(
     await keys.create(opened.id)
     with pytest.raises(CallerFault, match="revoke some first"):
         await keys.create(opened.id)
-    await keys.revoke(first.id)
+    with pytest.raises(CallerFault, match="revoke some first"):
+        await keys.rotate(first.id, overlap_ms=1_000)
+    # Without an overlap one takes the other's place.
+    second = await keys.rotate(first.id, overlap_ms=0)
+    await keys.revoke(second.id)
     await keys.create(opened.id)
     pages = [await keys.page(opened.id, after=None, size=2)]
-    pages.append(await keys.page(opened.id, after=pages[0][1], size=2))
+    pages.append(await keys.page(opened.id, after=pages[0][1], size=3))
     assert [key.id for found, _ in pages for key in found] == [key.id for key in await keys.of_account(opened.id)]
     assert pages[1][1] is None

@@ -84,6 +84,19 @@ async def test_ending_all_of_an_account_leaves_others_and_operators(
     ]
 
 
+async def test_a_member_signs_nobody_else_out(books: Books, accounts: Accounts, keys: Keys, sign_ins: SignIns) -> None:
+    opened = await accounts.create("Acme", "free")
+    owner = await sign_ins.with_key((await keys.create(opened.id)).secret)
+    limited = await keys.create(opened.id, products=frozenset({"parse"}))
+    members = [await sign_ins.with_key(limited.secret) for _ in range(2)]
+    assert members[0] is not None
+    assert members[0].visitor.role is Role.MEMBER
+    assert await sign_ins.end_all(members[0].visitor) == 2
+    assert owner is not None
+    assert await sign_ins.find(owner.secret or "") is not None
+    assert await sign_ins.end_all(owner.visitor) == 1
+
+
 async def test_without_an_admin_token_nobody_is_an_admin(books: Books, clock: Clock) -> None:
     for token in (None, ""):
         none = SignIns(books=books, pepper=PEPPER, clock=clock, admin_token=token)

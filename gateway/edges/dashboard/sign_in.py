@@ -71,7 +71,7 @@ class _SignIn:
         return self._left(visit, "You are signed out.")
 
     async def leave_everywhere(self, visit: Visit) -> Response:
-        """Ends all sessions of the account."""
+        """Ends all sessions of the account; a member's only those of the same key."""
         await self._sign_ins.end_all(visit.visitor)
         return self._left(visit, "You are signed out here and everywhere else.")
 
