@@ -119,7 +119,8 @@ def greeting(configuration: Configuration, accounts: list[DemoAccount], sample: 
     quiet = "curl -s -o /dev/null -w '%{http_code} '"
     return f"""
 Credit Gateway is running at {url}
-Operations, on a listener of their own: {admin}/metrics, and {admin}/admin/v1 with the admin token {token}
+Operations, on a listener of their own: {admin}/admin, and its API {admin}/admin/v1, with the admin token {token}
+Metrics: {admin}/metrics
 
 Dashboard: {url}/settings/billing
 Sign in there with one of these API keys, one for each plan:
