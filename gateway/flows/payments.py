@@ -147,17 +147,25 @@ class Payments:
         CallerFault for the last one of an account that owes, or whose plan has a price.
         """
         customer, method = await self._mine(account_id, method_id)
-        at_ms = self._now_ms()
-        async with self._books.begin() as conn:
-            await self._may_be_removed(conn, account_id, method_id, at_ms)
-        await asked(self._provider.remove(_told(customer), method.ref))
+        # In the books first, behind the account's lock: of two that are removed at once, one may be the last.
+        await self._forget(method, actor)
+        try:
+            await asked(self._provider.remove(_told(customer), method.ref))
+        except PaymentNeeded:
+            await self._keep_after_all(method, actor)
+            raise
+        await self._collect_now(account_id)
+
+    async def _forget(self, method: BookedMethod, actor: str) -> None:
+        account_id, at_ms = method.account_id, self._now_ms()
         async with self._books.begin() as conn:
             await self._open_account(conn, account_id)
-            await payment_methods.remove(conn, method_id, at_ms)
+            await self._may_be_removed(conn, account_id, method.id, at_ms)
+            await payment_methods.remove(conn, method.id, at_ms)
             await _note(
                 conn,
                 account_id,
-                method_id,
+                method.id,
                 "payment_method.remove",
                 actor=actor,
                 at_ms=at_ms,
@@ -167,7 +175,26 @@ class Payments:
             if left and not any(one.is_default for one in left):
                 action = "payment_method.default"
                 await self._make_default(conn, left[-1], left, at_ms=at_ms, actor=actor, action=action)
-        await self._collect_now(account_id)
+
+    async def _keep_after_all(self, method: BookedMethod, actor: str) -> None:
+        """The provider could not be told, so it still has the method; a process that dies here leaves that to it."""
+        async with self._books.begin() as conn:
+            await accounts.get(conn, method.account_id, lock=True)
+            await payment_methods.revise(conn, method)
+            detail = {"last4": method.last4, "reason": "the provider could not be told that it was removed"}
+            await _note(
+                conn,
+                method.account_id,
+                method.id,
+                "payment_method.add",
+                actor=actor,
+                at_ms=self._now_ms(),
+                detail=detail,
+            )
+            if method.is_default:
+                known = await payment_methods.of_account(conn, method.account_id, self._provider.name)
+                action, at_ms = "payment_method.default", self._now_ms()
+                await self._make_default(conn, method, known, at_ms=at_ms, actor=actor, action=action)
 
     async def pay_now(self, account_id: str, invoice_id: str, actor: str, *, return_url: str | None = None) -> Outcome:
         """Pay an invoice by the default method, now. `return_url`: where the card's owner comes back to who confirms.
@@ -309,12 +336,14 @@ class Payments:
 
     async def _may_be_removed(self, conn: AsyncConnection, account_id: str, method_id: str, at_ms: int) -> None:
         known = await payment_methods.of_account(conn, account_id, self._provider.name)
-        if any(one.id != method_id for one in known):
+        if all(one.id != method_id for one in known):
+            raise NoSuchThing("payment method", method_id)
+        if len(known) > 1:
             return
         if await invoice_collections.past_due(conn, account_id):
             raise CallerFault("an invoice is past due; pay it, or add another payment method, before removing this one")
-        plan_id = (await subscriptions.plans_in_force(conn, at_ms)).get(account_id)
-        plan = self._plans().get(plan_id or "")
+        agreed = await subscriptions.of_account(conn, account_id)
+        plan = next((self._plans().get(one.plan_id) for one in agreed if one.in_force(at_ms)), None)
         if plan is not None and plan.price_cents > 0 and not plan.contract:
             raise CallerFault(f"plan {plan.name} is paid by this; add another payment method, or go to Free, first")
 

@@ -34,6 +34,7 @@ from gateway.payments.manual import Manual
 from gateway.payments.provider import (
     ActionRequired,
     Charge,
+    Customer,
     Failed,
     Outcome,
     Paid,
@@ -82,6 +83,11 @@ class Bank(Fake):
         if isinstance(outcome, Paid):
             self.taken[charge.key] = charge.amount_cents
         return outcome
+
+    async def remove(self, customer: Customer, method_ref: str) -> None:
+        if self.away:
+            raise ProviderUnavailable("it is away")
+        await super().remove(customer, method_ref)
 
     async def refund(self, charge: Charge, ref: str) -> None:
         if self.away:
@@ -387,6 +393,28 @@ async def test_the_last_method_of_a_paid_plan_stays_until_there_is_another(shop:
         actions = [one.action for one in await audit.of_account(conn, account_id)]
     assert actions.count("payment_method.add") == 2
     assert actions.count("payment_method.remove") == 1
+
+
+async def test_of_two_methods_that_are_removed_at_once_one_stays(shop: Shop) -> None:
+    account_id = await shop.open()
+    await shop.till.payments.add_fake(account_id, "fake_no_funds", actor="owner")
+    ids = [one.id for one in await shop.till.payments.methods(account_id)]
+    removed = await asyncio.gather(
+        *(shop.till.payments.remove(account_id, one, "owner") for one in ids), return_exceptions=True
+    )
+    assert {type(one) for one in removed} == {type(None), CallerFault}
+    (left,) = await shop.till.payments.methods(account_id)
+    assert left.default
+
+
+async def test_a_method_that_the_provider_could_not_forget_is_still_there(shop: Shop) -> None:
+    account_id = await shop.open()
+    await shop.till.payments.add_fake(account_id, "fake_no_funds", actor="owner")
+    before = await shop.till.payments.methods(account_id)
+    shop.bank.away = True
+    with pytest.raises(PaymentNeeded, match="cannot be reached"):
+        await shop.till.payments.remove(account_id, before[0].id, "owner")
+    assert await shop.till.payments.methods(account_id) == before
 
 
 async def test_an_upgrade_is_paid_first_and_its_invoice_is_paid(shop: Shop) -> None:
