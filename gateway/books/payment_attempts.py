@@ -6,7 +6,7 @@ Which move is legal is `domain.payment`'s; asking the provider is for the flows.
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.tables import payment_attempts
@@ -78,6 +78,15 @@ async def of_account(conn: AsyncConnection, account_id: str, *, limit: int = 100
     table = payment_attempts.c
     query = _all().where(table.account_id == account_id).order_by(table.started_ms.desc(), table.id.desc())
     return [_attempt(row) for row in (await conn.execute(query.limit(limit))).mappings()]
+
+
+async def asked_since(conn: AsyncConnection, account_id: str, since_ms: int) -> int:
+    """How often somebody had the account's money tried since an instant, beside the schedule."""
+    table = payment_attempts.c
+    query = select(func.count()).where(
+        table.account_id == account_id, table.started_ms >= since_ms, table.trigger != Trigger.SCHEDULE
+    )
+    return int((await conn.execute(query)).scalar_one())
 
 
 async def to_look_at(conn: AsyncConnection, provider: str, *, at_ms: int, limit: int) -> list[Attempt]:

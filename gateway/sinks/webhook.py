@@ -113,7 +113,8 @@ class WebhookSender:
         if not self._allow_private:
             for address in found:
                 if not is_public(address):
-                    raise _Refused(f"{url.host} has the address {address}, which is not public")
+                    # Not which: names that only this network knows are no business of who chose the address.
+                    raise _Refused(f"{url.host} has an address which is not public")
         return found[:MOST_ADDRESSES]
 
     async def _post_to(

@@ -22,6 +22,7 @@ from gateway.flows.contracts import Contracts
 from gateway.flows.fake_bank import FakeBank
 from gateway.flows.faults import CallerFault, NoSuchThing, PaymentNeeded
 from gateway.flows.invoices import Invoices
+from gateway.flows.payments import MOST_TRIES_AN_HOUR
 from gateway.flows.rebuild import rebuild
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
@@ -415,6 +416,17 @@ async def test_a_method_that_the_provider_could_not_forget_is_still_there(shop: 
     with pytest.raises(PaymentNeeded, match="cannot be reached"):
         await shop.till.payments.remove(account_id, before[0].id, "owner")
     assert await shop.till.payments.methods(account_id) == before
+
+
+async def test_a_card_that_fails_is_not_tried_on_and_on(shop: Shop) -> None:
+    account_id = await shop.open(card="fake_declined")
+    invoice = await shop.invoice(account_id)
+    for _ in range(MOST_TRIES_AN_HOUR):
+        assert isinstance(await shop.till.payments.pay_now(account_id, invoice.id, "owner"), Failed)
+    with pytest.raises(CallerFault, match="20 times within an hour"):
+        await shop.till.payments.pay_now(account_id, invoice.id, "owner")
+    shop.clock.forward(minutes=61)
+    assert isinstance(await shop.till.payments.pay_now(account_id, invoice.id, "owner"), Failed)
 
 
 async def test_an_upgrade_is_paid_first_and_its_invoice_is_paid(shop: Shop) -> None:
