@@ -8,7 +8,7 @@ import shutil
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -230,6 +230,8 @@ class Served:
     base: str
     browser: Browser
     people: dict[str, Someone]
+    # Ids that are known only once things are made, for addresses: "/keys/{key}".
+    ids: dict[str, str] = field(default_factory=dict)
 
     @asynccontextmanager
     async def tab(self, who: str = "", **options: Any) -> AsyncIterator[Tab]:
@@ -270,10 +272,43 @@ async def served(
         await running.used_often(people["pro"], [900, 12_000, 8_000, 0, 15_000, 9_000, 4_000, 11_000, 7_000])
         await running.used_often(people["pro"], [60, 45], product="extract", mode="cost_effective")
         await running.used_often(people["spent"], [2_000] * 5)
-        listener = socket.create_server(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-        server = Server(server_config(running.app, "127.0.0.1", port))
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
-        yield Served(running, f"http://127.0.0.1:{port}", chromium, people)
-        server.should_exit = True
-        await serving
+        ids = await things_of(running, people["pro"])
+        async with listening(running) as base:
+            yield Served(running, base, chromium, people, ids)
+
+
+@asynccontextmanager
+async def listening(running: Running) -> AsyncIterator[str]:
+    """The pages on loopback, and where that is."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    server = Server(server_config(running.app, "127.0.0.1", port))
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    await serving
+
+
+async def things_of(running: Running, one: Someone) -> dict[str, str]:
+    """Keys that go on, end and have ended, budgets, limits and webhooks with a log, for an account to look at."""
+    desk = running.desk
+    spare = await desk.keys.create(one.id, name="Nightly import", products=frozenset({"parse", "extract"}))
+    await desk.keys.rotate(spare.id, overlap_ms=3_600_000)
+    ended = await desk.keys.create(one.id, name="An old laptop")
+    await desk.keys.revoke(ended.id)
+    await desk.limits.set_budget(one.id, one.account.project_id, 900_000 * CREDIT)
+    await desk.limits.set_budget(one.id, one.key_id, 100 * CREDIT)
+    await desk.limits.change(one.id, lambda own: replace(own, max_cents=90_000, alert_cents=(2_550,)))
+    until_ms = epoch_ms(running.clock() + timedelta(days=9))
+    await desk.limits.raise_ceiling(one.id, until_ms=until_ms, reason="a big month", max_cents=900_000)
+    chosen = ["alert.raised", "invoice.paid"]
+    made = await desk.webhooks.create(one.id, "https://hooks.example/billing?of=us", event_types=chosen)
+    await running.deliver_webhooks(200)
+    await desk.webhooks.send_test(made.endpoint.id)
+    await running.deliver_webhooks(200, b"thanks")
+    delivery = await desk.webhooks.send_test(made.endpoint.id)
+    await running.deliver_webhooks(503, b"<h1>busy</h1>")
+    off = await desk.webhooks.create(one.id, "https://hooks.example/" + "long/" * 40, description="Off for now")
+    await desk.webhooks.disable(off.endpoint.id)
+    names = {"key": one.key_id, "webhook": made.endpoint.id, "delivery": delivery.id, "off": off.endpoint.id}
+    return names | {"project": one.account.project_id}

@@ -25,6 +25,22 @@ PAGES = [
     ("member", f"{BILLING}/pricing"),
     ("spent", f"{BILLING}/pricing/starter"),
     ("pro", f"{BILLING}/pricing/free"),
+    ("pro", f"{BILLING}/payment-methods"),
+    ("pro", f"{BILLING}/details"),
+    ("pro", f"{BILLING}/keys"),
+    ("member", f"{BILLING}/keys"),
+    ("pro", f"{BILLING}/keys/new"),
+    ("pro", f"{BILLING}/keys/{{key}}/rotate"),
+    ("pro", f"{BILLING}/keys/{{key}}/revoke"),
+    ("pro", f"{BILLING}/limits"),
+    ("member", f"{BILLING}/limits"),
+    ("pro", f"{BILLING}/limits/budgets/{{project}}"),
+    ("pro", f"{BILLING}/webhooks"),
+    ("new", f"{BILLING}/webhooks"),
+    ("pro", f"{BILLING}/webhooks/new"),
+    ("pro", f"{BILLING}/webhooks/{{webhook}}"),
+    ("pro", f"{BILLING}/webhooks/{{off}}"),
+    ("pro", f"{BILLING}/webhooks/{{webhook}}/deliveries/{{delivery}}"),
     ("pro", f"{BILLING}/no-such-page"),
 ]
 
@@ -57,10 +73,12 @@ async def faultless(tab: Tab) -> None:
 
 
 @pytest.mark.parametrize(("who", "path"), PAGES)
-async def test_a_page_is_accessible_and_fits_and_breaks_no_policy(tabs: dict[str, Tab], who: str, path: str) -> None:
+async def test_a_page_is_accessible_and_fits_and_breaks_no_policy(
+    served: Served, tabs: dict[str, Tab], who: str, path: str
+) -> None:
     tab = tabs[who]
     tab.complaints.clear()
-    await tab.open(path)
+    await tab.open(path.format_map(served.ids))
     # A browser notes an answer of 404 as an error.
     tab.complaints[:] = [said for said in tab.complaints if "404" not in said]
     await faultless(tab)
@@ -81,7 +99,7 @@ async def test_every_page_is_whole_without_javascript(served: Served) -> None:
     async with served.tab("pro", java_script_enabled=False) as tab:
         for who, path in PAGES:
             if who == "pro":
-                await tab.open(path)
+                await tab.open(path.format_map(served.ids))
                 assert await tab.page.get_by_role("heading", level=1).count() == 1, path
                 assert await tab.page.get_by_role("navigation", name="Billing").is_visible(), path
 

@@ -13,15 +13,18 @@
     const button = document.createElement("button");
     button.type = "button";
     button.className = "button button-small";
-    button.textContent = "Copy";
-    button.setAttribute("aria-label", `Copy ${place.dataset.copy}`);
+    const say = (word) => {
+      button.textContent = word;
+      button.setAttribute("aria-label", `${word} ${place.dataset.copy}`);
+    };
+    say("Copy");
     button.addEventListener("click", async () => {
       try {
         await navigator.clipboard.writeText(place.querySelector("code").textContent);
-        button.textContent = "Copied";
+        say("Copied");
       } catch {
         getSelection().selectAllChildren(place.querySelector("code"));
-        button.textContent = "Marked";
+        say("Marked");
       }
       spoken.textContent = `${button.textContent}: ${place.dataset.copy}`;
     });
