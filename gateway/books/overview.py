@@ -6,7 +6,7 @@ Read from rollups and short tables, never from usage events. Changes nothing.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import case, func, select, text
+from sqlalchemy import ScalarSelect, case, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.tables import accounts, invoices, jobs, refusals, running_jobs, subscriptions, usage_daily
@@ -53,15 +53,18 @@ async def accounts_by_plan(conn: AsyncConnection, at_ms: int) -> list[tuple[str 
 async def captured(conn: AsyncConnection, today_ms: int, *, days: int) -> tuple[int, int]:
     """Millicredits captured of calls admitted since `today_ms` (a day's start, UTC), and in `days` with that one."""
     table = usage_daily.c
-    today = func.sum(case((table.day_ms >= today_ms, table.captured_millicredits), else_=0))
-    # By account: that is how the rollup is kept, so each is one short read.
-    query = (
-        select(func.coalesce(today, 0), func.coalesce(func.sum(table.captured_millicredits), 0))
-        .select_from(accounts.join(usage_daily, table.account_id == accounts.c.id))
-        .where(table.day_ms >= today_ms - (days - 1) * DAY_MS)
-    )
-    row = (await conn.execute(query)).one()
-    return int(row[0]), int(row[1])
+
+    def since(day_ms: int) -> ScalarSelect[int]:
+        # Asked of each account by itself: that is how the rollup is kept, so each answer is one short read of it.
+        own = select(func.sum(table.captured_millicredits)).where(
+            table.account_id == accounts.c.id, table.day_ms >= day_ms
+        )
+        return own.correlate(accounts).scalar_subquery()
+
+    of_each = (since(today_ms), since(today_ms - (days - 1) * DAY_MS))
+    query = select(*(func.coalesce(func.sum(amount), 0) for amount in of_each)).select_from(accounts)
+    today, all_days = (await conn.execute(query)).one()
+    return int(today), int(all_days)
 
 
 async def refused(conn: AsyncConnection, since_ms: int) -> list[tuple[str, int]]:
