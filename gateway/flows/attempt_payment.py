@@ -18,7 +18,7 @@ from gateway.books.faults import BooksUnavailable
 from gateway.books.ids import new_id
 from gateway.books.payment_attempts import Attempt
 from gateway.books.payment_methods import BookedMethod
-from gateway.domain.instant import DAY_MS, epoch_ms
+from gateway.domain.instant import DAY_MS, HOUR_MS, epoch_ms
 from gateway.domain.payment import (
     UNDER_WAY,
     AttemptEvent,
@@ -30,7 +30,7 @@ from gateway.domain.payment import (
 from gateway.domain.plan import Plan
 from gateway.flows import pay_for_change
 from gateway.flows.dunning_rules import become_free, failed_aside, failed_by_schedule, invoice_paid
-from gateway.flows.faults import InvoicingStopped
+from gateway.flows.faults import CallerFault, InvoicingStopped
 from gateway.flows.issue_invoice import InRedis, in_redis_if_there
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.usage_report import ReadsCounters
@@ -51,6 +51,8 @@ ASK_AGAIN_AFTER_MS: Final = 120_000
 LONGEST_PAUSE_MS: Final = 6 * 3_600_000
 # How long the owner of a card may take to confirm.
 CONFIRM_WITHIN_MS: Final = DAY_MS
+# Banks take note of who tries one card again and again, and each try is kept.
+MOST_TRIES_AN_HOUR: Final = 20
 _DOUBLINGS: Final = 10
 
 log = structlog.get_logger()
@@ -111,6 +113,12 @@ def charge_of(attempt: Attempt) -> Charge:
         on_session=attempt.on_session,
         return_url=attempt.return_url,
     )
+
+
+async def not_too_often(conn: AsyncConnection, account_id: str, at_ms: int) -> None:
+    """CallerFault where somebody has had the account's money tried again and again within the hour."""
+    if await payment_attempts.asked_since(conn, account_id, at_ms - HOUR_MS) >= MOST_TRIES_AN_HOUR:
+        raise CallerFault(f"payments were tried {MOST_TRIES_AN_HOUR} times within an hour; wait a while")
 
 
 class Attempts:

@@ -30,7 +30,7 @@ from gateway.domain.instant import epoch_ms
 from gateway.domain.payment import AttemptState, PlanChangeState, Trigger
 from gateway.domain.plan import Plan
 from gateway.domain.terms import AccountStatus
-from gateway.flows.attempt_payment import Attempts, new_attempt
+from gateway.flows.attempt_payment import Attempts, new_attempt, not_too_often
 from gateway.flows.change_plan import ChangeAt, PlanChange, Standing, owner_may, standing, when_by_default
 from gateway.flows.charge_change import honoured, tell_price
 from gateway.flows.faults import CallerFault, NoSuchThing, PaymentNeeded
@@ -161,6 +161,7 @@ class PayFirst:
                 return None
             if method is None or customer is None:
                 raise PaymentNeeded("no_payment_method", _ADD_ONE)
+            await not_too_often(conn, account_id, at_ms)
             change = PaidChange(
                 new_id("pcp"), told, PlanChangeState.PAYING, asked.actor, asked.reason, None, at_ms, None
             )

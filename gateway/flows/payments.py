@@ -25,11 +25,11 @@ from gateway.books.books import Books
 from gateway.books.invoices import BookedInvoice
 from gateway.books.payment_attempts import Attempt
 from gateway.books.payment_methods import BookedCustomer, BookedMethod, new_method_id
-from gateway.domain.instant import DAY_MS, HOUR_MS, epoch_ms
+from gateway.domain.instant import DAY_MS, epoch_ms
 from gateway.domain.payment import AttemptState, MethodKind, PaymentMethod, Trigger
 from gateway.domain.plan import Plan
 from gateway.domain.terms import AccountStatus
-from gateway.flows.attempt_payment import Attempts
+from gateway.flows.attempt_payment import Attempts, not_too_often
 from gateway.flows.dunning import Collector
 from gateway.flows.faults import CallerFault, NoSuchThing, PaymentNeeded
 from gateway.payments.fake import TEST_CARDS, Fake, fake_method
@@ -45,8 +45,6 @@ from gateway.payments.provider import (
 )
 
 MOST_METHODS: Final = 20
-# Banks take note of who tries one card again and again, and each try is kept.
-MOST_TRIES_AN_HOUR: Final = 20
 # A page for adding a card stays open no longer.
 ADDING_WITHIN_MS: Final = DAY_MS
 T = TypeVar("T")
@@ -213,13 +211,9 @@ class Payments:
                     raise NoSuchThing("invoice", invoice_id)
                 held = await payment_attempts.holding(conn, invoice.id)
                 method = await payment_methods.default(conn, account_id, self._provider.name)
-                now_ms = await accounts.own_ms(conn, account_id, self._now_ms())
-                tried = await payment_attempts.asked_since(conn, account_id, now_ms - HOUR_MS)
             if held is not None and held.state is not AttemptState.SUCCEEDED:
                 if held.provider != self._provider.name:
-                    raise CallerFault(
-                        f"invoice {invoice.number} is being paid through {held.provider}, as was set then"
-                    )
+                    raise CallerFault(f"invoice {invoice.number} is being paid through {held.provider}; wait for that")
                 # Who has another card now does not wait for the one that asks to be confirmed.
                 other = method is not None and method.id != held.method_id
                 outcome = await asked(self._attempts.resume(held, give_up=other))
@@ -229,10 +223,8 @@ class Payments:
                     return outcome
             if method is None:
                 raise PaymentNeeded("no_payment_method", "add a payment method first")
-            if tried >= MOST_TRIES_AN_HOUR:
-                raise CallerFault(
-                    f"payments were tried {tried} times within an hour; wait a while, or add another card"
-                )
+            async with self._books.read() as conn:
+                await not_too_often(conn, account_id, await accounts.own_ms(conn, account_id, self._now_ms()))
             trigger = Trigger.ASKED
             attempt = await self._collector.start(invoice.id, trigger=trigger, return_url=return_url)
             if attempt is not None:

@@ -18,11 +18,11 @@ from gateway.domain.invoice import InvoiceStatus
 from gateway.domain.payment import AttemptState, CollectionState
 from gateway.domain.terms import AccountStatus
 from gateway.flows.accounts import Accounts
+from gateway.flows.attempt_payment import MOST_TRIES_AN_HOUR
 from gateway.flows.contracts import Contracts
 from gateway.flows.fake_bank import FakeBank
 from gateway.flows.faults import CallerFault, NoSuchThing, PaymentNeeded
 from gateway.flows.invoices import Invoices
-from gateway.flows.payments import MOST_TRIES_AN_HOUR
 from gateway.flows.rebuild import rebuild
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
@@ -425,6 +425,8 @@ async def test_a_card_that_fails_is_not_tried_on_and_on(shop: Shop) -> None:
         assert isinstance(await shop.till.payments.pay_now(account_id, invoice.id, "owner"), Failed)
     with pytest.raises(CallerFault, match="20 times within an hour"):
         await shop.till.payments.pay_now(account_id, invoice.id, "owner")
+    with pytest.raises(CallerFault, match="20 times within an hour"):
+        await shop.accounts.change_plan(account_id, "pro")
     shop.clock.forward(minutes=61)
     assert isinstance(await shop.till.payments.pay_now(account_id, invoice.id, "owner"), Failed)
 
