@@ -47,9 +47,11 @@ def print_facts(facts: Mapping[str, object]) -> None:
 
 def print_csv(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """RFC 4180, with a head line."""
+    from gateway.edges.documents.sheet import harmless
+
     writer = csv.writer(sys.stdout, lineterminator="\r\n")
     writer.writerow(columns)
-    writer.writerows([_text(cell) for cell in row] for row in rows)
+    writer.writerows([harmless(cell) for cell in row] for row in rows)
 
 
 def _text(value: object) -> str:

@@ -1,13 +1,12 @@
 """The usage events behind an invoice as CSV: what each took of the allowance, and what was charged for it."""
 
-import csv
-import io
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Final
 
 from gateway.books.invoices import InvoicedEvent
 from gateway.domain.credits import credits_text
+from gateway.edges.documents.sheet import sheet
 from gateway.flows.invoice_document import instant_text
 
 _ROWS_AT_ONCE: Final = 500
@@ -54,12 +53,6 @@ async def csv_text(events: AsyncGenerator[InvoicedEvent, None]) -> AsyncIterator
         async for event in events:
             waiting.append(row(event))
             if len(waiting) >= _ROWS_AT_ONCE:
-                yield _text(waiting)
+                yield sheet(waiting)
                 waiting = []
-    yield _text(waiting)
-
-
-def _text(rows: Sequence[Sequence[object]]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerows(rows)
-    return out.getvalue()
+    yield sheet(waiting)

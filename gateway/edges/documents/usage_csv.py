@@ -45,10 +45,5 @@ def row(event: UsageEvent) -> list[object]:
         facts.plan_id,
         facts.rate_card_version,
         instant_text(event.period_start_ms),
-        _harmless(event.job_id or ""),
+        event.job_id or "",
     ]
-
-
-def _harmless(text: str) -> str:
-    """What a service sent, so that no spreadsheet takes it for a formula."""
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

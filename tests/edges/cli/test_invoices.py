@@ -107,7 +107,7 @@ def test_the_csv_has_every_event_behind_an_invoice(terminal: Terminal, account_i
     number = terminal("account", "plan", account_id, "pro", "--json").json["invoice"]
     rows = list(csv.DictReader(io.StringIO(terminal("invoice", "csv", number).out)))
     assert [(row["included_credits"], row["pay_as_you_go_credits"]) for row in rows] == [("40000", "0"), ("0", "4")]
-    assert rows[0]["line_id"] == "-"
+    assert rows[0]["line_id"] == ""
 
 
 def test_a_check_proves_the_books_and_finds_what_is_wrong(terminal: Terminal, account_id: str) -> None:

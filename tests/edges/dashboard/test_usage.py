@@ -33,6 +33,15 @@ async def test_the_chart_the_table_and_the_csv_say_the_same(running: Running) ->
     assert "4,600" in page
 
 
+async def test_a_spreadsheet_evaluates_nothing_that_a_key_was_named(running: Running) -> None:
+    one = await running.someone("pro", days_ago=40)
+    named = await running.desk.keys.create(one.id, name='=HYPERLINK("http://evil.example","x")')
+    await running.used_often(one, [500], product="parse", mode="agentic", key_id=named.id)
+    async with running.signed_in(one) as client:
+        rows = list(csv.reader(io.StringIO((await client.get(f"{USAGE}.csv?by=key")).text)))
+    assert rows[0][2].startswith("'=HYPERLINK")
+
+
 async def test_filters_stay_in_every_link_and_narrow_all_numbers(running: Running) -> None:
     one = await running.someone("pro", days_ago=40)
     await running.used_often(one, [500] * 3, product="parse", mode="agentic")
