@@ -332,8 +332,12 @@ class Accounts:
 
     async def now(self, account_id: str) -> datetime:
         """What the account's own clock shows: the world's time, but for a sandbox. BooksUnavailable."""
+        return from_epoch_ms(self._now_ms() + await self.ahead_ms(account_id))
+
+    async def ahead_ms(self, account_id: str) -> int:
+        """How far the account's own clock is ahead of the world's. BooksUnavailable."""
         async with self._books.read() as conn:
-            return from_epoch_ms(await accounts.own_ms(conn, account_id, self._now_ms()))
+            return await accounts.own_ms(conn, account_id, 0)
 
     async def projects(self, account_id: str) -> list[Project]:
         """The account's projects, the default one first. CallerFault for an unknown account."""

@@ -6,6 +6,7 @@ from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 
 from gateway.edges.api.admin_accounts import account_admin_endpoints
+from gateway.edges.api.admin_clock import clock_endpoints
 from gateway.edges.api.admin_contracts import contract_endpoints
 from gateway.edges.api.admin_invoices import invoice_admin_endpoints
 from gateway.edges.api.admin_state import state_endpoints
@@ -38,6 +39,7 @@ def admin_endpoints(parts: AdminApiParts) -> list[Endpoint]:
     desk = parts.desk
     return [
         *account_admin_endpoints(desk, ACCOUNT),
+        *clock_endpoints(desk, ACCOUNT),
         *key_endpoints(desk, ACCOUNT),
         *contract_endpoints(desk, ACCOUNT),
         *invoice_endpoints(desk, ACCOUNT),

@@ -42,6 +42,7 @@ class AccountWish(Strict):
 
     name: Name
     plan: str = Field(min_length=1, max_length=64)
+    sandbox: bool = Field(default=False, description="With a clock of its own, for tests; a real account never has one")
 
 
 class AdminPlanWish(PlanWish):
@@ -91,7 +92,7 @@ def account_admin_endpoints(desk: Desk, area: Area) -> list[Endpoint]:
     async def created(ask: Ask) -> Document:
         wish: AccountWish = ask.body
         known_plan(desk, wish.plan)
-        opened = await desk.accounts.create(wish.name, wish.plan, actor=ask.actor)
+        opened = await desk.accounts.create(wish.name, wish.plan, sandbox=wish.sandbox, actor=ask.actor)
         return {"id": opened.id, "name": opened.name, "plan": opened.plan_id, "project_id": opened.project_id}
 
     async def shown(ask: Ask) -> Document:
@@ -194,6 +195,7 @@ def _listed(one: ListedAccount) -> dict[str, Any]:
         "name": one.account.name,
         "plan": one.plan_id,
         "status": one.account.status.value,
+        "sandbox": one.account.sandbox,
         "created_at": instant(one.account.created_ms),
     }
 

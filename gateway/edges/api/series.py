@@ -1,8 +1,6 @@
 """`GET /api/v1/usage/series`: usage over time for charts, as JSON or CSV, in any time zone."""
 
-import csv
-import io
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -20,6 +18,7 @@ from gateway.edges.api.json_reply import json_reply
 from gateway.edges.api.query import only_own_organization, text
 from gateway.edges.api.replies.usage import UsageSeries as UsageSeriesReply
 from gateway.edges.api.usage_document import amount
+from gateway.edges.documents.sheet import sheet
 from gateway.flows.faults import WrongParameter
 from gateway.flows.usage_report import Range
 from gateway.flows.usage_series import BY_DEFAULT, Series, UsageSeries
@@ -44,7 +43,7 @@ class SeriesQuery(BaseModel):
     organization_id: str | None = Field(None, description="The key's own account")
 
 
-def series_endpoints(series: UsageSeries, clock: Callable[[], datetime]) -> list[Endpoint]:
+def series_endpoints(series: UsageSeries, now_of: Callable[[str], Awaitable[datetime]]) -> list[Endpoint]:
     """`from` (else 30 days back) to `to` (else now, not included), by `window` (else day) of the zone `tz` (else UTC).
 
     A date or time without a zone is one of `tz`. `by` is some of product, mode, project, key.
@@ -57,7 +56,7 @@ def series_endpoints(series: UsageSeries, clock: Callable[[], datetime]) -> list
         window = _window(request)
         found = await series.of_account(
             caller.account_id,
-            range_of(request, zone, clock()),
+            range_of(request, zone, await now_of(caller.account_id)),
             window,
             zone,
             by=_by(request),
@@ -114,17 +113,15 @@ def _sums(bucket: Bucket) -> dict[str, object]:
 
 
 def _csv(series: Series, zone: tzinfo) -> str:
-    """RFC 4180, with a head line; a line per window and bucket."""
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(["start", "end", *series.by, "calls", "units", "credits"])
+    """With a head line; a line per window and bucket."""
+    rows: list[list[object]] = [["start", "end", *series.by, "calls", "units", "credits"]]
     for window in series.windows:
         start, end = _local(window.start_ms, zone), _local(window.end_ms, zone)
         for bucket in window.buckets:
             told = [getattr(bucket, name) for name in series.by]
             captured = credits_text(bucket.captured_millicredits)
-            writer.writerow([start, end, *told, bucket.calls, bucket.units, captured])
-    return out.getvalue()
+            rows.append([start, end, *told, bucket.calls, bucket.units, captured])
+    return sheet(rows)
 
 
 def _local(at_ms: int, zone: tzinfo) -> str:

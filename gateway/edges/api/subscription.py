@@ -124,7 +124,7 @@ async def changed_document(desk: Desk, change: PlanChange) -> dict[str, Any]:
     takes_effect = "now"
     if change.plan_id == change.previous_plan_id:
         takes_effect = "stays"
-    elif change.effective_ms > epoch_ms(desk.clock()):
+    elif change.effective_ms > epoch_ms(await desk.accounts.now(change.account_id)):
         takes_effect = "period_end"
     return {
         "change": {

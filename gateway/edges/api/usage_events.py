@@ -3,9 +3,7 @@
 Pages of the same events as JSON are `usage-metrics`; the receipt of one call is `receipts`.
 """
 
-import csv
-import io
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from typing import Final
@@ -17,6 +15,7 @@ from gateway.edges.api.endpoint import Ask, Endpoint
 from gateway.edges.api.query import only_own_organization, text
 from gateway.edges.api.series import range_of, zone_of
 from gateway.edges.documents import usage_csv
+from gateway.edges.documents.sheet import sheet
 from gateway.flows.usage_metrics import UsageMetrics, Wanted
 from gateway.wire.problems import Fault
 
@@ -35,13 +34,13 @@ class EventsQuery(BaseModel):
     organization_id: str | None = Field(None, description="The key's own account")
 
 
-def usage_event_endpoints(metrics: UsageMetrics, clock: Callable[[], datetime]) -> list[Endpoint]:
+def usage_event_endpoints(metrics: UsageMetrics, now_of: Callable[[str], Awaitable[datetime]]) -> list[Endpoint]:
     """`from` (else 30 days back) to `to` (else now, not included), the latest admitted first."""
 
     async def every_event(ask: Ask) -> Response:
         request = ask.request
         only_own_organization(request, ask.caller)
-        within = range_of(request, zone_of(request), clock())
+        within = range_of(request, zone_of(request), await now_of(ask.account_id))
         wanted = Wanted(project_id=text(request, "project_id"), times=((within.from_ms, within.to_ms),))
         # What is wrong with the question is said before the first byte.
         await metrics.page(ask.account_id, wanted, size=1)
@@ -73,12 +72,6 @@ async def _rows(metrics: UsageMetrics, account_id: str, wanted: Wanted) -> Async
         async for event in events:
             waiting.append(usage_csv.row(event))
             if len(waiting) >= _ROWS_AT_ONCE:
-                yield _csv(waiting)
+                yield sheet(waiting)
                 waiting = []
-    yield _csv(waiting)
-
-
-def _csv(rows: Sequence[Sequence[object]]) -> str:
-    out = io.StringIO()
-    csv.writer(out, lineterminator="\r\n").writerows(rows)
-    return out.getvalue()
+    yield sheet(waiting)

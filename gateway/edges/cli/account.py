@@ -31,13 +31,17 @@ def _when(text: str) -> str:
 def create(
     name: Annotated[str, typer.Option("--name", metavar="NAME", help="Need not be unique.")],
     plan: Annotated[str, typer.Option("--plan", metavar="PLAN", help="A plan of plans.yaml.")],
+    *,
+    sandbox: Annotated[
+        bool, typer.Option("--sandbox", help="For tests: with a clock of its own, which `account clock` advances.")
+    ] = False,
     config: ConfigFile = DEFAULT_CONFIG,
     as_json: AsJson = False,
 ) -> None:
     """Open an account, its billing period starting now, with a project `default`."""
 
     async def work(stores: "Stores") -> "OpenedAccount":
-        return await accounts(stores).create(name, plan)
+        return await accounts(stores).create(name, plan, sandbox=sandbox)
 
     opened = on_stores(config, work)
     document = {"id": opened.id, "name": opened.name, "plan": opened.plan_id, "project_id": opened.project_id}
@@ -88,6 +92,7 @@ def show(account: AccountId, config: ConfigFile = DEFAULT_CONFIG, as_json: AsJso
         "name": view.account.name,
         "status": view.account.status.value,
         "created_at": instant(view.account.created_ms),
+        "sandbox": view.account.sandbox,
         "plan": view.plan_id,
         "pending_plan": view.pending_plan_id,
         "period": usage["period"],
@@ -100,7 +105,7 @@ def show(account: AccountId, config: ConfigFile = DEFAULT_CONFIG, as_json: AsJso
         return
     from gateway.edges.cli.usage import credit_facts
 
-    facts = {name: document[name] for name in ("id", "name", "status", "created_at", "plan", "pending_plan")}
+    facts = {name: document[name] for name in ("id", "name", "status", "created_at", "sandbox", "plan", "pending_plan")}
     facts["period"] = f"{instant(report.period.start_ms)} to {instant(report.period.end_ms)}"
     facts |= credit_facts(report)
     facts["projects"] = ", ".join(f"{project.name} ({project.id})" for project in view.projects)

@@ -7,6 +7,7 @@ import typer
 
 from gateway.edges.cli import (
     account,
+    account_clock,
     account_contract,
     account_limits,
     doctor,
@@ -35,6 +36,7 @@ app = typer.Typer(
 account.app.command("contract")(account_contract.contract)
 account.app.add_typer(payment_method.app, name="payment-method")
 invoice.app.command("collect")(payment_method.collect)
+account.app.command("clock")(account_clock.clock)
 account.app.command("limits")(account_limits.limits)
 account.app.command("budget")(account_limits.budget)
 account.app.command("raise")(account_limits.raise_)

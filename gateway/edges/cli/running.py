@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from gateway.flows.issue_invoice import Closer
     from gateway.flows.keys import Keys
     from gateway.flows.limits import Limits
+    from gateway.flows.own_clock import OwnClocks
     from gateway.flows.usage_report import UsageReports
     from gateway.stores import Stores
 
@@ -97,6 +98,20 @@ def contracts(stores: "Stores") -> "Contracts":
 
     return Contracts(
         books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stores.clock, ledger=stores.ledger
+    )
+
+
+def own_clocks(stores: "Stores") -> "OwnClocks":
+    """The flow for the clocks of sandbox accounts."""
+    from gateway.flows.own_clock import OwnClocks
+
+    return OwnClocks(
+        books=stores.books,
+        tell=stores.tell,
+        plans=stores.current.plans,
+        clock=stores.clock,
+        closer=closer(stores),
+        collector=stores.till.collector,
     )
 
 

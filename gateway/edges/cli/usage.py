@@ -9,7 +9,7 @@ from gateway.edges.cli.amounts import names
 from gateway.edges.cli.faults import complain
 from gateway.edges.cli.options import DEFAULT_CONFIG, AccountId, AsJson, ConfigFile
 from gateway.edges.cli.printing import print_csv, print_facts, print_json, print_table
-from gateway.edges.cli.running import on_stores, usage_reports
+from gateway.edges.cli.running import accounts, on_stores, usage_reports
 
 if TYPE_CHECKING:
     from gateway.flows.usage_report import UsageReport
@@ -43,11 +43,12 @@ def usage(
         from gateway.domain.instant import epoch_ms
         from gateway.flows.usage_report import Range
 
-        now, reports = stores.clock(), usage_reports(stores)
+        now, own_now = stores.clock(), await accounts(stores).now(account)
+        reports = usage_reports(stores)
         within = None
         if from_ is not None or to is not None:
             start_ms = (await reports.period_start_ms(account, now)) if from_ is None else from_
-            within = Range(start_ms, epoch_ms(now) + 1 if to is None else to)
+            within = Range(start_ms, epoch_ms(own_now) + 1 if to is None else to)
         return await reports.of_account(account, now, by=names(by), within=within)
 
     report = on_stores(config, work)

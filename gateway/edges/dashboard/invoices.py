@@ -147,7 +147,7 @@ def invoice_routes(pages: Pages) -> list[Route]:
     async def listed(visit: Visit) -> Response:
         scope = page_token.scope(visit.account_id, "invoices")
         found, after = await desk.invoices.page(visit.account_id, after=_after(visit, scope), size=PAGE)
-        invoices = [Shown(view, visit.now_ms) for view in found]
+        invoices = [Shown(view, visit.own_now_ms) for view in found]
         older = None if after is None else formats.query({"after": page_token.make(scope, *after)})
         due = [one for one in invoices if one.payable and one.view.status is InvoiceStatus.ISSUED]
         return visit.page(
@@ -215,7 +215,7 @@ def invoice_routes(pages: Pages) -> list[Route]:
 async def _mine(desk: Desk, visit: Visit) -> Shown:
     """The invoice of the path, if it is the visitor's account's. NoSuchThing."""
     view = await desk.invoices.find(visit.request.path_params["invoice_id"], owner=visit.account_id)
-    return Shown(view, visit.now_ms)
+    return Shown(view, visit.own_now_ms)
 
 
 async def _page(desk: Desk, visit: Visit, invoice: Shown) -> Response:

@@ -47,6 +47,7 @@ class Visit:
     pages: "Pages"
     visitor: Visitor
     form: Form = field(default_factory=lambda: Form([]))
+    clock_offset_ms: int = 0
 
     @property
     def account_id(self) -> str:
@@ -62,6 +63,11 @@ class Visit:
     def now_ms(self) -> int:
         """The moment of this visit."""
         return epoch_ms(self.pages.parts.desk.clock())
+
+    @property
+    def own_now_ms(self) -> int:
+        """The same by the account's own clock, which all of its billing goes by."""
+        return self.now_ms + self.clock_offset_ms
 
     def page(self, template: str, *, title: str, section: str = "", status: int = 200, **shown: Any) -> Response:
         """Draw a page. `section` is the entry of the navigation it belongs to."""
@@ -131,7 +137,7 @@ class Pages:
             "flash": left,
             "visit": visit,
             "visitor": visit.visitor if visit is not None else None,
-            "now_ms": epoch_ms(self.parts.desk.clock()),
+            "now_ms": epoch_ms(self.parts.desk.clock()) if visit is None else visit.own_now_ms,
             **shown,
         }
         response = HTMLResponse(self._templates.get_template(template).render(context), status)
@@ -180,6 +186,8 @@ class Pages:
     async def _admitted(self, visit: Visit, answer: Answer, roles: frozenset[Role]) -> Response:
         if visit.visitor.role not in roles:
             return self.fault(visit.request, 403, visit=visit)
+        if visit.account_id:
+            visit.clock_offset_ms = await self.parts.desk.accounts.ahead_ms(visit.account_id)
         if visit.request.method == "POST":
             if not self.browsers.from_own_page(visit.request):
                 return self.fault(visit.request, 403, detail=FOREIGN_FORM, visit=visit)

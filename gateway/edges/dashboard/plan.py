@@ -138,13 +138,13 @@ async def _plan_page(desk: Desk, visit: Visit) -> PlanPage:
     report, limits, days, drafts, recent = await asyncio.gather(
         desk.reports.of_account(account_id, desk.clock()),
         desk.limits.get(account_id),
-        _days(desk, account, visit.now_ms),
+        _days(desk, account, visit.own_now_ms),
         desk.invoices.of_account(account_id),
         desk.metrics.page(account_id, Wanted(), size=RECENT),
     )
-    whole = [day.millicredits for day in days if day.start_ms + DAY_MS <= visit.now_ms]
+    whole = [day.millicredits for day in days if day.start_ms + DAY_MS <= visit.own_now_ms]
     remaining = report.credits.remaining_millicredits
-    forecast = run_out(whole, remaining, now_ms=visit.now_ms, period_end_ms=report.period.end_ms)
+    forecast = run_out(whole, remaining, now_ms=visit.own_now_ms, period_end_ms=report.period.end_ms)
     return PlanPage(
         account=account,
         plan=await plan_as_agreed(desk, account_id, plans.get(account.plan_id)),

@@ -97,7 +97,7 @@ def plan_change_routes(pages: Pages) -> list[Route]:
             )
         except PaymentNeeded as needed:
             return await _page(desk, visit, account, wished, needed=needed)
-        return visit.go(pages.door.home, _said(made, wished, visit.now_ms))
+        return visit.go(pages.door.home, _said(made, wished, visit.own_now_ms))
 
     async def undo(visit: Visit) -> Response:
         account = await desk.accounts.show(visit.account_id)
@@ -160,7 +160,7 @@ def _settled(visit: Visit, account: AccountView, wished: Plan) -> Response | Non
     until = form.get("until")
     if until and not (until.isascii() and until.isdigit() and len(until) < 16):  # noqa: PLR2004
         return visit.go(again, LOOK_AGAIN, Tone.PLAIN)
-    if until and visit.now_ms > int(until) - MARGIN_MS:
+    if until and visit.own_now_ms > int(until) - MARGIN_MS:
         said = f"The price you saw was honoured until {clock_time(int(until))}. This is the price now."
         return visit.go(again, said, Tone.PLAIN)
     return None

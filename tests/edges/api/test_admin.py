@@ -246,3 +246,25 @@ async def test_a_contract_is_agreed_amended_and_ended(running: Running, monkeypa
         async with running.caller(secret) as caller:
             refused = await caller.put("/api/v1/billing/subscription", json={"plan": "free"})
             assert (refused.status_code, refused.json()["code"]) == (409, "not_possible")
+
+
+async def test_a_sandbox_is_walked_on_by_its_clock_and_a_real_account_is_not(running: Running) -> None:
+    async with running.operator() as operator:
+        answer = await operator.post(ACCOUNTS, json={"name": "Months", "plan": "starter", "sandbox": True})
+        sandbox, real = f"{ACCOUNTS}/{answer.json()['id']}", f"{ACCOUNTS}/{(await opened(operator))['id']}"
+        before = (await operator.get(f"{sandbox}/clock")).json()
+        assert (before["sandbox"], before["ahead_s"], before["issued"]) == (True, 0, [])
+        there = (await operator.post(f"{sandbox}/clock", json={"advance_s": 40 * 86_400})).json()
+        assert (there["ahead_s"], len(there["issued"])) == (40 * 86_400, 1)
+        shown = (await operator.get(sandbox)).json()
+        assert shown["sandbox"] is True
+        assert shown["period"]["start"] < there["now"] < shown["period"]["end"]
+        on = await operator.post(f"{sandbox}/clock", json={"to": shown["period"]["end"]})
+        assert on.json()["now"] == shown["period"]["end"]
+        entries = (await operator.get("/admin/v1/audit", params={"account_id": answer.json()["id"]})).json()
+        assert "account.clock" in {one["action"] for one in entries["items"]}
+        for wrong in ({}, {"advance_s": 1, "to": there["now"]}, {"advance_s": 0}, {"to": "2027-01-01T00:00:00"}):
+            assert (await operator.post(f"{sandbox}/clock", json=wrong)).status_code == 422, wrong
+        refused = await operator.post(f"{real}/clock", json={"advance_s": 1})
+        assert (refused.status_code, refused.json()["code"]) == (409, "not_possible")
+        assert "is a real one" in refused.json()["detail"]

@@ -109,6 +109,7 @@ async def test_the_examples_work_as_they_stand(running: Running, door: str) -> N
         "KEY": secret,
         "TOKEN": ADMIN_TOKEN,
         "ACCOUNT": opened.id,
+        "SANDBOX": (await desk.accounts.create("Renewals", "starter", sandbox=True)).id,
         "PROJECT": opened.project_id,
         "INVOICE": (await desk.invoices.of_account(opened.id))[-1].id,
         "HOOK": hook,

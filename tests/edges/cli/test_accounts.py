@@ -146,3 +146,24 @@ def test_a_usage_error_exits_with_2(terminal: Terminal, words: tuple[str, ...]) 
     answer = terminal(*words)
     assert (answer.code, answer.out) == (2, "")
     assert "Usage: " in answer.err
+
+
+def test_a_sandbox_is_walked_on_by_its_clock_and_a_real_account_is_not(terminal: Terminal) -> None:
+    made = terminal("account", "create", "--name", "Months", "--plan", "starter", "--sandbox", "--json").json
+    sandbox, real = made["id"], terminal.account()
+    there = terminal("account", "clock", sandbox, "--advance", "40d", "--json").json
+    assert (there["account_id"], there["sandbox"], len(there["issued"])) == (sandbox, True, 1)
+    assert 40 * 86_400 - 60 < there["ahead_s"] <= 40 * 86_400
+    shown = terminal("account", "show", sandbox, "--json").json
+    assert shown["sandbox"] is True
+    assert shown["period"]["start"] < there["now"] < shown["period"]["end"]
+    issued = terminal("invoice", "list", "--account", sandbox, "--json").json["invoices"]
+    assert there["issued"][0] in {one["number"] for one in issued}
+    assert f"{sandbox} is a sandbox; its clock shows 20" in terminal("account", "clock", sandbox, "--show").out
+    back = terminal("account", "clock", sandbox, "--to", "2026-01-01")
+    assert (back.code, "a clock only goes forward" in back.err) == (1, True)
+    refused = terminal("account", "clock", real, "--advance", "1d")
+    assert refused.code == 1
+    assert "is a real one, which lives by the world's clock" in refused.err
+    assert f"{real} is a real account" in terminal("account", "clock", real, "--show").out
+    assert terminal("account", "clock", sandbox).code == 2

@@ -18,6 +18,7 @@ class ListedAccount(TypedDict):
     name: str
     plan: str | None
     status: AccountStatus
+    sandbox: bool
     created_at: Instant
 
 
@@ -60,6 +61,16 @@ class AccountInFull(ListedAccount):
     credits: CreditsNow
     projects: list[Project]
     live: bool
+
+
+class OwnClock(TypedDict):
+    """What an account's clock shows, and the numbers of the invoices that were issued on the way there."""
+
+    account_id: str
+    sandbox: bool
+    now: Instant
+    ahead_s: Annotated[int, Field(description="How far it is ahead of the world's")]
+    issued: list[str]
 
 
 class Adjusted(TypedDict):
