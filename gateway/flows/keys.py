@@ -25,6 +25,7 @@ from gateway.wire import api_key
 
 # Of one account at a time: more is a program that makes keys by mistake.
 MOST_USABLE: Final = 1_000
+_LONGEST_NAME: Final = 200
 LONGEST_OVERLAP_MS: Final = 30 * 24 * 3_600_000
 
 
@@ -59,6 +60,8 @@ class Keys:
     ) -> CreatedKey:
         """A key for a project (None: the account's first), for some products (None: all). CallerFault."""
         at_ms = epoch_ms(self._clock())
+        if len(name) > _LONGEST_NAME or not name.isprintable():
+            raise CallerFault(f"a key's name has at most {_LONGEST_NAME} printable characters")
         if products is not None and not products:
             raise CallerFault("a key for no product at all could call nothing; leave products out for all of them")
         if expires_ms is not None and expires_ms <= at_ms:

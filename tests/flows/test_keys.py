@@ -120,6 +120,13 @@ async def test_a_revocation_reaches_redis_with_its_terms_version(
     assert await directory.find(created.secret.encode()) is None
 
 
+@pytest.mark.parametrize("name", ["\u202egnp.eno", "a\nb", "\x1b[2J", "x" * 201])
+async def test_a_key_is_called_nothing_that_reads_as_something_else(accounts: Accounts, keys: Keys, name: str) -> None:
+    opened = await accounts.create("Acme", "free")
+    with pytest.raises(CallerFault, match="printable"):
+        await keys.create(opened.id, name=name)
+
+
 async def test_an_account_has_so_many_keys_in_use_and_no_more(
     accounts: Accounts, keys: Keys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
