@@ -217,6 +217,7 @@ def operator_parts(
         look_ins=LookIns(books=stores.books, clock=stores.clock),
         issue_due=closer(stores).close_account,
         problems=problems,
+        public_url=stores.billing_url.removesuffix("/settings/billing"),
         on=bool(secret(settings.admin.token)),
     )
 

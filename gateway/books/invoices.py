@@ -174,16 +174,23 @@ async def page(
     account_id: str | None,
     *,
     statuses: Collection[InvoiceStatus] | None,
+    owed_since_ms: int | None = None,
     after: tuple[int, str] | None,
     limit: int,
 ) -> list[BookedInvoice]:
-    """Invoices behind `after`, newest first; `account_id` None: of all accounts."""
+    """Invoices behind `after`, newest first; `account_id` None: of all accounts.
+
+    `owed_since_ms`: only issued ones that were due before that instant and are not paid.
+    """
     table = invoices.c
     query = select(invoices)
     if account_id is not None:
         query = query.where(table.account_id == account_id)
     if statuses is not None:
         query = query.where(table.status.in_(sorted(statuses)))
+    if owed_since_ms is not None:
+        due = table.total_cents - table.paid_cents - table.credited_cents
+        query = query.where(table.status == InvoiceStatus.ISSUED, table.due_ms < owed_since_ms, due > 0)
     if after is not None:
         query = query.where(tuple_(table.issued_ms, table.id) < after)
     rows = await conn.execute(query.order_by(table.issued_ms.desc(), table.id.desc()).limit(limit))

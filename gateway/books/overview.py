@@ -63,8 +63,8 @@ async def captured(conn: AsyncConnection, today_ms: int, *, days: int) -> tuple[
 
     of_each = (since(today_ms), since(today_ms - (days - 1) * DAY_MS))
     query = select(*(func.coalesce(func.sum(amount), 0) for amount in of_each)).select_from(accounts)
-    today, all_days = (await conn.execute(query)).one()
-    return int(today), int(all_days)
+    row = (await conn.execute(query)).one()
+    return int(row[0]), int(row[1])
 
 
 async def refused(conn: AsyncConnection, since_ms: int) -> list[tuple[str, int]]:

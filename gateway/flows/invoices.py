@@ -91,18 +91,25 @@ class Invoices:
         account_id: str | None,
         *,
         status: InvoiceStatus | None = None,
+        overdue: bool = False,
         after: tuple[int, str] | None = None,
         size: int,
     ) -> tuple[list[InvoiceView], tuple[int, str] | None]:
-        """Some invoices, newest first, and where to go on. An account's drafts lead its first page."""
+        """Some invoices, newest first, and where to go on. An account's drafts lead its first page.
+
+        `overdue`: of the issued ones, those that should have been paid by now.
+        """
         drafts: list[InvoiceView] = []
-        if account_id is not None and after is None and status in {None, InvoiceStatus.DRAFT}:
+        if account_id is not None and after is None and status in {None, InvoiceStatus.DRAFT} and not overdue:
             drafts = (await self._drafts(account_id))[::-1]
         if status is InvoiceStatus.DRAFT:
             return drafts, None
         statuses = None if status is None else {status}
+        owed_since_ms = epoch_ms(self._clock()) if overdue else None
         async with self._books.read() as conn:
-            booked = await invoices.page(conn, account_id, statuses=statuses, after=after, limit=size + 1)
+            booked = await invoices.page(
+                conn, account_id, statuses=statuses, owed_since_ms=owed_since_ms, after=after, limit=size + 1
+            )
             views = [await _view(conn, one) for one in booked[:size]]
         last = booked[size - 1] if len(booked) > size else None
         return drafts + views, None if last is None else (last.issued_ms, last.id)

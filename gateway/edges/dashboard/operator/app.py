@@ -52,7 +52,7 @@ def admin_dashboard(parts: OperatorParts) -> Guarded:
         [
             *overview_routes(pages, parts),
             *accounts_routes(pages, parts),
-            *as_owner_routes(pages, parts.look_ins),
+            *as_owner_routes(pages, parts),
             *account_routes(pages, parts),
             *account_change_routes(pages, parts),
             *plan_routes(pages),

@@ -20,6 +20,7 @@ from gateway.flows.faults import WrongParameter
 from gateway.flows.invoices import InvoiceView
 
 PAGE: Final = 40
+OVERDUE: Final = "overdue"
 ISSUED: Final = [status for status in InvoiceStatus if status is not InvoiceStatus.DRAFT]
 
 
@@ -30,11 +31,12 @@ def invoice_routes(pages: Pages) -> list[Route]:
 
     async def listed(visit: Visit) -> Response:
         status = text(visit, "status")
-        if status and status not in set(ISSUED):
+        if status and status not in {*ISSUED, OVERDUE}:
             raise WrongParameter("status", f"there is no status {status!r} of an issued invoice")
         found, place = await desk.invoices.page(
             None,
-            status=InvoiceStatus(status) if status else None,
+            status=InvoiceStatus(status) if status and status != OVERDUE else None,
+            overdue=status == OVERDUE,
             after=after(visit, "invoices", status),
             size=PAGE,
         )
@@ -44,7 +46,7 @@ def invoice_routes(pages: Pages) -> list[Route]:
             section="invoices",
             invoices=[Shown(view, visit.now_ms) for view in found],
             chosen=status,
-            statuses=[(one, SAID[one][0]) for one in ISSUED],
+            statuses=[*((one.value, SAID[one][0]) for one in ISSUED), (OVERDUE, "Overdue")],
             onward=onward(place, {"status": status}, "invoices", status),
         )
 

@@ -15,7 +15,8 @@ from gateway.flows.reconcile_runs import ReconcileRuns
 class OperatorParts:
     """`issue_due` closes an account's periods that are over; `problems` are those of the configuration files now.
 
-    `on` False: there is no admin token, so nobody comes in and the pages say how to set one.
+    `public_url` is where callers and owners come in. `on` False: there is no admin token, so nobody comes in and the
+    pages say how to set one.
     """
 
     dashboard: DashboardParts
@@ -25,4 +26,5 @@ class OperatorParts:
     look_ins: LookIns
     issue_due: Callable[[str], Awaitable[Sequence[BookedInvoice]]]
     problems: Callable[[], Sequence[str]]
+    public_url: str
     on: bool = True

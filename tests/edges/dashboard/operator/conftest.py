@@ -70,6 +70,7 @@ def operator_parts_over(running: Running, store: RedisConnection, problems: list
         look_ins=LookIns(books=books, clock=clock),
         issue_due=closer.close_account,
         problems=lambda: problems,
+        public_url="https://api.example",
     )
 
 

@@ -88,6 +88,9 @@ async def test_an_account_is_seen_as_its_owner_sees_it_and_cannot_be_changed_the
             assert BILLING not in ours.text, "every link stays on the operator's side"
             assert 'method="post"' not in ours.text, path
             assert theirs.text.partition("<h1>")[2][:20] == ours.text.partition("<h1>")[2][:20]
+    fresh = await operating.running.someone("free", "Fresh")
+    first_call = await operating.page(f"/admin/accounts/{fresh.id}/as-owner")
+    assert "https://api.example/api/" in first_call, "owners call where callers do"
     token = form(await operating.page("/admin/accounts/new"), "/admin/accounts/new")["form_token"]
     for path in ("/pricing/pro", "/keys", "/limits", "/webhooks", "/details", "/payment-methods", "/pricing/undo"):
         refused = await operating.client.post(f"{home}{path}", data={"form_token": token, "plan": "starter"})

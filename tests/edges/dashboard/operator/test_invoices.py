@@ -30,6 +30,9 @@ async def test_invoices_of_all_accounts_are_listed_by_status(operating: Operatin
     assert "$50.00" in page
     assert number in await operating.page("/admin/invoices?status=issued")
     assert number not in await operating.page("/admin/invoices?status=void")
+    assert number in await operating.page("/admin/invoices?status=overdue")
+    await operating.does(f"/admin/invoices/{number}/pay", reason="by transfer")
+    assert number not in await operating.page("/admin/invoices?status=overdue")
     for wrong in ("status=draft", "status=what", "after=what"):
         await operating.page(f"/admin/invoices?{wrong}", 400)
 
