@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from sqlalchemy import BigInteger, Table, cast, func, or_, select, tuple_
+from sqlalchemy import BigInteger, Table, and_, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import jobs, ledger_entries, period_usage, running_jobs, stretches
@@ -172,7 +172,13 @@ async def doubtful(conn: AsyncConnection, events: Sequence[UsageEvent]) -> froze
         numbers = {(event.facts.account_id, event.period_start_ms, event.seq): event.id for event in batch}
         ids = {event.id: event.seq for event in batch}
         by_number = select(table.account_id, table.period_start_ms, table.seq, table.id).where(
-            tuple_(table.account_id, table.period_start_ms, table.seq).in_(list(numbers))
+            # One by one: SQLite finds no tuples by an index.
+            or_(
+                *(
+                    and_(table.account_id == account_id, table.period_start_ms == start_ms, table.seq == seq)
+                    for account_id, start_ms, seq in numbers
+                )
+            )
         )
         found |= {row[0] for row in await conn.execute(by_number) if numbers[row[0], row[1], row[2]] != row[3]}
         by_id = select(table.account_id, table.id, table.seq).where(table.id.in_(list(ids)))
