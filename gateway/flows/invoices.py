@@ -200,20 +200,28 @@ class Invoices:
                 raise NoSuchThing("account", party)
             return await billing_details.get(conn, party) or BillingDetails(party)
 
-    async def set_details(self, details: BillingDetails, *, actor: str = "cli") -> None:
-        """Keep these for invoices from now on. NoSuchThing, CallerFault."""
-        if not 0 <= details.tax_parts_per_million <= MILLION:
-            raise CallerFault("a tax is from 0 to 100 percent")
-        if details.tax_parts_per_million and not details.tax_name:
-            raise CallerFault("a tax needs a name, as it stands on invoices")
-        await self.details(details.party)
-        at_ms = epoch_ms(self._clock())
+    async def change_details(
+        self, party: str, changes: Mapping[str, str | int], *, actor: str = "cli"
+    ) -> BillingDetails:
+        """Keep these fields of a party for invoices from now on; the others stay, whoever else is changing them.
+
+        All of them as they are then. NoSuchThing, CallerFault.
+        """
+        at_ms, account_id = epoch_ms(self._clock()), "" if party == SELLER else party
         async with self._books.begin() as conn:
-            before = await billing_details.get(conn, details.party) or BillingDetails(details.party)
-            await billing_details.put(conn, details)
-            account_id = "" if details.party == SELLER else details.party
-            detail = {"before": asdict(before), "after": asdict(details)}
-            await audit.write(conn, AuditEntry(at_ms, actor, "billing.details", account_id, details.party, detail))
+            if account_id and await accounts.get(conn, account_id, lock=True) is None:
+                raise NoSuchThing("account", party)
+            before = await billing_details.get(conn, party) or BillingDetails(party)
+            after = replace(before, **changes)  # type: ignore[arg-type] # fields by their names
+            if not 0 <= after.tax_parts_per_million <= MILLION:
+                raise CallerFault("a tax is from 0 to 100 percent")
+            if after.tax_parts_per_million and not after.tax_name:
+                raise CallerFault("a tax needs a name, as it stands on invoices")
+            if after != before:
+                await billing_details.put(conn, after)
+                detail = {"before": asdict(before), "after": asdict(after)}
+                await audit.write(conn, AuditEntry(at_ms, actor, "billing.details", account_id, party, detail))
+        return after
 
     async def _change(self, name: str, event: InvoiceEvent, reason: str, actor: str) -> InvoiceView:
         at_ms = epoch_ms(self._clock())

@@ -1,5 +1,6 @@
 """Drafts, previews that are honoured, and what becomes of an issued invoice."""
 
+from asyncio import gather
 from functools import partial
 from typing import Any
 
@@ -172,6 +173,22 @@ async def test_a_preview_counts_what_redis_knows(
     change = await accounts.change_plan(opened.id, "pro")
     assert change.invoice is not None
     assert change.invoice.total_cents == 47_000
+
+
+async def test_an_owner_who_moves_house_takes_back_no_tax_that_is_set_meanwhile(
+    accounts: Accounts, invoices: Invoices
+) -> None:
+    opened = await accounts.create("Acme", "starter")
+    houses: list[dict[str, str | int]] = [{"address": f"Main Street {number}"} for number in range(4)]
+    tax: dict[str, str | int] = {"tax_name": "VAT", "tax_parts_per_million": 190_000}
+    await gather(*(invoices.change_details(opened.id, change) for change in (houses[0], tax, *houses[1:])))
+    known = await invoices.details(opened.id)
+    assert (known.tax_name, known.tax_parts_per_million) == ("VAT", 190_000)
+    assert {"address": known.address} in houses
+    with pytest.raises(CallerFault, match="needs a name"):
+        await invoices.change_details(opened.id, {"tax_name": ""})
+    with pytest.raises(NoSuchThing):
+        await invoices.change_details("acc_unknown", tax)
 
 
 async def test_asking_what_a_plan_costs_over_and_over_fills_no_disk(

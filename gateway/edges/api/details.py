@@ -3,7 +3,7 @@
 The tax is the operator's to set: an owner's PUT leaves it as it is.
 """
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 
 from pydantic import Field
 
@@ -40,10 +40,9 @@ def detail_endpoints(desk: Desk, area: Area, wish_model: type[DetailsWish] = Det
 
     async def changed(ask: Ask) -> Document:
         wish: DetailsWish = ask.body
-        old = await desk.invoices.details(area.account_of(ask))
-        new = replace(old, **wish.model_dump())
-        await desk.invoices.set_details(new, actor=ask.actor)
-        return details_document(new)
+        # An owner's wish has no tax in it: what the operator set stays.
+        account_id, told = area.account_of(ask), wish.model_dump()
+        return details_document(await desk.invoices.change_details(account_id, told, actor=ask.actor))
 
     missing = (Fault.NO_SUCH_RESOURCE,)
     return [

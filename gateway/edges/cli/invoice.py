@@ -1,7 +1,6 @@
 """`gateway invoice …`: drafts and issued invoices, what becomes of them, and the files that they are."""
 
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -264,11 +263,7 @@ def details(
 
     async def work(stores: "Stores") -> "BillingDetails":
         flow = invoices(stores)
-        now = await flow.details(party)
-        if not changes:
-            return now
-        await flow.set_details(replace(now, **changes))
-        return await flow.details(party)
+        return await flow.change_details(party, changes) if changes else await flow.details(party)
 
     known = on_stores(config, work)
     document = {field: getattr(known, field) for field in ("party", *told)}

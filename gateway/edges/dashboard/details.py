@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.responses import Response
@@ -33,13 +33,10 @@ def details_routes(pages: Pages) -> list[Route]:
         details = await desk.invoices.details(visit.account_id)
         if wrong := _wrong(sent):
             return await _page(desk, visit, details, sent, wrong)
-        name, address, email, tax_id = (sent[field] for field in LONGEST)
-        new = replace(details, name=name, address=address, email=email, tax_id=tax_id)
-        if new != details:
-            try:
-                await desk.invoices.set_details(new, actor=visit.visitor.actor)
-            except CallerFault as fault:
-                return await _page(desk, visit, details, sent, {"": str(fault)})
+        try:
+            await desk.invoices.change_details(visit.account_id, sent, actor=visit.visitor.actor)
+        except CallerFault as fault:
+            return await _page(desk, visit, details, sent, {"": str(fault)})
         return visit.go(path, "Saved. Invoices bear this from now on; those already issued stay as they are.")
 
     return [pages.get(path, shown), pages.post(path, changed)]
