@@ -163,7 +163,7 @@ class Pages:
 
     def to_sign_in(self, request: Request) -> Response:
         """Signing in leads back to the page that was asked for; a form that was sent is not sent again."""
-        if request.method != "GET":
+        if request.method not in {"GET", "HEAD"}:
             said = Flash("You had been signed out, so nothing was changed.", Tone.BAD)
             return self.go(request, self.door.sign_in, said)
         back = request.url.path + (f"?{request.url.query}" if request.url.query else "")

@@ -24,8 +24,11 @@ async def test_who_is_not_signed_in_is_led_to_the_way_in_and_back(running: Runni
         way_in = sent_away.headers["location"]
         page = await client.get(way_in)
         fields = form(page.text, SIGN_IN)
+        looked_up = await client.head(f"{BILLING}/pricing?from=mail")
         back = await client.post(SIGN_IN, data={**fields, "key": one.key})
     assert sent_away.status_code == 303
+    assert (looked_up.status_code, looked_up.headers["location"]) == (303, way_in)
+    assert "set-cookie" not in looked_up.headers
     assert back.headers["location"] == f"{BILLING}/pricing?from=mail"
 
 
