@@ -4,7 +4,7 @@ Takes no payment: `pay` notes one that came another way. A draft is what would b
 Redis knows and the books do not have yet is booked first, so that a draft misses nothing.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Final
@@ -84,7 +84,7 @@ class Invoices:
         drafts = await self._drafts(account_id)
         async with self._books.read() as conn:
             booked = await invoices.of_account(conn, account_id)
-            return drafts[::-1] + [await _view(conn, one) for one in booked]
+            return drafts[::-1] + await _views(conn, booked)
 
     async def page(
         self,
@@ -110,7 +110,7 @@ class Invoices:
             booked = await invoices.page(
                 conn, account_id, statuses=statuses, owed_since_ms=owed_since_ms, after=after, limit=size + 1
             )
-            views = [await _view(conn, one) for one in booked[:size]]
+            views = await _views(conn, booked[:size])
         last = booked[size - 1] if len(booked) > size else None
         return drafts + views, None if last is None else (last.issued_ms, last.id)
 
@@ -133,7 +133,7 @@ class Invoices:
             booked = await _find(conn, name)
             if owner not in {None, booked.account_id}:
                 raise NoSuchThing("invoice", name)
-            return await _view(conn, booked)
+            return (await _views(conn, [booked]))[0]
 
     async def events(self, name: str) -> AsyncGenerator[InvoicedEvent, None]:
         """Every usage event behind an issued invoice, which never change. NoSuchThing.
@@ -244,7 +244,7 @@ class Invoices:
             if status is InvoiceStatus.PAID:
                 await emit(conn, invoice.account_id, EventType.INVOICE_PAID, invoice_data(changed), at_ms)
             await settle(conn, invoice.account_id, invoice.id, at_ms=at_ms)
-            view = await _view(conn, changed)
+            (view,) = await _views(conn, [changed])
         await self._told(invoice.account_id)
         return view
 
@@ -334,7 +334,13 @@ async def _locked(conn: AsyncConnection, name: str) -> BookedInvoice:
     return await _find(conn, name, lock=True)
 
 
-async def _view(conn: AsyncConnection, invoice: BookedInvoice) -> InvoiceView:
+async def _views(conn: AsyncConnection, booked: Sequence[BookedInvoice]) -> list[InvoiceView]:
+    """As people see them, their credit notes looked up at once."""
+    notes = await invoices.credit_notes_of(conn, [one.id for one in booked])
+    return [_view(one, notes.get(one.id, ())) for one in booked]
+
+
+def _view(invoice: BookedInvoice, notes: Sequence[CreditNote]) -> InvoiceView:
     return InvoiceView(
         document=orjson.loads(invoice.document),
         status=invoice.status,
@@ -344,7 +350,7 @@ async def _view(conn: AsyncConnection, invoice: BookedInvoice) -> InvoiceView:
         settled_ms=invoice.settled_ms,
         frozen=invoice.document,
         content_hash=invoice.content_hash,
-        credit_notes=tuple(await invoices.credit_notes_of(conn, invoice.id)),
+        credit_notes=tuple(notes),
     )
 
 

@@ -175,6 +175,26 @@ async def test_a_preview_counts_what_redis_knows(
     assert change.invoice.total_cents == 47_000
 
 
+async def test_a_list_tells_each_invoices_own_credit_notes(
+    accounts: Accounts, invoices: Invoices, closer: Closer, clock: Clock
+) -> None:
+    opened = await accounts.create("Acme", "starter")
+    for _ in range(3):
+        clock.forward(days=32)
+        await closer.close_due()
+    first, second, *others = await invoices.of_account(opened.id)
+    assert first.status is InvoiceStatus.DRAFT
+    notes = [await invoices.credit(second.id, cents, reason="an outage") for cents in (100, 200)]
+    notes.append(await invoices.credit(others[0].id, 300, reason="an outage"))
+    found, _ = await invoices.page(opened.id, size=50)
+    assert [[note.number for note in one.credit_notes] for one in found] == [
+        [],
+        [notes[0].number, notes[1].number],
+        [notes[2].number],
+        *([] for _ in others[1:]),
+    ]
+
+
 async def test_an_owner_who_moves_house_takes_back_no_tax_that_is_set_meanwhile(
     accounts: Accounts, invoices: Invoices
 ) -> None:

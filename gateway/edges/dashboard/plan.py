@@ -135,11 +135,11 @@ def plan_routes(pages: Pages) -> list[Route]:
 async def _plan_page(desk: Desk, visit: Visit) -> PlanPage:
     account_id, plans = visit.account_id, desk.plans()
     account = await desk.accounts.show(account_id)
-    report, limits, days, drafts, recent = await asyncio.gather(
+    report, limits, days, (drafts, _), recent = await asyncio.gather(
         desk.reports.of_account(account_id, desk.clock()),
         desk.limits.get(account_id),
         _days(desk, account, visit.own_now_ms),
-        desk.invoices.of_account(account_id),
+        desk.invoices.page(account_id, status=InvoiceStatus.DRAFT, size=1),
         desk.metrics.page(account_id, Wanted(), size=RECENT),
     )
     whole = [day.millicredits for day in days if day.start_ms + DAY_MS <= visit.own_now_ms]
@@ -152,7 +152,7 @@ async def _plan_page(desk: Desk, visit: Visit) -> PlanPage:
         report=report,
         days=days,
         forecast=forecast,
-        draft=next((one for one in drafts if one.status is InvoiceStatus.DRAFT), None),
+        draft=next(iter(drafts), None),
         alerts=await desk.alerts.active(report),
         limits=limits,
         recent=recent.events,
