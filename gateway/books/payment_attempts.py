@@ -66,13 +66,6 @@ async def of_change(conn: AsyncConnection, change_id: str) -> Attempt | None:
     return None if row is None else _attempt(row)
 
 
-async def of_invoice(conn: AsyncConnection, invoice_id: str) -> list[Attempt]:
-    """All of them, oldest first."""
-    table = payment_attempts.c
-    query = _all().where(table.invoice_id == invoice_id).order_by(table.started_ms, table.id)
-    return [_attempt(row) for row in (await conn.execute(query)).mappings()]
-
-
 async def of_account(conn: AsyncConnection, account_id: str, *, limit: int = 100) -> list[Attempt]:
     """The newest, newest first."""
     table = payment_attempts.c

@@ -160,7 +160,9 @@ def usage_routes(pages: Pages) -> list[Route]:
 
     async def look(visit: Visit) -> Response:
         looked = await _look(desk, visit)
-        return visit.page(
+        # In threads, this and the chart: hundreds of bars take long enough for calls to notice.
+        return await asyncio.to_thread(
+            visit.page,
             "usage.html",
             title="Usage",
             section="usage",
@@ -207,7 +209,8 @@ async def _look(desk: Desk, visit: Visit) -> Looked:
     before = await ask(earlier, window if filters.compared else Window.MONTH, by=BY[Told.MODE])
     if len(series.windows) > MOST_BARS:
         raise WrongParameter("window", f"that would be {len(series.windows)} bars; choose wider ones")
-    chart = draw(
+    chart = await asyncio.to_thread(
+        draw,
         _only(series.windows, filters),
         BY[filters.told],
         lambda key: names.label(filters.told, key),

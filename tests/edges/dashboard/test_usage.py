@@ -4,8 +4,15 @@ import csv
 import io
 import json
 import re
+import threading
+from collections.abc import Callable
 from html import unescape
+from typing import Any
 
+import pytest
+
+from gateway.edges.dashboard import usage, usage_chart
+from gateway.edges.dashboard.pages import Visit
 from tests.edges.dashboard.conftest import BILLING, Running
 
 USAGE = f"{BILLING}/usage"
@@ -40,6 +47,25 @@ async def test_a_spreadsheet_evaluates_nothing_that_a_key_was_named(running: Run
     async with running.signed_in(one) as client:
         rows = list(csv.reader(io.StringIO((await client.get(f"{USAGE}.csv?by=key")).text)))
     assert rows[0][2].startswith("'=HYPERLINK")
+
+
+async def test_drawing_hundreds_of_bars_holds_up_no_calls(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn_in = []
+
+    def noting(draw: Callable[..., Any]) -> Callable[..., Any]:
+        def noted(*args: Any, **named: Any) -> Any:
+            drawn_in.append(threading.current_thread())
+            return draw(*args, **named)
+
+        return noted
+
+    monkeypatch.setattr(usage, "draw", noting(usage_chart.draw))
+    monkeypatch.setattr(Visit, "page", noting(Visit.page))
+    one = await running.someone("pro", days_ago=40)
+    async with running.signed_in(one) as client:
+        assert (await client.get(f"{USAGE}?window=hour")).status_code == 200
+    assert len(drawn_in) == 2
+    assert threading.main_thread() not in drawn_in
 
 
 async def test_filters_stay_in_every_link_and_narrow_all_numbers(running: Running) -> None:
