@@ -21,6 +21,7 @@ from gateway.domain.plan import RateLimit, Tier
 from gateway.edges.demo.history import DAYS, Habit, Owner, events
 from gateway.edges.demo.past_invoices import issue_past
 from gateway.flows.accounts import Accounts
+from gateway.flows.alerts import AlertWatch
 from gateway.flows.contracts import Contracts
 from gateway.flows.keys import Keys
 from gateway.flows.terms import current_terms
@@ -161,6 +162,8 @@ async def _open(stores: Stores, story: Story, seed: int) -> DemoAccount:
     async with stores.books.begin() as conn:
         for first in range(0, len(history), BATCH):
             await usage.book(conn, history[first : first + BATCH])
+    # What a relay does behind a booking: the running period's alerts are there from the start.
+    await AlertWatch(books=stores.books, clock=stores.clock).notice([(opened.id, period.start_ms) for period in past])
     await stores.rebuild(opened.id)
     return DemoAccount(story.plan_id, opened.id, opened.project_id, key.secret)
 
