@@ -3,7 +3,6 @@
 Every number is asked of the desk as the page is drawn.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC
@@ -135,13 +134,12 @@ def plan_routes(pages: Pages) -> list[Route]:
 async def _plan_page(desk: Desk, visit: Visit) -> PlanPage:
     account_id, plans = visit.account_id, desk.plans()
     account = await desk.accounts.show(account_id)
-    report, limits, days, (drafts, _), recent = await asyncio.gather(
-        desk.reports.of_account(account_id, desk.clock()),
-        desk.limits.get(account_id),
-        _days(desk, account, visit.own_now_ms),
-        desk.invoices.page(account_id, status=InvoiceStatus.DRAFT, size=1),
-        desk.metrics.page(account_id, Wanted(), size=RECENT),
-    )
+    # One after the other: of several at once, one that fails would leave the others running.
+    report = await desk.reports.of_account(account_id, desk.clock())
+    limits = await desk.limits.get(account_id)
+    days = await _days(desk, account, visit.own_now_ms)
+    drafts, _ = await desk.invoices.page(account_id, status=InvoiceStatus.DRAFT, size=1)
+    recent = await desk.metrics.page(account_id, Wanted(), size=RECENT)
     whole = [day.millicredits for day in days if day.start_ms + DAY_MS <= visit.own_now_ms]
     remaining = report.credits.remaining_millicredits
     forecast = run_out(whole, remaining, now_ms=visit.own_now_ms, period_end_ms=report.period.end_ms)
