@@ -27,7 +27,7 @@ def upgrade() -> None:
     )
     op.execute(
         "INSERT INTO usage_stretches "
-        "SELECT account_id, period_start_ms, seq / 4096, product, mode, CAST(sum(captured_millicredits) AS BIGINT), "
+        "SELECT account_id, period_start_ms, seq / 1024, product, mode, CAST(sum(captured_millicredits) AS BIGINT), "
         "min(admitted_at_ms), max(admitted_at_ms) FROM usage_events WHERE captured_millicredits > 0 "
         "GROUP BY 1, 2, 3, 4, 5"
     )
