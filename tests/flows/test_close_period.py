@@ -275,7 +275,7 @@ class SettlesMeanwhile:
             cost = 400 * CREDIT
             await settle(self._hold_id, account_id, cost_millicredits=cost, cap=False, settlement=calls.DELIVERED)
             async with self._books.begin() as conn:
-                await usage.book(conn, (await self._ledger.counters(account_id)).unbooked.values())
+                await usage.book(conn, list((await self._ledger.counters(account_id)).unbooked.values()))
         return seen
 
 
