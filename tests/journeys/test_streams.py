@@ -61,12 +61,17 @@ def account(rough: Rough) -> Account:
     return rough.place.account("purse")
 
 
+REFUSED = "refused"
+
+
 def talk(rough: Rough, account: Account) -> str:
-    """The text of one turn of a chat."""
+    """The text of one turn of a chat; REFUSED where no credit was left to begin it with."""
     with rough.gateway.caller(account) as caller:
         session = caller.post("/api/v1/chat", json={}).json()["session_id"]
         turn = {"index_ids": ["idx-demo"], "prompt": "Where?"}
         reply = caller.post(CHAT.format(session_id=session), json=turn)
+    if reply.status_code == 402:
+        return REFUSED
     assert reply.headers["x-credits-held"] in {"1", "2", "3"}
     return reply.text
 
@@ -99,7 +104,8 @@ def test_streams_at_once_never_overspend(rough: Rough, stand_ins: StandIns) -> N
         texts = list(pool.map(lambda _: talk(rough, account), range(8)))
     delivered = sum(text.count("text_delta") for text in texts)
     assert delivered <= 50
-    assert any("event: error" in text for text in texts)
+    # Who began late may have found nothing left.
+    assert any("event: error" in text or text == REFUSED for text in texts)
     assert rough.used(account) == delivered
     assert rough.place.reconciled(account)
 
