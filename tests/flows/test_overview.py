@@ -155,7 +155,8 @@ async def test_a_run_looks_at_every_account_and_tells_how_far_it_is(
         await accounts.create(name, "starter")
     runs = ReconcileRuns(books=books, ledger=ledger, clock=clock)
     await runs.turn()
-    assert runs.last is None, "nobody asked"
+    before = runs.last
+    assert before is None, "nobody asked"
     assert runs.start("ada")
     assert not runs.start("bob"), "one at a time"
     await runs.turn()
