@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.books import accounts, grants, ledger_entries, limits, usage
 from gateway.books.books import Books
 from gateway.books.ledger_entries import LedgerAccount
-from gateway.books.tables import usage_daily, usage_hourly
+from gateway.books.tables import usage_daily, usage_hourly, usage_stretches
 from gateway.domain.instant import from_epoch_ms
 from gateway.flows.faults import NoSuchThing
 from gateway.ledger.answers import Counters
@@ -153,13 +153,18 @@ async def _compare_granted(conn: AsyncConnection, check: _Check, counters: Count
 async def _compare_books(conn: AsyncConnection, check: _Check) -> None:
     """The books with themselves, as of one moment."""
     events = await usage.captured_by_period(conn, check.account_id)
-    hours, days = [
-        await usage.rolled_up_by_period(conn, check.account_id, rollup=rollup) for rollup in (usage_hourly, usage_daily)
-    ]
-    for start_ms in sorted(events.keys() | hours.keys() | days.keys()):
+    rollups = {
+        what: await usage.rolled_up_by_period(conn, check.account_id, rollup=rollup)
+        for what, rollup in (
+            ("rolled up", usage_hourly),
+            ("rolled up by day", usage_daily),
+            ("rolled up in the order of settlement", usage_stretches),
+        )
+    }
+    for start_ms in sorted(set(events).union(*rollups.values())):
         expected = events.get(start_ms, 0)
-        check.equal(f"rolled up for {_period(start_ms)}", expected=expected, found=hours.get(start_ms, 0))
-        check.equal(f"rolled up by day for {_period(start_ms)}", expected=expected, found=days.get(start_ms, 0))
+        for what, sums in rollups.items():
+            check.equal(f"{what} for {_period(start_ms)}", expected=expected, found=sums.get(start_ms, 0))
         balances = await ledger_entries.balances(conn, check.account_id, start_ms)
         check.equal(f"ledger of {_period(start_ms)}", expected=expected, found=balances[LedgerAccount.USED])
         granted = await grants.granted(conn, check.account_id, start_ms)

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import insert, update
 
 from gateway.books.books import Books
-from gateway.books.tables import ledger_entries, usage_hourly
+from gateway.books.tables import ledger_entries, usage_daily, usage_hourly, usage_stretches
 from gateway.domain.terms import Terms
 from gateway.flows.accounts import Accounts
 from gateway.flows.authenticate import TermsOf
@@ -92,7 +92,8 @@ async def test_each_kind_of_difference_is_named(
     for name, amount in (("captured", -1), ("held", 7), ("granted", 5)):
         await redis.execute("HINCRBY", period, name, amount, key=prefix)
     async with books.begin() as conn:
-        await conn.execute(update(usage_hourly).values(captured_millicredits=1))
+        for number, rollup in enumerate((usage_hourly, usage_daily, usage_stretches), start=1):
+            await conn.execute(update(rollup).values(captured_millicredits=number))
         stray = {"transaction_id": "stray", "leg": 0, "account_id": terms.account_id, "period_start_ms": start_ms}
         sides = {"debit": "allowance", "credit": "used", "amount_millicredits": 3, "booked_at_ms": 0}
         await conn.execute(insert(ledger_entries).values(**stray, **sides))
@@ -101,6 +102,8 @@ async def test_each_kind_of_difference_is_named(
         ("captured in", booked, booked - 1),
         ("granted for", granted, granted + 5),
         ("rolled up for", booked, 1),
+        ("rolled up by day for", booked, 2),
+        ("rolled up in the order of settlement for", booked, 3),
         ("ledger of", booked, booked + 3),
         ("held in", 0, 7),
     ]
