@@ -59,12 +59,30 @@ async def book(conn: AsyncConnection, transfers: Sequence[Transfer]) -> None:
 
 async def balances(conn: AsyncConnection, account_id: str, period_start_ms: int) -> dict[LedgerAccount, int]:
     """What stands on each ledger account for a period, in millicredits. They sum to zero."""
-    table = ledger_entries
-    chosen = (table.c.account_id == account_id) & (table.c.period_start_ms == period_start_ms)
+    return (await balances_as_of(conn, account_id, period_start_ms=period_start_ms)).get(
+        period_start_ms, dict.fromkeys(LedgerAccount, 0)
+    )
+
+
+async def balances_as_of(
+    conn: AsyncConnection, account_id: str, *, as_of_ms: int | None = None, period_start_ms: int | None = None
+) -> dict[int, dict[LedgerAccount, int]]:
+    """By start of period, in order: the sums of what was booked up to and with `as_of_ms` (None: until now)."""
+    table = ledger_entries.c
+    chosen = [table.account_id == account_id]
+    if period_start_ms is not None:
+        chosen.append(table.period_start_ms == period_start_ms)
+    if as_of_ms is not None:
+        chosen.append(table.booked_at_ms <= as_of_ms)
+    start, amount = table.period_start_ms.label("start_ms"), table.amount_millicredits
     moves = union_all(
-        select(table.c.credit.label("name"), table.c.amount_millicredits.label("amount")).where(chosen),
-        select(table.c.debit.label("name"), (-table.c.amount_millicredits).label("amount")).where(chosen),
+        select(start, table.credit.label("name"), amount.label("amount")).where(*chosen),
+        select(start, table.debit.label("name"), (-amount).label("amount")).where(*chosen),
     ).subquery()
-    query = select(moves.c.name, cast(func.sum(moves.c.amount), BigInteger)).group_by(moves.c.name)
-    found = {LedgerAccount(name): amount for name, amount in await conn.execute(query)}
-    return {name: found.get(name, 0) for name in LedgerAccount}
+    query = select(moves.c.start_ms, moves.c.name, cast(func.sum(moves.c.amount), BigInteger)).group_by(
+        moves.c.start_ms, moves.c.name
+    )
+    found: dict[int, dict[LedgerAccount, int]] = {}
+    for start_ms, name, total in (await conn.execute(query.order_by(moves.c.start_ms))).all():
+        found.setdefault(start_ms, dict.fromkeys(LedgerAccount, 0))[LedgerAccount(name)] = total
+    return found

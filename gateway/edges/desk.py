@@ -16,6 +16,7 @@ from gateway.flows.alerts import Alerts
 from gateway.flows.audit_trail import AuditTrail
 from gateway.flows.authenticate import TermsOf
 from gateway.flows.contracts import Contracts
+from gateway.flows.credit_ledger import CreditLedger
 from gateway.flows.explain import Explain, PartsOf
 from gateway.flows.first_change import FirstChanges
 from gateway.flows.invoices import Invoices
@@ -46,6 +47,7 @@ class Desk:
 
     accounts: Accounts
     own_clocks: OwnClocks
+    ledger: CreditLedger
     keys: Keys
     limits: Limits
     invoices: Invoices
@@ -86,6 +88,7 @@ def desk_over(
     # Of sandboxes alone, whose calls end in the world's time: no longest hold is a measure of them.
     closer = Closer(books=books, ledger=ledger, plans=plans, longest_hold_ms=lambda: 0, clock=clock, tell=tell)
     return Desk(
+        ledger=CreditLedger(books=books),
         own_clocks=OwnClocks(books=books, tell=tell, plans=plans, clock=clock, closer=closer, collector=till.collector),
         accounts=Accounts(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger, pay_first=till.pay_first),
         keys=Keys(books=books, tell=tell, pepper=pepper, clock=clock),

@@ -9,6 +9,7 @@ from gateway.edges.api.admin_accounts import account_admin_endpoints
 from gateway.edges.api.admin_clock import clock_endpoints
 from gateway.edges.api.admin_contracts import contract_endpoints
 from gateway.edges.api.admin_invoices import invoice_admin_endpoints
+from gateway.edges.api.admin_ledger import ledger_endpoints
 from gateway.edges.api.admin_state import state_endpoints
 from gateway.edges.api.alerts import alert_endpoints
 from gateway.edges.api.details import AdminDetailsWish, detail_endpoints
@@ -40,6 +41,7 @@ def admin_endpoints(parts: AdminApiParts) -> list[Endpoint]:
     return [
         *account_admin_endpoints(desk, ACCOUNT),
         *clock_endpoints(desk, ACCOUNT),
+        *ledger_endpoints(desk, ACCOUNT),
         *key_endpoints(desk, ACCOUNT),
         *contract_endpoints(desk, ACCOUNT),
         *invoice_endpoints(desk, ACCOUNT),

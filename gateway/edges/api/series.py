@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
@@ -19,6 +19,7 @@ from gateway.edges.api.query import only_own_organization, text
 from gateway.edges.api.replies.usage import UsageSeries as UsageSeriesReply
 from gateway.edges.api.usage_document import amount
 from gateway.edges.documents.sheet import sheet
+from gateway.edges.zones import zone_named
 from gateway.flows.faults import WrongParameter
 from gateway.flows.usage_report import Range
 from gateway.flows.usage_series import BY_DEFAULT, Series, UsageSeries
@@ -130,11 +131,10 @@ def _local(at_ms: int, zone: tzinfo) -> str:
 
 def zone_of(request: Request) -> ZoneInfo:
     """The zone `tz`, else UTC. WrongParameter."""
-    name = text(request, "tz") or "UTC"
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise WrongParameter("tz", "is no time zone; write Europe/Berlin or UTC") from None
+    zone = zone_named(text(request, "tz") or "UTC")
+    if zone is None:
+        raise WrongParameter("tz", "is no time zone; write Europe/Berlin or UTC")
+    return zone
 
 
 def _window(request: Request) -> Window:

@@ -9,6 +9,7 @@ from gateway.edges.cli import (
     account,
     account_clock,
     account_contract,
+    account_ledger,
     account_limits,
     doctor,
     explain,
@@ -37,6 +38,7 @@ account.app.command("contract")(account_contract.contract)
 account.app.add_typer(payment_method.app, name="payment-method")
 invoice.app.command("collect")(payment_method.collect)
 account.app.command("clock")(account_clock.clock)
+account.app.command("ledger")(account_ledger.ledger)
 account.app.command("limits")(account_limits.limits)
 account.app.command("budget")(account_limits.budget)
 account.app.command("raise")(account_limits.raise_)

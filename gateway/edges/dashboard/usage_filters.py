@@ -10,11 +10,12 @@ from datetime import date, datetime, timedelta, tzinfo
 from enum import StrEnum
 from typing import Final, TypeVar
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
 from gateway.books.reports import By
 from gateway.domain.instant import DAY_MS, epoch_ms, from_epoch_ms
 from gateway.domain.windows import Window
+from gateway.edges.zones import zone_named
 from gateway.flows.faults import WrongParameter
 from gateway.flows.usage_report import LONGEST_RANGE_MS, Range
 
@@ -195,10 +196,8 @@ def _day(query: Mapping[str, str], name: str) -> date | None:
 
 
 def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise WrongParameter("tz", "tz in the address is no time zone; write Europe/Berlin or UTC") from None
+    if zone_named(name) is None:
+        raise WrongParameter("tz", "tz in the address is no time zone; write Europe/Berlin or UTC")
     return name
 
 

@@ -167,3 +167,15 @@ def test_a_sandbox_is_walked_on_by_its_clock_and_a_real_account_is_not(terminal:
     assert "is a real one, which lives by the world's clock" in refused.err
     assert f"{real} is a real account" in terminal("account", "clock", real, "--show").out
     assert terminal("account", "clock", sandbox).code == 2
+
+
+def test_the_ledger_is_shown_as_it_stands_and_as_it_stood(terminal: Terminal) -> None:
+    account_id = terminal.account("starter")
+    (period,) = terminal("account", "ledger", account_id, "--json").json["periods"]
+    assert period["credits"] == {"issued": -40_000, "allowance": 40_000, "used": 0}
+    assert terminal("account", "ledger", account_id, "--as-of", "2020-01-01", "--json").json["periods"] == []
+    head, line = terminal("account", "ledger", account_id).out.splitlines()
+    assert (head.split("\t"), line.split("\t")[1:]) == (
+        ["period", "issued", "allowance", "used"],
+        ["-40000", "40000", "0"],
+    )

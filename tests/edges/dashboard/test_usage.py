@@ -129,6 +129,8 @@ NONSENSE = (
     "chart=pie",
     "tz=Mars/Olympus",
     "tz=../../etc/passwd",
+    "tz=localtime",
+    "tz=right/UTC",
     "product=%00",
     "range=12m&window=hour",
 )

@@ -63,6 +63,29 @@ class AccountInFull(ListedAccount):
     live: bool
 
 
+class LedgerCredits(TypedDict):
+    """What stands on each ledger account: they sum to zero."""
+
+    issued: Annotated[Credits, Field(description="Minus everything granted")]
+    allowance: Annotated[Credits, Field(description="Granted and not used; below zero: pay-as-you-go")]
+    used: Credits
+
+
+class LedgerPeriod(TypedDict):
+    """One billing period's part of the ledger."""
+
+    start: Instant
+    credits: LedgerCredits
+
+
+class CreditLedger(TypedDict):
+    """The credit ledger by billing period, oldest first. `as_of` null: as it stands now."""
+
+    account_id: str
+    as_of: Instant | None
+    periods: list[LedgerPeriod]
+
+
 class OwnClock(TypedDict):
     """What an account's clock shows, and the numbers of the invoices that were issued on the way there."""
 
