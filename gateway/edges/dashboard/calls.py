@@ -14,6 +14,7 @@ from gateway.domain.hold import Ending
 from gateway.domain.instant import epoch_ms
 from gateway.domain.usage import UsageEvent
 from gateway.edges.dashboard import formats
+from gateway.edges.dashboard.addresses import place_after, text_in
 from gateway.edges.dashboard.pages import Pages, Visit
 from gateway.edges.dashboard.usage import Names, names_of
 from gateway.flows.faults import WrongParameter
@@ -30,7 +31,6 @@ ENDINGS: Final = {
     Ending.RELEASED: "Given back, nothing charged",
     Ending.EXPIRED: "Expired, nothing charged",
 }
-_LONGEST: Final = 200
 _FAR_MS: Final = epoch_ms(datetime(2200, 1, 1, tzinfo=UTC))
 
 
@@ -79,7 +79,7 @@ def calls_routes(pages: Pages) -> list[Route]:
 
     async def listed(visit: Visit) -> Response:
         query = visit.request.query_params
-        given = {name: value for name in FILTERS if (value := _text(query, name))}
+        given = {name: value for name in FILTERS if (value := text_in(query, name))}
         within = _within(given)
         scope = page_token.scope(visit.account_id, sorted(given.items()))
         wanted = Wanted(
@@ -89,7 +89,9 @@ def calls_routes(pages: Pages) -> list[Route]:
             mode=given.get("mode"),
             key_id=given.get("key"),
         )
-        page = await desk.metrics.page(visit.account_id, wanted, size=PAGE, after=_after(query, scope), with_total=True)
+        place = place_after(query, scope)
+        after = None if place is None else Position(*place)
+        page = await desk.metrics.page(visit.account_id, wanted, size=PAGE, after=after, with_total=True)
         calls = Calls(given, within, scope, page, await names_of(desk, visit.account_id))
         return visit.page("calls.html", title="Calls", section="usage", it=calls)
 
@@ -103,16 +105,6 @@ def calls_routes(pages: Pages) -> list[Route]:
 
     home = f"{pages.door.home}/usage/calls"
     return [pages.get(home, listed), pages.get(f"{home}/{{request_id}}", receipt)]
-
-
-def _after(query: Mapping[str, str], scope: str) -> Position | None:
-    token = query.get("after")
-    if not token:
-        return None
-    place = page_token.read(token, scope)
-    if place is None:
-        raise WrongParameter("after", "this page of the list is gone; begin with the first one")
-    return Position(*place)
 
 
 def _within(given: Mapping[str, str]) -> tuple[int, int] | None:
@@ -137,10 +129,3 @@ def _instant(given: Mapping[str, str], name: str, otherwise: int) -> int:
     if not 0 <= at_ms <= _FAR_MS:
         raise WrongParameter(name, f"{name} in the address is too far away")
     return at_ms
-
-
-def _text(query: Mapping[str, str], name: str) -> str:
-    sent = query.get(name, "")
-    if len(sent) > _LONGEST or (sent and not sent.isprintable()):
-        raise WrongParameter(name, f"{name} in the address is nothing of yours")
-    return sent

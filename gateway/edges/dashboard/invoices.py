@@ -14,13 +14,14 @@ from gateway.domain.instant import epoch_ms
 from gateway.domain.invoice import InvoiceStatus
 from gateway.domain.payment import AttemptState
 from gateway.edges.dashboard import formats
+from gateway.edges.dashboard.addresses import place_after
 from gateway.edges.dashboard.flash import Tone
 from gateway.edges.dashboard.pages import Pages, Visit
 from gateway.edges.desk import Desk
 from gateway.edges.documents.invoice_csv import csv_text
 from gateway.edges.documents.invoice_json import as_file, export
 from gateway.edges.documents.invoice_pdf import invoice_pdf
-from gateway.flows.faults import CallerFault, PaymentNeeded, WrongParameter
+from gateway.flows.faults import CallerFault, PaymentNeeded
 from gateway.flows.invoices import InvoiceView
 from gateway.payments.provider import ActionRequired, Failed, Paid
 from gateway.wire import page_token
@@ -146,7 +147,9 @@ def invoice_routes(pages: Pages) -> list[Route]:
 
     async def listed(visit: Visit) -> Response:
         scope = page_token.scope(visit.account_id, "invoices")
-        found, after = await desk.invoices.page(visit.account_id, after=_after(visit, scope), size=PAGE)
+        found, after = await desk.invoices.page(
+            visit.account_id, after=place_after(visit.request.query_params, scope), size=PAGE
+        )
         invoices = [Shown(view, visit.own_now_ms) for view in found]
         older = None if after is None else formats.query({"after": page_token.make(scope, *after)})
         due = [one for one in invoices if one.payable and one.view.status is InvoiceStatus.ISSUED]
@@ -244,16 +247,6 @@ def _issued(invoice: Shown) -> InvoiceView:
     if invoice.is_draft:
         raise CallerFault("a draft changes until it is issued, so there is no file of it yet")
     return invoice.view
-
-
-def _after(visit: Visit, scope: str) -> tuple[int, str] | None:
-    token = visit.request.query_params.get("after")
-    if not token:
-        return None
-    place = page_token.read(token, scope)
-    if place is None:
-        raise WrongParameter("after", "this page of the list is gone; begin with the first one")
-    return place
 
 
 def _line(line: Mapping[str, Any]) -> Line:

@@ -15,13 +15,13 @@ from zoneinfo import ZoneInfo
 from gateway.books.reports import By
 from gateway.domain.instant import DAY_MS, epoch_ms, from_epoch_ms
 from gateway.domain.windows import Window
+from gateway.edges.dashboard.addresses import text_in
 from gateway.edges.zones import zone_named
 from gateway.flows.faults import WrongParameter
 from gateway.flows.usage_report import LONGEST_RANGE_MS, Range
 
 E = TypeVar("E", bound=StrEnum)
 
-_LONGEST: Final = 200
 _EARLIEST: Final = date(2000, 1, 1)
 _LATEST: Final = date(2200, 1, 1)
 # More bars than this are a blur.
@@ -168,7 +168,7 @@ def read_filters(query: Mapping[str, str]) -> Filters:
         cumulative=query.get("cumulative") == "1",
         compared=query.get("compare") == "1",
         zone=_zone(query.get("tz") or "UTC"),
-        **{name: _text(query, name) for name in ("product", "mode", "project", "key")},
+        **{name: text_in(query, name) for name in ("product", "mode", "project", "key")},
     )
 
 
@@ -199,10 +199,3 @@ def _zone(name: str) -> str:
     if zone_named(name) is None:
         raise WrongParameter("tz", "tz in the address is no time zone; write Europe/Berlin or UTC")
     return name
-
-
-def _text(query: Mapping[str, str], name: str) -> str:
-    sent = query.get(name, "")
-    if len(sent) > _LONGEST or not (sent.isprintable() or not sent):
-        raise WrongParameter(name, f"{name} in the address is nothing of yours")
-    return sent
