@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from gateway.edges.dashboard import formats
+from gateway.edges.dashboard.addresses import place_after
 from gateway.edges.dashboard.pages import Visit
 from gateway.flows.faults import WrongParameter
 from gateway.wire import page_token
@@ -21,13 +22,7 @@ def text(visit: Visit, name: str) -> str:
 
 def after(visit: Visit, *scope: object) -> tuple[int, str] | None:
     """The place that the address names, if it is of this list. WrongParameter."""
-    token = visit.request.query_params.get("after")
-    if not token:
-        return None
-    place = page_token.read(token, page_token.scope("admin", *scope))
-    if place is None:
-        raise WrongParameter("after", "this page of the list is gone; begin with the first one")
-    return place
+    return place_after(visit.request.query_params, page_token.scope("admin", *scope))
 
 
 def onward(place: tuple[int, str] | None, given: Mapping[str, str], *scope: object) -> str | None:
