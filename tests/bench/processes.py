@@ -53,11 +53,11 @@ def rss_bytes(pid: int) -> int:
 
 @contextlib.contextmanager
 def running(
-    core: str, command: Sequence[str], *, port: int, environment: Mapping[str, str] | None = None
+    core: str | None, command: Sequence[str], *, port: int, environment: Mapping[str, str] | None = None
 ) -> Iterator[int]:
-    """A process pinned to a core, once its port answers; ended with its children on leaving."""
+    """A process, pinned to a core if one is given, once its port answers; ended with its children on leaving."""
     process = subprocess.Popen(
-        ["/usr/bin/taskset", "-c", core, *command],
+        command if core is None else ["/usr/bin/taskset", "-c", core, *command],
         env={**os.environ, **(environment or {})},
         stdout=subprocess.DEVNULL,
         start_new_session=True,

@@ -1,48 +1,45 @@
-"""Measures what people ask of the books, over a great many usage events, on SQLite and PostgreSQL.
+"""Measures every page and what the API reads, over a great many usage events, on SQLite and PostgreSQL.
 
-    python3 dev.py bench volume [--store sqlite] [--events 10000000] [--accounts 1000] [--rounds 20] [--url URL]
+    python3 dev.py bench volume [--store sqlite] [--events 10000000] [--accounts 1000] [--rounds 40] [--url URL]
 
-The largest account has a fifth of all events, the middle one an ordinary share. What is asked of either must not cost
-more for the events of the others. With `--url` empty books of one's own are filled instead, and kept.
+A gateway serves them to a browser's and a program's connection. The largest account has a fifth of all events, the
+middle one an ordinary share; what is asked of either must not cost more for the events of the others. With `--url`
+books of one's own are filled instead, if they are empty, and kept, to be asked again.
 """
 
 import argparse
 import asyncio
-import statistics
+import os
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from functools import partial
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Select, Table, select
 
 from gateway.books import events, usage
-from gateway.books import invoices as booked_invoices
 from gateway.books.books import Books
-from gateway.books.reports import By
 from gateway.books.tables import period_usage, usage_daily, usage_events, usage_hourly
-from gateway.domain.instant import DAY_MS, epoch_ms
 from gateway.domain.usage import UsageEvent
-from gateway.domain.windows import Window
-from gateway.flows.invoices import Invoices
 from gateway.flows.issue_invoice import Closer
-from gateway.flows.terms import current_terms
-from gateway.flows.usage_metrics import UsageMetrics, Wanted
-from gateway.flows.usage_report import Range, UsageReports
-from gateway.flows.usage_series import UsageSeries
 from gateway.ledger.answers import Counters
-from tests.bench.volume_fill import END_MS, Account, fill, loader, open_accounts
-from tests.made_up import NOON, PLANS, Clock, event
+from tests.bench.processes import free_port, running
+from tests.bench.volume_asking import ADMIN_TOKEN, Asker, p50, p95
+from tests.bench.volume_fill import END_MS, Account, fill, known_accounts, loader, open_accounts
+from tests.bench.volume_people import PEPPER, Person, person
+from tests.bench.volume_rows import rows_of
+from tests.made_up import PLANS, Clock, event
 from tests.postgres import running_postgres
 
-ZONES = ("UTC", "Europe/Berlin", "Asia/Kolkata", "America/New_York")
+CONFIG = Path(__file__).parents[2] / "config" / "gateway.yaml"
 WITHIN_MS = 100
-Asked = Callable[[], Awaitable[object]]
+NAME, WIDTH = 62, 8
+HEAD = f"{'ms':<{NAME}}{'largest p50':>{WIDTH}}" + "".join(
+    f"{title:>{WIDTH}}" for title in ("p95", "max", "CPU", "middle p50", "p95", "max", "CPU")
+)
 
 
 class NothingWaits:
@@ -50,45 +47,6 @@ class NothingWaits:
 
     async def counters(self, account_id: str) -> Counters:
         return Counters(epoch=1, seq=1 << 40, terms_version=1, periods={}, open_holds=())
-
-
-def questions(books: Books, account: Account) -> dict[str, Asked]:
-    """Everything that dashboards, the API and the command line ask about an account's usage and invoices."""
-    ledger, clock = NothingWaits(), Clock()
-    reports = UsageReports(books=books, ledger=ledger, terms_of=partial(current_terms, books, PLANS))
-    series, metrics = UsageSeries(books=books, ledger=ledger), UsageMetrics(books=books, ledger=ledger)
-    invoices = Invoices(books=books, plans=lambda: PLANS, clock=clock)
-    now = epoch_ms(NOON) + 1
-    asked: dict[str, Asked] = {
-        "report, current period": partial(reports.of_account, account.id, NOON),
-        "report, period by day": partial(reports.of_account, account.id, NOON, by=("day",)),
-        "report, 90 days by key": partial(
-            reports.of_account, account.id, NOON, by=("key",), within=Range(now - 90 * DAY_MS, now)
-        ),
-        "metrics, first page": partial(metrics.page, account.id, Wanted(), size=100),
-        "metrics, with total": partial(metrics.page, account.id, Wanted(), size=100, with_total=True),
-        "metrics, 90 days with total": partial(
-            metrics.page, account.id, Wanted(times=((now - 90 * DAY_MS, now),)), size=100, with_total=True
-        ),
-        "metrics, one project": partial(metrics.page, account.id, Wanted(project_id=account.project_id), size=100),
-        "invoices, list and draft": partial(invoices.of_account, account.id),
-        "invoice, one issued": partial(_newest, invoices, account.id),
-    }
-    spans = ((Window.HOUR, 7), (Window.DAY, 90), (Window.MONTH, 730))
-    for window, days in spans:
-        for zone in ZONES:
-            for by in ((By.PRODUCT, By.MODE), (By.PROJECT,), (By.KEY,)):
-                name = f"series, {window} over {days} d by {'+'.join(by)}, {zone}"
-                within = Range(now - days * DAY_MS, now)
-                asked[name] = partial(series.of_account, account.id, within, window, ZoneInfo(zone), by=by)
-    return asked
-
-
-async def _newest(invoices: Invoices, account_id: str) -> object:
-    """The account's newest issued invoice, found by its number."""
-    async with invoices._books.read() as conn:
-        booked = await booked_invoices.of_account(conn, account_id)
-    return await invoices.find(booked[0].number)
 
 
 async def verify(books: Books, account: Account) -> None:
@@ -121,36 +79,6 @@ async def close_past(books: Books, account: Account) -> None:
     issued = await closer.close_account(account.id)
     taken = time.perf_counter() - begun
     print(f"closed all periods of an account in {taken:.1f} s, {len(issued)} invoices")
-
-
-async def measured(ask: Asked, rounds: int) -> tuple[list[float], float]:
-    """Milliseconds of each round, and of CPU in the middle one; the first, which warms up, is left out."""
-    taken, used = [], []
-    for _ in range(rounds + 1):
-        begun, before = time.perf_counter(), time.process_time()
-        await ask()
-        taken.append((time.perf_counter() - begun) * 1000)
-        used.append((time.process_time() - before) * 1000)
-    return sorted(taken[1:]), statistics.median(used[1:])
-
-
-async def ask_all(books: Books, accounts: list[Account], rounds: int) -> None:
-    """Print p50 and p95 of every question, for the largest account and a middle one."""
-    # CPU is this process's: with SQLite all there is, on a busy machine the figure to trust.
-    print(f"{'ms':<58}{'largest p50':>12}{'p95':>8}{'CPU':>8}{'middle p50':>12}{'p95':>8}{'CPU':>8}")
-    largest, middle = (questions(books, one) for one in (accounts[0], accounts[len(accounts) // 2]))
-    for name, ask in largest.items():
-        figures = []
-        for one in (ask, middle[name]):
-            try:
-                taken, cpu = await measured(one, rounds)
-            except Exception as fault:  # noqa: BLE001 - the table shows what could not be answered
-                print(f"{name}: {type(fault).__name__}: {fault}")
-                continue
-            figures += [statistics.median(taken), taken[int(len(taken) * 0.95)], cpu]
-        slow = " <<" if figures and max(figures) > WITHIN_MS else ""
-        print(f"{name:<58}{''.join(f'{figure:>{width}.1f}' for figure, width in zip(figures, (12, 8, 8) * 2))}{slow}")  # noqa: B905
-        sys.stdout.flush()
 
 
 async def booking(books: Books, accounts: list[Account], first: int, batches: int = 40) -> float:
@@ -190,23 +118,80 @@ async def place(store: str, url: str | None) -> AsyncIterator[str]:
             yield await server.create("volume")
 
 
+async def filled(books: Books, url: str, chosen: argparse.Namespace) -> list[Account]:
+    """The accounts, the largest first. Books that are empty are filled first."""
+    if found := await known_accounts(books):
+        print(f"{len(found):,} accounts are in the books already")
+        return found
+    begun = time.perf_counter()
+    accounts = await open_accounts(books, chosen.accounts)
+    engine = loader(url)
+    async for done in fill(engine, accounts, chosen.events):
+        print(f"\r{done:,} events after {time.perf_counter() - begun:.0f} s", end="", file=sys.stderr)
+    await engine.dispose()
+    print(f"\n{chosen.events:,} events, filled in {time.perf_counter() - begun:.0f} s")
+    middle = accounts[len(accounts) // 2]
+    await verify(books, middle)
+    for account in (accounts[0], middle):
+        await close_past(books, account)
+    return accounts
+
+
+@contextmanager
+def served(url: str) -> Iterator[tuple[int, int, int]]:
+    """The gateway over these books: its port, its admin port, its process."""
+    port, admin_port = free_port(), free_port()
+    with tempfile.TemporaryDirectory(prefix="volume-") as folder:
+        environment = {
+            "GATEWAY_PORT": str(port),
+            "GATEWAY_ADMIN_PORT": str(admin_port),
+            "GATEWAY_DATA": folder,
+            "GATEWAY_ADMIN_TOKEN": ADMIN_TOKEN,
+            "GATEWAY_KEY_PEPPER": PEPPER,
+            "GATEWAY_PAYMENTS": "fake",
+            "GATEWAY_LOG_LEVEL": "error",
+            "DATABASE_URL": url,
+            "REDIS_URL": "",
+        }
+        command = [sys.executable, "-m", "tests.bench.volume_served", str(CONFIG)]
+        with running(None, command, port=port, environment=environment) as pid:
+            yield port, admin_port, pid
+
+
+def ask_all(people: Sequence[Person], only: str, rounds: int, at: tuple[int, int, int]) -> None:
+    """Print the figures of every row, of the largest account and of a middle one side by side, and the verdict."""
+    port, admin_port, pid = at
+    askers = [Asker(one, port=port, admin_port=admin_port, pid=pid) for one in people]
+    print(HEAD)
+    slow: list[str] = []
+    rows = [both for both in zip(*map(rows_of, people), strict=True) if only in both[0].name]
+    for both in rows:
+        told = []
+        for row, asker in zip(both, askers, strict=True):
+            figures = asker.measured(row, rounds)
+            taken = figures.judged(row)
+            told += [p50(taken), p95(taken), max(taken), figures.cpu]
+        marks = " <<" if max(told[1], told[5]) > WITHIN_MS else " first byte" if both[0].streamed else ""
+        slow += [both[0].name] if marks == " <<" else []
+        print(f"{both[0].name:<{NAME}}{''.join(f'{figure:>{WIDTH}.1f}' for figure in told)}{marks}", flush=True)
+    for asker in askers:
+        asker.close()
+    verdict = f"{', '.join(slow)} are not" if slow else "all are"
+    print(
+        f"{len(rows)} questions, at most {WITHIN_MS} ms at p95: {verdict}; load of the machine {os.getloadavg()[0]:.1f}"
+    )
+
+
 async def run(chosen: argparse.Namespace) -> None:
     """Fill, ask, book."""
     async with place(chosen.store, chosen.url) as url:
         books = await Books.open(url)
-        begun = time.perf_counter()
-        accounts = await open_accounts(books, chosen.accounts)
-        engine = loader(url)
-        async for done in fill(engine, accounts, chosen.events):
-            print(f"\r{done:,} events after {time.perf_counter() - begun:.0f} s", end="", file=sys.stderr)
-        await engine.dispose()
-        print(f"\n{chosen.store}: {chosen.events:,} events, filled in {time.perf_counter() - begun:.0f} s")
-        await verify(books, accounts[len(accounts) // 2])
-        for account in (accounts[0], accounts[len(accounts) // 2]):
-            if chosen.close:
-                await close_past(books, account)
-        await ask_all(books, accounts, chosen.rounds)
-        print(f"usage.book: {await booking(books, accounts, chosen.events * 4):,.0f} events/s")
+        accounts = await filled(books, url, chosen)
+        people = [await person(books, one) for one in (accounts[0], accounts[len(accounts) // 2])]
+        with served(url) as at:
+            await asyncio.to_thread(ask_all, people, chosen.only, chosen.rounds, at)
+        if chosen.url is None:
+            print(f"usage.book: {await booking(books, accounts, chosen.events * 4):,.0f} events/s")
         await books.close()
 
 
@@ -216,9 +201,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--store", choices=("sqlite", "postgresql"), default="sqlite")
     parser.add_argument("--events", type=int, default=1_000_000)
     parser.add_argument("--accounts", type=int, default=1_000)
-    parser.add_argument("--rounds", type=int, default=20)
-    parser.add_argument("--close", action=argparse.BooleanOptionalAction, default=True, help="first close past periods")
-    parser.add_argument("--url", default=None, help="empty books to fill and keep")
+    parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument("--only", default="", help="rows with this in their name")
+    parser.add_argument("--url", default=None, help="books to keep: filled where they are empty, else asked again")
     asyncio.run(run(parser.parse_args(arguments)))
 
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
+from gateway.books import tables
 from gateway.books.books import Books
 from gateway.books.stretches import STRETCH_SEQS
 from gateway.books.tables import usage_hourly
@@ -72,6 +73,17 @@ async def open_accounts(books: Books, count: int, *, days: int = DAYS, apart_min
         await current_terms(books, PLANS, opened.id, NOON)
         made.append(Account(opened.id, opened.project_id))
     return made
+
+
+async def known_accounts(books: Books) -> list[Account]:
+    """Those that `open_accounts` made in these books before, in its order."""
+    query = (
+        select(tables.accounts.c.id, tables.projects.c.id)
+        .join(tables.projects, tables.projects.c.account_id == tables.accounts.c.id)
+        .order_by(tables.accounts.c.created_ms.desc())
+    )
+    async with books.read() as conn:
+        return [Account(*row) for row in await conn.execute(query)]
 
 
 def loader(url: str) -> AsyncEngine:
