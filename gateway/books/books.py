@@ -6,16 +6,18 @@ the modules beside this one.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any, Final, Self
 
 import asyncpg
 from sqlalchemy import event, text
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from gateway.books import sqlite_driver
 from gateway.books.address import address, sqlite_file
 from gateway.books.faults import BooksUnavailable
 from gateway.books.migrate import is_current, migrate
@@ -23,6 +25,8 @@ from gateway.books.migrate import is_current, migrate
 _BUSY_TIMEOUT_S: Final = 10
 _CONNECT_TIMEOUT_S: Final = 5
 _COMMAND_TIMEOUT_S: Final = 30
+# Whether a connection that rested so long is still there is asked before it is used.
+_ASKED_AFTER_S: Final = 5
 # "cgwbooks" in ASCII: the advisory lock under which PostgreSQL books are migrated.
 _MIGRATION_LOCK: Final = 0x636777626F6F6B73
 # The store is away, full, shutting down, locked or asks to be tried again; anything else is our own mistake.
@@ -106,7 +110,8 @@ class Books:
 
 
 def _sqlite_engine(where: URL) -> AsyncEngine:
-    engine = create_async_engine(where, connect_args={"timeout": _BUSY_TIMEOUT_S}, pool_size=4, max_overflow=4)
+    options = {"timeout": _BUSY_TIMEOUT_S, "async_creator_fn": sqlite_driver.Connection}
+    engine = create_async_engine(where, connect_args=options, pool_size=4, max_overflow=4)
 
     @event.listens_for(engine.sync_engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
@@ -126,20 +131,21 @@ def _sqlite_engine(where: URL) -> AsyncEngine:
 
     @event.listens_for(engine.sync_engine, "begin")
     def _begin(connection: Any) -> None:
-        reads_only = connection.get_execution_options().get("reads_only", False)
-        # IMMEDIATE waits its turn at the start; a reader that turns writer halfway would fail instead.
-        connection.exec_driver_sql("BEGIN" if reads_only else "BEGIN IMMEDIATE")
+        if connection.get_execution_options().get("reads_only", False):
+            connection.connection.driver_connection.begin_with_next("BEGIN")
+        else:
+            # IMMEDIATE waits its turn at the start; a reader that turns writer halfway would fail instead.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
 
     return engine
 
 
 def _postgresql_engine(where: URL) -> AsyncEngine:
-    return create_async_engine(
+    engine = create_async_engine(
         where,
         pool_size=5,
         max_overflow=5,
         pool_timeout=_CONNECT_TIMEOUT_S,
-        pool_pre_ping=True,
         connect_args={
             "timeout": _CONNECT_TIMEOUT_S,
             "command_timeout": _COMMAND_TIMEOUT_S,
@@ -151,6 +157,24 @@ def _postgresql_engine(where: URL) -> AsyncEngine:
             },
         },
     )
+
+    @event.listens_for(engine.sync_engine, "checkin")
+    def _rested(_connection: Any, record: Any) -> None:
+        record.info["rests_since_s"] = time.monotonic()
+
+    @event.listens_for(engine.sync_engine, "checkout")
+    def _still_there(connection: Any, record: Any, _proxy: Any) -> None:
+        # A server that went away has said so. To ask takes three round trips: only after a while.
+        rested_s = time.monotonic() - record.info.get("rests_since_s", time.monotonic())
+        if not connection.driver_connection.is_closed():
+            if rested_s < _ASKED_AFTER_S:
+                return
+            with contextlib.suppress(engine.dialect.loaded_dbapi.Error):
+                connection.ping()
+                return
+        raise InvalidatePoolError
+
+    return engine
 
 
 @contextlib.contextmanager

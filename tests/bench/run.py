@@ -2,6 +2,7 @@
 
     python3 dev.py bench [--rounds 4] [--seconds 5] [--connections 64]
     python3 dev.py bench volume|closing …     what the books answer, and how fast months are closed
+    python3 dev.py bench cold|backlog …       what accounts not seen before cost, and how fast usage is booked
 
 CPU per call is the user and system time of the gateway's process tree over the calls of a round; the gateway alone is
 on core 0, load, upstream and Redis are on core 1. Absolute figures of a shared machine say little: read the ratios.
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gateway.ledger.server_process import find_binary
-from tests.bench import closing, volume
+from tests.bench import backlog, closing, cold, volume
 from tests.bench.accounts import make_keys
 from tests.bench.latency import Latency, added_latency
 from tests.bench.processes import (
@@ -174,10 +175,8 @@ def memory_per_slow_call(subject: Subject) -> float:
 
 def main() -> None:
     """Runs the rounds and prints the table; or the other measurement that is named."""
-    if sys.argv[1:2] == ["volume"]:
-        return volume.main(sys.argv[2:])
-    if sys.argv[1:2] == ["closing"]:
-        return closing.main(sys.argv[2:])
+    if other := {"volume": volume, "closing": closing, "cold": cold, "backlog": backlog}.get("".join(sys.argv[1:2])):
+        return other.main(sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--seconds", type=int, default=5)

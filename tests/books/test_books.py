@@ -179,6 +179,23 @@ async def test_a_transaction_cut_off_by_the_server_says_so_and_the_next_one_work
     await killer.close()
 
 
+@pytest.mark.parametrize("rested_s", [0, 60])
+async def test_connections_that_the_server_closed_while_they_rested_cost_no_call(
+    postgres_copy_url: str, monkeypatch: pytest.MonkeyPatch, rested_s: int
+) -> None:
+    monkeypatch.setattr("gateway.books.books._ASKED_AFTER_S", 5 - rested_s)
+    books, killer = await Books.open(postgres_copy_url), await Books.open(postgres_copy_url)
+    async with books.read() as one, books.read() as other:
+        pids = [(await conn.execute(text("SELECT pg_backend_pid()"))).scalar_one() for conn in (one, other)]
+    async with killer.begin() as conn:
+        for pid in pids:
+            assert (await conn.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})).scalar_one()
+    for _ in pids:
+        await books.ping()
+    await books.close()
+    await killer.close()
+
+
 async def test_a_lock_that_is_not_let_go_is_no_wait_for_ever(
     sqlite_copy_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
