@@ -21,7 +21,7 @@ from gateway.domain.terms import PeriodTerms
 from gateway.domain.windows import Window
 from gateway.edges.dashboard import formats
 from gateway.edges.dashboard.pages import Pages, Visit
-from gateway.edges.dashboard.usage_chart import Chart, Key, draw, key_of
+from gateway.edges.dashboard.usage_chart import Bar, Chart, Key, draw, key_of
 from gateway.edges.dashboard.usage_filters import BY, MOST_BARS, Drawn, Filters, Span, Told, read_filters
 from gateway.edges.desk import Desk
 from gateway.edges.documents.sheet import sheet
@@ -76,6 +76,17 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class BarTexts:
+    """A bar in words, for the drawing, its table and its script: credits, and the address of the calls behind it."""
+
+    bar: Bar
+    total: str
+    values: tuple[str, ...]
+    before: str | None
+    calls: str
+
+
+@dataclass(frozen=True, slots=True)
 class Looked:
     """What is shown. `before` are the sums of as much time before, `live` False while Redis is away."""
 
@@ -83,6 +94,7 @@ class Looked:
     within: Range
     window: Window
     chart: Chart
+    bars: tuple[BarTexts, ...]
     rows: tuple[Row, ...]
     total: Bucket
     before: Bucket
@@ -104,27 +116,22 @@ class Looked:
             "groups": [group.label for group in self.chart.groups],
             "bars": [
                 {
-                    "label": bar.label,
-                    "total": formats.credits_(bar.total),
-                    "before": None if bar.before is None else formats.credits_(bar.before),
-                    "values": [formats.credits_(value) if value else "" for value in bar.values],
-                    "first": bar.first_day,
-                    "last": bar.last_day,
-                    "calls": self.calls_query(bar.start_ms, bar.end_ms),
+                    "label": one.bar.label,
+                    "total": one.total,
+                    "before": one.before,
+                    "values": one.values,
+                    "first": one.bar.first_day,
+                    "last": one.bar.last_day,
                 }
-                for bar in self.chart.bars
+                for one in self.bars
             ],
             "zoom": self.filters.query(span=Span.CUSTOM, first=None, last=None, window=None),
         }
         return orjson.dumps(data).decode()
 
-    def calls_query(self, start_ms: int | None = None, end_ms: int | None = None, **only: str) -> str:
-        """The address of the calls behind a part of this."""
-        return calls_query(
-            self.filters,
-            Range(self.within.from_ms if start_ms is None else start_ms, end_ms or self.within.to_ms),
-            only,
-        )
+    def calls_query(self, **only: str) -> str:
+        """The address of the calls behind this, or a part of it."""
+        return _times(self.within.from_ms, self.within.to_ms) + _filtered(self.filters, only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +154,17 @@ class Names:
                 return self.keys.get(key[0], formats.short_id(key[0]))
 
 
-def calls_query(filters: Filters, within: Range, only: Mapping[str, str]) -> str:
-    """The address of a list of calls: the view's filters, narrowed."""
+def _times(start_ms: int, end_ms: int) -> str:
+    """The times in the address of a list of calls."""
+    start, end = (formats.iso_exactly(at_ms).replace(":", "%3A") for at_ms in (start_ms, end_ms))
+    return f"start={start}&end={end}"
+
+
+def _filtered(filters: Filters, only: Mapping[str, str]) -> str:
+    """What stands behind the times there: the view's filters, narrowed."""
     chosen = {"product": filters.product, "mode": filters.mode, "project": filters.project, "key": filters.key, **only}
-    times = {"start": formats.iso_exactly(within.from_ms), "end": formats.iso_exactly(within.to_ms)}
-    return formats.query({**times, **chosen, "tz": filters.zone if filters.zone != "UTC" else ""})
+    query = formats.query({**chosen, "tz": filters.zone if filters.zone != "UTC" else ""})
+    return f"&{query}" if query else ""
 
 
 def usage_routes(pages: Pages) -> list[Route]:
@@ -225,6 +238,7 @@ async def _look(desk: Desk, visit: Visit) -> Looked:
         within=within,
         window=window,
         chart=chart,
+        bars=await asyncio.to_thread(_texts, chart, filters),
         rows=_rows(_only(by_mode.windows, filters)),
         total=_total(by_mode, filters),
         before=_total(before, filters),
@@ -232,6 +246,20 @@ async def _look(desk: Desk, visit: Visit) -> Looked:
         period=report.period,
         names=names,
         live=series.live,
+    )
+
+
+def _texts(chart: Chart, filters: Filters) -> tuple[BarTexts, ...]:
+    filtered = _filtered(filters, {})
+    return tuple(
+        BarTexts(
+            bar,
+            formats.credits_(bar.total),
+            tuple(formats.credits_(value) if value else "" for value in bar.values),
+            None if bar.before is None else formats.credits_(bar.before),
+            _times(bar.start_ms, bar.end_ms) + filtered,
+        )
+        for bar in chart.bars
     )
 
 

@@ -92,6 +92,21 @@ class Chart:
         highest = max(self.bars, key=lambda bar: bar.total, default=None)
         return highest if highest is not None and highest.total > 0 else None
 
+    @property
+    def fills(self) -> dict[int, str]:
+        """By colour, all its parts of bars as one path: a drawing of a few hundred bars stays small."""
+        paths: dict[int, list[str]] = {group.colour: [] for group in self.groups}
+        for number, bar in enumerate(self.bars):
+            for piece in bar.pieces:
+                paths[piece.colour].append(_box(number, piece.y, piece.height))
+        return {colour: "".join(boxes) for colour, boxes in paths.items()}
+
+    @property
+    def fill_before(self) -> str:
+        """The range before as a path."""
+        heights = [_height(bar.before or 0, self.top) for bar in self.bars]
+        return "".join(_box(number, HEIGHT - height, height) for number, height in enumerate(heights) if height)
+
     def line(self, number: int) -> str:
         """A group's values as points of a line."""
         return self._points(bar.values[number] for bar in self.bars)
@@ -209,6 +224,12 @@ def _pieces(groups: Sequence[Group], values: Sequence[int], top: int) -> tuple[P
             pieces.append(Piece(group.colour, HEIGHT - head, head - foot))
             below += value
     return tuple(pieces)
+
+
+def _box(number: int, y: int, height: int) -> str:
+    """A part of a bar, as a path draws it."""
+    width = BAR - GAP
+    return f"M{number * BAR + GAP // 2} {y}h{width}v{height}h-{width}z"
 
 
 def _height(millicredits: int, top: int) -> int:

@@ -86,9 +86,10 @@ async def test_a_bar_leads_to_its_calls_and_a_call_to_its_receipt(running: Runni
     one = await running.someone("pro", days_ago=40)
     made = await running.used_often(one, [500, 700], product="parse", mode="agentic")
     async with running.signed_in(one) as client:
-        chart = chart_of((await client.get(USAGE)).text)
-        latest = next(bar for bar in reversed(chart["bars"]) if bar["total"] == "500")
-        calls = (await client.get(f"{USAGE}/calls?{latest['calls']}")).text
+        page = (await client.get(USAGE)).text
+        links = re.findall(r'class="chart-slot" href="([^"]+)"', page)
+        latest = next(link for bar, link in zip(chart_of(page)["bars"], links, strict=True) if bar["total"] == "500")
+        calls = (await client.get(unescape(latest))).text
         receipt = await client.get(f"{USAGE}/calls/{made[0].facts.request_id}")
     assert made[0].facts.request_id in calls
     assert made[1].facts.request_id not in calls

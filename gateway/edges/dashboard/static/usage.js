@@ -94,7 +94,7 @@
         event.preventDefault();
         this.choose(Math.max(0, Math.min(last, next)), true);
       } else if (event.key === "Enter" && this.chosen >= 0) {
-        window.location.assign(`${this.figure.dataset.calls}?${this.data.bars[this.chosen].calls}`);
+        window.location.assign(this.slots[this.chosen].getAttribute("href"));
       } else if (event.key === "Escape") {
         this.choose(-1);
       }
