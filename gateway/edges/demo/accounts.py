@@ -5,7 +5,7 @@ The keys' secrets are kept in that folder, for the demo alone: everywhere else a
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -18,18 +18,19 @@ from gateway.domain.contract import Contract, OverageMode
 from gateway.domain.credits import MILLICREDITS_PER_CREDIT
 from gateway.domain.instant import epoch_ms
 from gateway.domain.plan import RateLimit, Tier
-from gateway.edges.demo.history import DAYS, Habit, Owner, events
-from gateway.edges.demo.past_invoices import issue_past
-from gateway.flows.accounts import Accounts
+from gateway.edges.demo.history import EVENINGS, SPARE_TIME, Habit, Owner, Rhythm, events
+from gateway.edges.demo.past_invoices import issue_past, stopped_at
+from gateway.flows.accounts import Accounts, OpenedAccount
 from gateway.flows.alerts import AlertWatch
 from gateway.flows.contracts import Contracts
-from gateway.flows.keys import Keys
+from gateway.flows.keys import CreatedKey, Keys
 from gateway.flows.terms import current_terms
 from gateway.payments.fake import Fake
 from gateway.stores import Stores
 
 BATCH: Final = 500
 KEYS: Final = "demo-keys.json"
+FIRST_PROJECT: Final = "default"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +45,18 @@ class DemoAccount:
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Who an account is meant to be. `percent`: how much of its included credits a period uses at most."""
+    """Who an account is meant to be, and for how many days. `most_percent`: what a period uses of its credits at most.
+
+    `keys` are the projects of its keys, by name; the first key, of the first project, is the one that signs in.
+    """
 
     plan_id: str
     name: str
-    percent: int
+    days: int
     habits: tuple[Habit, ...]
+    rhythm: Rhythm
+    keys: Mapping[str, str]
+    most_percent: int = 400
     contract: Contract | None = None
 
 
@@ -68,43 +75,59 @@ STORIES: Final = (
     Story(
         "free",
         "Ada's side project",
-        60,
-        (Habit("parse", "cost_effective", 6, (1, 12)), Habit("index", "retrieval", 8, (1, 1))),
+        104,
+        (
+            Habit("parse", "cost_effective", 6, (1, 24)),
+            Habit("index", "retrieval", 8, (1, 1)),
+            Habit("extract", "cost_effective", 3, (1, 6), since_days=40),
+        ),
+        Rhythm(SPARE_TIME, EVENINGS, {58: 0, 57: 0, 56: 0, 55: 0, 54: 0, 20: 2.2}),
+        {"production": FIRST_PROJECT},
+        most_percent=90,
     ),
     Story(
         "starter",
         "Bright Invoices",
-        120,
+        106,
         (
-            Habit("parse", "cost_effective", 18, (1, 56)),
-            Habit("parse", "agentic", 4, (1, 10)),
-            Habit("extract", "cost_effective", 10, (1, 6)),
-            Habit("classify", "fast", 12, (1, 4)),
+            Habit("parse", "cost_effective", 16, (1, 80)),
+            Habit("parse", "agentic", 6, (1, 20), since_days=52),
+            Habit("extract", "cost_effective", 11, (1, 20)),
+            Habit("classify", "fast", 14, (1, 9)),
         ),
+        Rhythm(days_out={83: 1.7, 82: 1.9, 53: 1.6, 52: 2.1, 31: 0.1, 23: 1.8, 22: 2.0}),
+        {"production": FIRST_PROJECT, "staging": FIRST_PROJECT},
     ),
     Story(
         "pro",
         "Cobalt Claims",
-        90,
+        110,
         (
-            Habit("parse", "agentic", 40, (2, 24)),
-            Habit("extract", "agentic", 22, (1, 10)),
-            Habit("split", "cost_effective", 10, (4, 30)),
-            Habit("classify", "fast", 30, (1, 6)),
-            Habit("index", "retrieval", 60, (1, 1)),
+            Habit("parse", "agentic", 30, (2, 52)),
+            Habit("parse", "cost_effective", 14, (4, 80), key="nightly import"),
+            Habit("extract", "agentic", 24, (1, 15)),
+            Habit("split", "cost_effective", 14, (4, 60), key="nightly import"),
+            Habit("classify", "fast", 20, (1, 20)),
+            Habit("index", "retrieval", 34, (1, 1), key="assistant", since_days=48),
+            Habit("index", "chat", 9, (1, 1), key="assistant", since_days=30),
         ),
+        Rhythm(days_out={74: 0.3, 41: 2.3, 40: 1.6, 16: 0.45}),
+        {"production": FIRST_PROJECT, "nightly import": FIRST_PROJECT, "assistant": "Claims assistant"},
     ),
     Story(
         "enterprise",
         "Delta Logistics",
-        120,
+        117,
         (
-            Habit("parse", "agentic", 70, (20, 220)),
-            Habit("parse", "agentic_plus", 10, (1, 60)),
-            Habit("extract", "agentic", 40, (1, 24)),
-            Habit("split", "cost_effective", 25, (4, 40)),
-            Habit("index", "chat", 12, (1, 1)),
+            Habit("parse", "agentic", 30, (20, 580)),
+            Habit("parse", "agentic_plus", 7, (1, 150), key="customs", since_days=66),
+            Habit("extract", "agentic", 26, (1, 80), key="customs"),
+            Habit("split", "cost_effective", 16, (4, 300)),
+            Habit("classify", "multimodal", 18, (4, 280)),
+            Habit("index", "chat", 24, (1, 1), key="helpdesk", since_days=57),
         ),
+        Rhythm(days_out={89: 1.5, 61: 1.7, 60: 1.4, 37: 0.25, 12: 1.5}),
+        {"production": FIRST_PROJECT, "customs": "Customs", "helpdesk": "Helpdesk"},
         contract=DELTAS_CONTRACT,
     ),
 )
@@ -122,9 +145,13 @@ async def open_accounts(stores: Stores, data: Path) -> list[DemoAccount]:
     """The accounts of this data folder, made where they are not there yet."""
     if known := known_accounts(data):
         return known
-    made = [await _open(stores, story, seed) for seed, story in enumerate(STORIES)]
-    await issue_past(stores, [one.account_id for one in made])
-    await _add_cards(stores, made)
+    # The oldest first, so that invoices are numbered in the order of their days.
+    opened = {
+        story.plan_id: await _open(stores, story, seed)
+        for seed, story in sorted(enumerate(STORIES), key=lambda one: -one[1].days)
+    }
+    made = [opened[story.plan_id] for story in STORIES]
+    await issue_past(stores, [one.account_id for one in made], with_cards=_with_cards(stores, made))
     descriptor = os.open(data / KEYS, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600)
     with os.fdopen(descriptor, "wb") as kept:
         kept.write(orjson.dumps([asdict(one) for one in made], option=orjson.OPT_INDENT_2))
@@ -132,30 +159,30 @@ async def open_accounts(stores: Stores, data: Path) -> list[DemoAccount]:
 
 
 async def _open(stores: Stores, story: Story, seed: int) -> DemoAccount:
-    """One account, opened ninety days ago, with what it has used since."""
+    """One account, opened so many days ago, with what it has used since."""
     now = stores.clock()
-    then = now - timedelta(days=DAYS)
-    opened = await _accounts(stores, lambda: then).create(story.name, story.plan_id, actor="demo")
+    then = now - timedelta(days=story.days)
+    flow = Accounts(books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stopped_at(then))
+    opened = await flow.create(story.name, story.plan_id, actor="demo")
     if story.contract is not None:
-        agreed = Contracts(books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=lambda: then)
+        agreed = Contracts(books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stopped_at(then))
         await agreed.agree(opened.id, story.contract, reason="Master agreement MSA-104", actor="demo")
     terms = await current_terms(stores.books, stores.current.plans(), opened.id, now)
     assert terms is not None, "the account was made a moment ago"  # noqa: S101
-    key = await Keys(books=stores.books, tell=stores.tell, pepper=stores.pepper, clock=stores.clock).create(
-        opened.id, project_id=opened.project_id, name="demo", actor="demo"
-    )
-    owner = Owner(opened.id, opened.project_id, key.id, story.plan_id)
+    keys = await _keys(stores, flow, opened, story, then)
+    owner = Owner(opened.id, {name: (key.id, key.project_id) for name, key in keys.items()})
     async with stores.books.read() as conn:
         past = await periods.of_account(conn, opened.id)
     history = list(
         events(
             owner,
             story.habits,
+            story.rhythm,
             past,
             stores.current.catalog.rate_card,
             from_ms=epoch_ms(then),
             to_ms=epoch_ms(now),
-            most_millicredits=past[-1].allowance_millicredits * story.percent // 100,
+            most_percent=story.most_percent,
             seed=seed,
         )
     )
@@ -165,19 +192,24 @@ async def _open(stores: Stores, story: Story, seed: int) -> DemoAccount:
     # What a relay does behind a booking: the running period's alerts are there from the start.
     await AlertWatch(books=stores.books, clock=stores.clock).notice([(opened.id, period.start_ms) for period in past])
     await stores.rebuild(opened.id)
-    return DemoAccount(story.plan_id, opened.id, opened.project_id, key.secret)
+    return DemoAccount(story.plan_id, opened.id, opened.project_id, next(iter(keys.values())).secret)
 
 
-async def _add_cards(stores: Stores, made: list[DemoAccount]) -> None:
-    """A card that pays for whoever is on a plan with a list price; a contract is paid by transfer."""
-    payments, plans = stores.till.payments, stores.current.plans()
-    if payments.provider != Fake.name:
-        return
-    for one in made:
-        plan = plans[one.plan_id]
-        if plan.price_cents > 0 and not plan.contract:
-            await payments.add_fake(one.account_id, "fake_ok", actor="demo")
+async def _keys(
+    stores: Stores, flow: Accounts, opened: OpenedAccount, story: Story, then: datetime
+) -> dict[str, CreatedKey]:
+    """The account's keys by name, and the projects that they are of."""
+    projects, made = {FIRST_PROJECT: opened.project_id}, {}
+    keys = Keys(books=stores.books, tell=stores.tell, pepper=stores.pepper, clock=stopped_at(then))
+    for name, project in story.keys.items():
+        if project not in projects:
+            projects[project] = (await flow.create_project(opened.id, project, actor="demo")).id
+        made[name] = await keys.create(opened.id, project_id=projects[project], name=name, actor="demo")
+    return made
 
 
-def _accounts(stores: Stores, clock: Callable[[], datetime]) -> Accounts:
-    return Accounts(books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=clock)
+def _with_cards(stores: Stores, made: Sequence[DemoAccount]) -> list[str]:
+    """Whoever is on a plan with a list price pays with a card; a contract is paid by transfer."""
+    plans = stores.current.plans()
+    paying = (one for one in made if plans[one.plan_id].price_cents > 0 and not plans[one.plan_id].contract)
+    return [one.account_id for one in paying] if stores.till.payments.provider == Fake.name else []
