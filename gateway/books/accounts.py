@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import grants, limits, meta, periods, subscriptions
+from gateway.books import grants, periods, subscriptions
 from gateway.books.grants import GrantKind
 from gateway.books.ids import new_id
 from gateway.books.periods import BookedPeriod
@@ -19,7 +19,7 @@ from gateway.books.tables import subscriptions as subscriptions_table
 from gateway.domain.instant import epoch_ms, from_epoch_ms
 from gateway.domain.period import period_at
 from gateway.domain.plan import Plan
-from gateway.domain.terms import AccountStatus, Terms
+from gateway.domain.terms import AccountStatus
 
 DEFAULT_PROJECT = "default"
 
@@ -202,25 +202,6 @@ async def set_status(conn: AsyncConnection, account_id: str, status: AccountStat
     """Another status; the caller raises the terms version."""
     closed_ms = at_ms if status is AccountStatus.CLOSED else None
     await conn.execute(update(accounts).where(accounts.c.id == account_id).values(status=status, closed_ms=closed_ms))
-
-
-async def terms(conn: AsyncConnection, account_id: str, at_ms: int) -> Terms | None:
-    """What the books say now, with the periods booked so far that have not ended; None for an unknown account.
-
-    The periods are under the limits that count at `at_ms`, and beyond, as far as that is known: an instant of the
-    world, which is looked at by the account's own clock.
-    """
-    seq = func.coalesce(select(account_seq.c.seq).where(account_seq.c.account_id == accounts.c.id).scalar_subquery(), 0)
-    known = (accounts.c.terms_version, accounts.c.status, own_clock)
-    query = select(*known, meta.epoch(), seq).where(accounts.c.id == account_id)
-    row = (await conn.execute(query)).one_or_none()
-    if row is None:
-        return None
-    version, status, offset_ms, epoch, booked_seq = row
-    at_ms += offset_ms
-    booked = await limits.limited(conn, account_id, await periods.terms(conn, account_id, at_ms), at_ms)
-    budgets = await limits.budgets_of(conn, account_id)
-    return Terms(account_id, version, AccountStatus(status), booked, epoch, booked_seq, budgets, offset_ms)
 
 
 async def booked_seq(conn: AsyncConnection, account_id: str) -> int:

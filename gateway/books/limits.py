@@ -143,27 +143,6 @@ async def remove_budget(conn: AsyncConnection, account_id: str, subject_id: str)
     await conn.execute(delete(budgets).where(table.account_id == account_id, table.subject_id == subject_id))
 
 
-async def limited(
-    conn: AsyncConnection, account_id: str, booked: Sequence[PeriodTerms], at_ms: int
-) -> tuple[PeriodTerms, ...]:
-    """Periods as they were sold, under the limits that count from `at_ms` on."""
-    mine = await own(conn, account_id)
-    running = [one for one in await raises(conn, account_id, since_ms=at_ms) if one.over_ms > at_ms]
-    priced: dict[int, Sold] = {}
-    if running or mine.max_cents is not None:
-        priced = await sold(conn, account_id, [period.start_ms for period in booked])
-    raised = running[-1] if running else None
-    return tuple(
-        _limited(
-            period,
-            priced.get(period.start_ms) or Sold(period.overage_millicredits, None, contract=period.limits is not None),
-            mine,
-            raised,
-        )
-        for period in booked
-    )
-
-
 async def sold(conn: AsyncConnection, account_id: str, starts: Sequence[int]) -> dict[int, Sold]:
     """The ceilings and prices that periods were sold with, by their starts."""
     table = periods.c
@@ -173,14 +152,19 @@ async def sold(conn: AsyncConnection, account_id: str, starts: Sequence[int]) ->
         .outerjoin(contracts, agreed)
         .where(table.account_id == account_id, table.start_ms.in_(starts))
     )
-    found = {}
-    for start_ms, overage, price, terms in await conn.execute(query):
-        tiers = () if terms is None else contract_of(terms).tiers
-        found[start_ms] = Sold(overage, price, tiers if len(tiers) > 1 else (), terms is not None)
-    return found
+    return {start_ms: sold_for(overage, price, terms) for start_ms, overage, price, terms in await conn.execute(query)}
 
 
-def _limited(period: PeriodTerms, priced: Sold, mine: SpendLimits, raised: Raise | None) -> PeriodTerms:
+def sold_for(overage_millicredits: int, nanodollars_per_millicredit: int | None, contract: str | None) -> Sold:
+    """A period's ceiling and price as its row has them; `contract` is that of its contract, None without one."""
+    tiers = () if contract is None else contract_of(contract).tiers
+    return Sold(
+        overage_millicredits, nanodollars_per_millicredit, tiers if len(tiers) > 1 else (), contract is not None
+    )
+
+
+def limited(period: PeriodTerms, priced: Sold, mine: SpendLimits, raised: Raise | None) -> PeriodTerms:
+    """A period as it was sold, under the account's own limits and a raise that is not over."""
     plain = ceiling(priced, mine)
     lifted = plain if raised is None or raised.over_ms <= period.start_ms else ceiling(priced, mine, raised)
     change = None
@@ -202,11 +186,17 @@ async def steps_of(conn: AsyncConnection, period: BookedPeriod) -> tuple[Step, .
 
 
 def _agreed(row: tuple[object, ...]) -> Agreed:
-    _, from_ms, switched_on, max_cents, percents, cents = row
-    spend = SpendLimits(
+    _, from_ms, *own = row
+    return Agreed(int(str(from_ms)), own_of_row(*own))
+
+
+def own_of_row(switched_on: object, max_cents: object, percents: object, cents: object) -> SpendLimits:
+    """The account's own limits as their row has them; the defaults where there is none."""
+    if switched_on is None:
+        return SpendLimits()
+    return SpendLimits(
         bool(switched_on),
         None if max_cents is None else int(str(max_cents)),
         tuple(json.loads(str(percents))),
         tuple(json.loads(str(cents))),
     )
-    return Agreed(int(str(from_ms)), spend)

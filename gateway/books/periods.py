@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from sqlalchemy import BigInteger, Update, and_, cast, delete, func, or_, select, union, update
+from sqlalchemy import Update, and_, delete, or_, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books.contracts import contract_of
 from gateway.books.dialect import upsert
-from gateway.books.tables import accounts, contracts, grants, periods
+from gateway.books.tables import accounts, periods
 from gateway.domain.plan import Plan
-from gateway.domain.terms import OwnLimits, PeriodTerms
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,33 +153,6 @@ async def withdraw(conn: AsyncConnection, period: BookedPeriod) -> None:
     await conn.execute(
         delete(periods).where(periods.c.account_id == period.account_id, periods.c.start_ms == period.start_ms)
     )
-
-
-async def terms(conn: AsyncConnection, account_id: str, at_ms: int) -> tuple[PeriodTerms, ...]:
-    """The booked periods that have not ended at `at_ms`, with everything granted for them, in order."""
-    table = periods
-    granted = (
-        select(cast(func.coalesce(func.sum(grants.c.amount_millicredits), 0), BigInteger))
-        .where(grants.c.account_id == table.c.account_id, grants.c.period_start_ms == table.c.start_ms)
-        .scalar_subquery()
-    )
-    agreed = and_(contracts.c.account_id == table.c.account_id, contracts.c.version == table.c.contract_version)
-    query = (
-        select(
-            table.c.start_ms, table.c.end_ms, table.c.plan_id, granted, table.c.overage_millicredits, contracts.c.terms
-        )
-        .outerjoin(contracts, agreed)
-        .where(table.c.account_id == account_id, table.c.end_ms > at_ms)
-        .order_by(table.c.start_ms)
-    )
-    return tuple(PeriodTerms(*row[:-1], limits=_limits(row[-1])) for row in await conn.execute(query))
-
-
-def _limits(terms: str | None) -> OwnLimits | None:
-    if terms is None:
-        return None
-    contract = contract_of(terms)
-    return OwnLimits(contract.rate_limits, contract.concurrent_calls)
 
 
 async def mark_opened(conn: AsyncConnection, period: BookedPeriod, closing_id: str) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, periods
+from gateway.books import accounts, periods, terms
 from gateway.books.books import Books
 from gateway.domain.instant import DAY_MS, epoch_ms
 from gateway.domain.plan import Plan
@@ -27,9 +27,9 @@ async def current_terms(books: Books, plans: Mapping[str, Plan], account_id: str
     """
     at_ms = epoch_ms(at)
     async with books.read() as conn:
-        terms = await booked_terms(conn, account_id, at_ms)
-    if terms is None or terms.status is AccountStatus.CLOSED or _covers(terms, terms.own_ms(at_ms)):
-        return terms
+        booked = await booked_terms(conn, account_id, at_ms)
+    if booked is None or holds_still(booked, at_ms):
+        return booked
     async with books.begin() as conn:
         await catch_up(conn, plans, account_id, await accounts.own_ms(conn, account_id, at_ms))
         return await booked_terms(conn, account_id, at_ms)
@@ -37,15 +37,18 @@ async def current_terms(books: Books, plans: Mapping[str, Plan], account_id: str
 
 async def booked_terms(conn: AsyncConnection, account_id: str, at_ms: int) -> Terms | None:
     """The terms as booked so far. Where nothing booked has not ended, the last period stands in for it."""
-    terms = await accounts.terms(conn, account_id, at_ms)
-    if terms is None or terms.periods:
-        return terms
+    found = await terms.of_account(conn, account_id, at_ms)
+    if found is None or found.periods:
+        return found
     last = await periods.latest(conn, account_id)
-    return terms if last is None else await accounts.terms(conn, account_id, last.start_ms - terms.clock_offset_ms)
+    return found if last is None else await terms.of_account(conn, account_id, last.start_ms - found.clock_offset_ms)
 
 
-def _covers(terms: Terms, at_ms: int) -> bool:
-    return bool(terms.periods) and terms.periods[-1].end_ms > at_ms + BOOKED_AHEAD_MS
+def holds_still(known: Terms, at_ms: int) -> bool:
+    """Whether no period has become due to be booked since."""
+    if known.status is AccountStatus.CLOSED:
+        return True
+    return bool(known.periods) and known.periods[-1].end_ms > known.own_ms(at_ms) + BOOKED_AHEAD_MS
 
 
 async def catch_up(conn: AsyncConnection, plans: Mapping[str, Plan], account_id: str, at_ms: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from gateway.books import accounts as booked_accounts
-from gateway.books import audit, invoice_collections, invoices, payment_attempts, payment_events, subscriptions
+from gateway.books import audit, invoice_collections, invoices, payment_attempts, payment_events, subscriptions, terms
 from gateway.books.books import Books
 from gateway.books.invoices import BookedInvoice
 from gateway.books.tables import payment_attempts as attempts_table
@@ -448,12 +448,12 @@ async def test_an_upgrade_whose_payment_fails_leaves_everything_as_it_was(shop: 
     account_id = await shop.open("free", card)
     shop.clock.forward(hours=1)
     async with shop.books.read() as conn:
-        before = (await booked_accounts.terms(conn, account_id, 0), await invoices.of_account(conn, account_id))
+        before = (await terms.of_account(conn, account_id, 0), await invoices.of_account(conn, account_id))
     with pytest.raises(PaymentNeeded, match="stays as it was") as refused:
         await shop.accounts.change_plan(account_id, "pro")
     assert refused.value.reason == "payment_failed"
     async with shop.books.read() as conn:
-        after = (await booked_accounts.terms(conn, account_id, 0), await invoices.of_account(conn, account_id))
+        after = (await terms.of_account(conn, account_id, 0), await invoices.of_account(conn, account_id))
     assert after == before
     assert await shop.status(account_id) is AccountStatus.ACTIVE
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import func, select
 
-from gateway.books import closings, periods, usage
+from gateway.books import closings, terms, usage
 from gateway.books.books import Books
 from gateway.books.reports import Bucket, By
 from gateway.books.tables import closed_events, invoice_lines, invoices, ledger_entries, usage_events
@@ -69,7 +69,9 @@ async def live(books: Books, plan_id: str, dice: random.Random, number: int) -> 
     opened = await Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock).create("Acme", plan_id)
     await current_terms(books, PLANS, opened.id, NOON)
     async with books.read() as conn:
-        booked = list(await periods.terms(conn, opened.id, 0))
+        known = await terms.of_account(conn, opened.id, 0)
+    assert known is not None
+    booked = list(known.periods)
     events = []
     for seq in range(1, 241):
         at_ms = booked[0].start_ms + dice.randrange(NOON_MS - booked[0].start_ms)
