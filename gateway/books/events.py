@@ -11,6 +11,8 @@ from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, cast, coll
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import reports
+from gateway.books.pieces import Piece, of_account, pieces_table
+from gateway.books.places import latest
 from gateway.books.tables import jobs, ledger_entries, usage_events
 from gateway.books.usage import CAPTURES
 from gateway.domain.hold import Ending
@@ -19,6 +21,8 @@ from gateway.domain.usage_metric import OF_A_JOB, OF_A_REQUEST
 
 # SQLite puts at most 500 queries together; each range is up to five.
 _MOST_RANGES: Final = 50
+_EVER: Final = (0, 1 << 52)
+_FEW_PLACES: Final = 2
 _FACTS: Final = tuple(field.name for field in fields(CallFacts))
 
 
@@ -89,6 +93,13 @@ async def captures(
     table = usage_events.c
     event_id = collate(table.id, "C" if conn.dialect.name == "postgresql" else "BINARY")
     query = _captures(select(usage_events), account_id, chosen, names)
+    if (rolled_up := _rolled_up(chosen)) and chosen.request_ids is None and len(chosen.times or ()) <= 1:
+        ((from_ms, to_ms),) = chosen.times or (_EVER,)
+        to_ms = to_ms if after is None else min(to_ms, after.admitted_at_ms + 1)
+        places = await latest(conn, account_id, rolled_up, from_ms=from_ms, to_ms=to_ms, calls=limit)
+        if not places:
+            return []
+        query = _at(conn, query, account_id, places)
     if after is not None:
         earlier = and_(table.admitted_at_ms == after.admitted_at_ms, event_id < after.event_id)
         # The first condition alone is what an index can do.
@@ -101,19 +112,28 @@ async def captures(
 
 async def count(conn: AsyncConnection, account_id: str, chosen: Chosen, names: Names) -> int:
     """How many captures `captures` would give on all its pages: by the rollups where those can tell."""
-    told_apart = (
-        chosen.request_ids,
-        chosen.names,
-        chosen.aggregation,
-        chosen.product,
-        chosen.mode,
-        chosen.key_id,
-    )
+    told_apart = (chosen.request_ids, chosen.names, chosen.aggregation)
     if all(one is None for one in told_apart) and len(chosen.times or ()) <= _MOST_RANGES:
-        return await reports.calls(conn, account_id, chosen.times, project_id=chosen.project_id)
+        return await reports.calls(conn, account_id, chosen.times, _rolled_up(chosen))
     query = _captures(select(cast(func.count(), BigInteger)).select_from(usage_events), account_id, chosen, names)
     found: int = (await conn.execute(query)).scalar_one()
     return found
+
+
+def _rolled_up(chosen: Chosen) -> dict[str, str]:
+    """What of it the rollups can tell."""
+    asked = {name: getattr(chosen, name) for name in ("product", "mode", "project_id", "key_id")}
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def _at(conn: AsyncConnection, query: Select[Any], account_id: str, places: Sequence[Piece]) -> Select[Any]:
+    """Only there. What is in a few long stretches is found on the way back from the end of the last."""
+    table = usage_events.c
+    if len(places) <= _FEW_PLACES:
+        return query.where(table.admitted_at_ms >= places[-1].start_ms, table.admitted_at_ms < places[0].end_ms)
+    pieces = pieces_table(conn, "places", account_id, places)
+    there = (table.admitted_at_ms >= pieces.c.start_ms) & (table.admitted_at_ms < pieces.c.end_ms)
+    return query.join(pieces, of_account(conn, account_id, table, pieces) & there)
 
 
 def _captures(query: Select[Any], account_id: str, chosen: Chosen, names: Names) -> Select[Any]:

@@ -4,7 +4,7 @@ A call counts at the time it was admitted, which also decides its period. Whole 
 the ragged ends of a range from the events, so any range is exact. Captures only: what was released was no usage.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -56,9 +56,12 @@ async def usage(
 
 
 async def calls(
-    conn: AsyncConnection, account_id: str, times: Sequence[tuple[int, int]] | None, *, project_id: str | None = None
+    conn: AsyncConnection, account_id: str, times: Sequence[tuple[int, int]] | None, only: Mapping[str, str]
 ) -> int:
-    """How many captures there are of calls admitted in any of these ranges, which do not touch; None: ever."""
+    """How many captures there are of calls admitted in any of these ranges, which do not touch; None: ever.
+
+    `only` says what stands in `product`, `mode`, `project_id` or `key_id`.
+    """
     parts = [_of_rollup(account_id, usage_daily, usage_daily.c.day_ms)]
     if times is not None:
         parts = [part for from_ms, to_ms in times for part in _parts(account_id, from_ms, to_ms)]
@@ -66,8 +69,7 @@ async def calls(
         return 0
     rows = union_all(*parts).subquery().c
     query = select(cast(func.coalesce(func.sum(rows.calls), 0), BigInteger))
-    if project_id is not None:
-        query = query.where(rows.project_id == project_id)
+    query = query.where(*(rows[name] == value for name, value in only.items()))
     found: int = (await conn.execute(query)).scalar_one()
     return found
 

@@ -11,27 +11,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-import orjson
-from sqlalchemy import (
-    CTE,
-    BigInteger,
-    BindParameter,
-    Column,
-    ColumnClause,
-    ColumnElement,
-    Select,
-    Table,
-    Text,
-    bindparam,
-    cast,
-    column,
-    func,
-    select,
-    text,
-    union_all,
-)
+from sqlalchemy import CTE, BigInteger, Column, ColumnElement, Select, Table, cast, func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.books.pieces import Piece, of_account, pieces_table
 from gateway.books.reports import Bucket, By
 from gateway.books.tables import usage_daily, usage_events, usage_hourly
 from gateway.books.usage import CAPTURES
@@ -39,36 +22,14 @@ from gateway.domain.instant import DAY_MS, HOUR_MS
 
 BY: Final = {By.PRODUCT: "product", By.MODE: "mode", By.PROJECT: "project_id", By.KEY: "key_id"}
 _SUMS: Final = ("calls", "units", "captured_millicredits")
-# However many pieces there are, they are one parameter.
-_PIECES: Final = {
-    "sqlite": (
-        "SELECT json_extract(value, '$[0]') AS number, json_extract(value, '$[1]') AS start_ms, "
-        "json_extract(value, '$[2]') AS end_ms, json_extract(value, '$[3]') AS sign, "
-        "json_extract(value, '$[4]') AS account_id FROM json_each(:pieces)"
-    ),
-    "postgresql": (
-        "SELECT CAST(value->>0 AS bigint) AS number, CAST(value->>1 AS bigint) AS start_ms, "
-        "CAST(value->>2 AS bigint) AS end_ms, CAST(value->>3 AS bigint) AS sign, value->>4 AS account_id "
-        "FROM jsonb_array_elements(CAST(CAST(:pieces AS text) AS jsonb))"
-    ),
-}
-
-
-class _Piece(NamedTuple):
-    """A stretch of time that counts for a window, or against it (`sign` -1)."""
-
-    number: int
-    start_ms: int
-    end_ms: int
-    sign: int
 
 
 class _Pieces(NamedTuple):
     """Stretches of full days, of full hours, and what is left."""
 
-    days: list[_Piece]
-    hours: list[_Piece]
-    cuts: list[_Piece]
+    days: list[Piece]
+    hours: list[Piece]
+    cuts: list[Piece]
 
     def add(self, number: int, start_ms: int, end_ms: int, sign: int) -> None:
         """A stretch, as the full hours in it and what is cut off of others."""
@@ -76,12 +37,12 @@ class _Pieces(NamedTuple):
             return
         first_ms, last_ms = -(-start_ms // HOUR_MS) * HOUR_MS, end_ms // HOUR_MS * HOUR_MS
         if first_ms > last_ms:
-            self.cuts.append(_Piece(number, start_ms, end_ms, sign))
+            self.cuts.append(Piece(number, start_ms, end_ms, sign))
             return
         stretches = ((self.cuts, start_ms, first_ms), (self.hours, first_ms, last_ms), (self.cuts, last_ms, end_ms))
         for pieces, begin_ms, until_ms in stretches:
             if begin_ms < until_ms:
-                pieces.append(_Piece(number, begin_ms, until_ms, sign))
+                pieces.append(Piece(number, begin_ms, until_ms, sign))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +70,12 @@ async def usage(
         ("hours", usage_hourly, usage_hourly.c.hour_ms, pieces.hours),
     ):
         if stretches:
-            table = _table(conn, name, account_id, stretches)
-            own = _of_account(conn, account_id, rollup.c, table)
+            table = pieces_table(conn, name, account_id, stretches)
+            own = of_account(conn, account_id, rollup.c, table)
             parts.append(_of_rollup(rollup, start, table, own, project_id))
     if pieces.cuts:
-        table = _table(conn, "cuts", account_id, pieces.cuts)
-        parts.append(_of_events(table, _of_account(conn, account_id, usage_events.c, table), project_id))
+        table = pieces_table(conn, "cuts", account_id, pieces.cuts)
+        parts.append(_of_events(table, of_account(conn, account_id, usage_events.c, table), project_id))
     rows = union_all(*parts).subquery()
     told = [rows.c.number, *(rows.c[BY[name]] for name in by)]
     sums = [cast(func.sum(rows.c[name]), BigInteger) for name in _SUMS]
@@ -142,7 +103,7 @@ def _pieces(edges: Sequence[int]) -> _Pieces:
             pieces.add(number, start_ms, end_ms, 1)
             continue
         if first_ms < last_ms:
-            pieces.days.append(_Piece(number, first_ms, last_ms, 1))
+            pieces.days.append(Piece(number, first_ms, last_ms, 1))
         pieces.add(number, start_ms, first_ms, 1)
         pieces.add(number, first_ms, start_ms, -1)
         pieces.add(number, last_ms, end_ms, 1)
@@ -152,24 +113,6 @@ def _pieces(edges: Sequence[int]) -> _Pieces:
 
 def _nearest_day(at_ms: int) -> int:
     return (at_ms + DAY_MS // 2) // DAY_MS * DAY_MS
-
-
-def _table(conn: AsyncConnection, name: str, account_id: str, pieces: Sequence[_Piece]) -> CTE:
-    columns: list[ColumnClause[Any]] = [column(each, BigInteger) for each in _Piece._fields]
-    columns.append(column("account_id", Text))
-    rows = orjson.dumps([(*each, account_id) for each in pieces]).decode()
-    given: BindParameter[str] = bindparam("pieces", rows, unique=True)
-    return text(_PIECES[conn.dialect.name]).bindparams(given).columns(*columns).cte(name)
-
-
-def _of_account(conn: AsyncConnection, account_id: str, table: Any, pieces: CTE) -> ColumnElement[bool]:
-    """The account's rows, which each piece looks up by an index.
-
-    SQLite guesses, having no statistics: told the account by anything but the piece, it walks all of the account's rows
-    and looks through the pieces for each. PostgreSQL has statistics, and estimates by the account itself.
-    """
-    of_piece: ColumnElement[bool] = table.account_id == pieces.c.account_id
-    return of_piece if conn.dialect.name == "sqlite" else of_piece & (table.account_id == account_id)
 
 
 def _of_rollup(
