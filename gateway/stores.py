@@ -22,12 +22,11 @@ from gateway.books.books import Books
 from gateway.catalog import Catalog
 from gateway.domain.plan import Plan
 from gateway.domain.quote import PricePart
-from gateway.domain.terms import Terms
 from gateway.domain.usage import CallFacts
+from gateway.flows.billing import Billing
 from gateway.flows.fake_bank import FakeBank
 from gateway.flows.rebuild import Rebuilder
 from gateway.flows.tell_ledger import TellLedger
-from gateway.flows.terms import current_terms
 from gateway.flows.till import Till, till_over
 from gateway.ledger.cluster import ClusterConnection
 from gateway.ledger.connection import RedisConnection
@@ -78,17 +77,13 @@ class Stores:
     embedded: EmbeddedValkey | None
     current: Current
     pepper: bytes
-    tell: TellLedger
+    billing: Billing
     rebuild: Rebuilder
     clock: Callable[[], datetime]
     webhooks: config.WebhookSettings
     till: Till
     billing_url: str
     """Where people come back to from a payment provider's page, when nobody's request says it better."""
-
-    async def terms_of(self, account_id: str, at: datetime) -> Terms | None:
-        """An account's terms at an instant, its due periods booked."""
-        return await current_terms(self.books, self.current.plans(), account_id, at)
 
     def parts_of(self, facts: CallFacts) -> tuple[PricePart, ...] | None:
         """What a call's price was made of, as far as the rate card in force can tell."""
@@ -122,11 +117,8 @@ async def open_stores(settings: config.Settings, catalog: Catalog) -> AsyncItera
                 stack.push_async_callback(connection.close)
         ledger = Ledger(store, shards=shards)
         outbox = Outbox(store, shards=shards, reader=reader)
-
-        async def terms_of(account_id: str, at: datetime) -> Terms | None:
-            return await current_terms(books, current.plans(), account_id, at)
-
         tell = TellLedger(books=books, ledger=ledger, plans=current.plans, clock=clock)
+        billing = Billing(books=books, plans=current.plans, clock=clock, ledger=ledger, tell=tell)
         provider = _provider(settings, books)
         stack.push_async_callback(provider.close)
         yield Stores(
@@ -137,12 +129,12 @@ async def open_stores(settings: config.Settings, catalog: Catalog) -> AsyncItera
             embedded=embedded,
             current=current,
             pepper=await asyncio.to_thread(_pepper, settings),
-            tell=tell,
-            rebuild=Rebuilder(books=books, ledger=ledger, outbox=outbox, terms_of=terms_of, clock=clock),
+            billing=billing,
+            rebuild=Rebuilder(books=books, ledger=ledger, outbox=outbox, terms_of=billing.terms_of, clock=clock),
             clock=clock,
             webhooks=settings.webhooks,
             billing_url=f"{_origin(settings)}/settings/billing",
-            till=till_over(books=books, provider=provider, tell=tell, plans=current.plans, clock=clock, ledger=ledger),
+            till=till_over(billing, provider),
         )
 
 

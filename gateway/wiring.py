@@ -100,7 +100,9 @@ async def open_gateway(
     """The proxy and the background work over open stores. On leaving, settlements under way are finished."""
     async with AsyncExitStack() as stack:
         offers = Offers(stores.current)
-        directory = Directory(books=stores.books, terms_of=stores.terms_of, pepper=stores.pepper, clock=stores.clock)
+        directory = Directory(
+            books=stores.books, terms_of=stores.billing.terms_of, pepper=stores.pepper, clock=stores.clock
+        )
         live = LiveHolds(stores.ledger)
         settler = Settler(stores.ledger, stores.books, live, stores.rebuild)
         auditor = Auditor(books=stores.books, ledger=stores.ledger, rebuild=stores.rebuild)
@@ -172,16 +174,12 @@ async def open_gateway(
 def desk(stores: Stores) -> Desk:
     """The flows that doors for people and programs ask."""
     return desk_over(
-        books=stores.books,
+        stores.billing,
         ledger=stores.ledger,
         holds=Holds(stores.store, shards=stores.ledger.shards),
-        tell=stores.tell,
-        terms_of=stores.terms_of,
         parts_of=stores.parts_of,
         pepper=stores.pepper,
-        plans=stores.current.plans,
         rate_card=lambda: stores.current.catalog.rate_card,
-        clock=stores.clock,
         private_webhooks=stores.webhooks.allow_private,
         till=stores.till,
     )
@@ -240,14 +238,7 @@ def closer(stores: Stores) -> Closer:
     def longest_hold_ms() -> int:
         return max((kind.limit_ms for kind in stores.current.catalog.job_kinds.values()), default=0)
 
-    return Closer(
-        books=stores.books,
-        ledger=stores.ledger,
-        plans=stores.current.plans,
-        longest_hold_ms=longest_hold_ms,
-        clock=stores.clock,
-        tell=stores.tell,
-    )
+    return Closer(stores.billing, longest_hold_ms=longest_hold_ms)
 
 
 def always(gateway: Gateway, *, background: bool) -> list[Callable[[], Coroutine[Any, Any, None]]]:

@@ -8,13 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from gateway.books.books import Books
 from gateway.domain.plan import Plan
 from gateway.domain.rate_card import RateCard
 from gateway.flows.accounts import Accounts
 from gateway.flows.alerts import Alerts
 from gateway.flows.audit_trail import AuditTrail
-from gateway.flows.authenticate import TermsOf
+from gateway.flows.billing import Billing
 from gateway.flows.contracts import Contracts
 from gateway.flows.credit_ledger import CreditLedger
 from gateway.flows.explain import Explain, PartsOf
@@ -24,9 +23,9 @@ from gateway.flows.issue_invoice import Closer
 from gateway.flows.keys import Keys
 from gateway.flows.limits import Limits
 from gateway.flows.own_clock import OwnClocks
+from gateway.flows.payment_methods import PaymentMethods
 from gateway.flows.payment_news import PaymentNews
 from gateway.flows.payments import Payments
-from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.till import Till, till_over
 from gateway.flows.usage_metrics import UsageMetrics
 from gateway.flows.usage_report import UsageReports
@@ -53,6 +52,7 @@ class Desk:
     invoices: Invoices
     contracts: Contracts
     payments: Payments
+    payment_methods: PaymentMethods
     payment_news: PaymentNews
     reports: UsageReports
     series: UsageSeries
@@ -68,44 +68,42 @@ class Desk:
 
 
 def desk_over(
+    billing: Billing,
     *,
-    books: Books,
     ledger: Ledger,
     holds: Holds,
-    tell: TellLedger,
-    terms_of: TermsOf,
     parts_of: PartsOf,
     pepper: bytes,
-    plans: Callable[[], Mapping[str, Plan]],
     rate_card: Callable[[], RateCard],
-    clock: Callable[[], datetime],
     private_webhooks: bool = False,
     till: Till | None = None,
 ) -> Desk:
     """The flows over open stores. `till` None: invoices are paid by transfer."""
+    books, clock = billing.books, billing.clock
     if till is None:
-        till = till_over(books=books, provider=Manual(), tell=tell, plans=plans, clock=clock, ledger=ledger)
+        till = till_over(billing, Manual())
     # Of sandboxes alone, whose calls end in the world's time: no longest hold is a measure of them.
-    closer = Closer(books=books, ledger=ledger, plans=plans, longest_hold_ms=lambda: 0, clock=clock, tell=tell)
+    closer = Closer(billing, longest_hold_ms=lambda: 0)
     return Desk(
         ledger=CreditLedger(books=books),
-        own_clocks=OwnClocks(books=books, tell=tell, plans=plans, clock=clock, closer=closer, collector=till.collector),
-        accounts=Accounts(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger, pay_first=till.pay_first),
-        keys=Keys(books=books, tell=tell, pepper=pepper, clock=clock),
-        limits=Limits(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger),
-        invoices=Invoices(books=books, plans=plans, clock=clock, ledger=ledger, tell=tell),
+        own_clocks=OwnClocks(billing, closer=closer, collector=till.collector),
+        accounts=Accounts(billing, pay_first=till.pay_first),
+        keys=Keys(books=books, tell=billing.tell, pepper=pepper, clock=clock),
+        limits=Limits(billing, ledger),
+        invoices=Invoices(billing),
         payments=till.payments,
+        payment_methods=till.methods,
         payment_news=till.news,
-        contracts=Contracts(books=books, tell=tell, plans=plans, clock=clock, ledger=ledger),
-        reports=UsageReports(books=books, ledger=ledger, terms_of=terms_of),
+        contracts=Contracts(billing),
+        reports=UsageReports(books=books, ledger=ledger, terms_of=billing.terms_of),
         series=UsageSeries(books=books, ledger=ledger),
         metrics=UsageMetrics(books=books, ledger=ledger),
         explain=Explain(books=books, holds=holds, parts_of=parts_of),
-        alerts=Alerts(books=books, terms_of=terms_of, clock=clock),
+        alerts=Alerts(books=books, terms_of=billing.terms_of, clock=clock),
         webhooks=Webhooks(books=books, pepper=pepper, clock=clock, allow_private=private_webhooks),
         audit=AuditTrail(books=books),
         changes=FirstChanges(books=books, pepper=pepper, clock=clock),
-        plans=plans,
+        plans=billing.plans,
         rate_card=rate_card,
         clock=clock,
     )

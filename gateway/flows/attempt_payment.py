@@ -5,20 +5,17 @@ asks again with the same key: nothing is taken twice, nothing that was taken is 
 another order than they happened, find a state they do not change. What is taken and not owed any more is given back.
 """
 
-from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Final, assert_never
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import accounts, invoices, payment_attempts
-from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
 from gateway.books.ids import new_id
 from gateway.books.payment_attempts import Attempt
 from gateway.books.payment_methods import BookedMethod
-from gateway.domain.instant import DAY_MS, HOUR_MS, epoch_ms
+from gateway.domain.instant import DAY_MS, HOUR_MS
 from gateway.domain.payment import (
     UNDER_WAY,
     AttemptEvent,
@@ -27,13 +24,11 @@ from gateway.domain.payment import (
     Trigger,
     next_attempt_state,
 )
-from gateway.domain.plan import Plan
 from gateway.flows import pay_for_change
+from gateway.flows.billing import Billing
 from gateway.flows.dunning_rules import become_free, failed_aside, failed_by_schedule, invoice_paid
 from gateway.flows.faults import CallerFault, InvoicingStopped
-from gateway.flows.issue_invoice import InRedis, in_redis_if_there
-from gateway.flows.tell_ledger import TellLedger
-from gateway.flows.usage_report import ReadsCounters
+from gateway.flows.in_redis import InRedis
 from gateway.payments.provider import (
     ActionRequired,
     Charge,
@@ -124,22 +119,9 @@ async def not_too_often(conn: AsyncConnection, account_id: str, at_ms: int) -> N
 class Attempts:
     """Asks the provider about attempts, and books what follows."""
 
-    def __init__(
-        self,
-        *,
-        books: Books,
-        provider: Provider,
-        tell: TellLedger,
-        plans: Callable[[], Mapping[str, Plan]],
-        clock: Callable[[], datetime],
-        ledger: ReadsCounters | None = None,
-    ) -> None:
-        self._books = books
+    def __init__(self, billing: Billing, provider: Provider) -> None:
+        self._billing = billing
         self._provider = provider
-        self._tell = tell
-        self._plans = plans
-        self._clock = clock
-        self._ledger = ledger
 
     async def make(self, attempt: Attempt) -> Outcome:
         """Ask for the first time, and book the outcome. ProviderUnavailable: it is asked again later by itself."""
@@ -169,13 +151,13 @@ class Attempts:
 
     async def turn(self, *, limit: int = 100) -> int:
         """Ask again about everything whose time has come; how many. ProviderUnavailable, BooksUnavailable."""
-        now_ms = self._now_ms()
-        async with self._books.read() as conn:
+        now_ms = self._billing.now_ms()
+        async with self._billing.books.read() as conn:
             undecided = await payment_attempts.to_look_at(conn, self._provider.name, at_ms=now_ms, limit=limit)
         looked = 0
         for attempt in undecided:
             pause_ms = min(ASK_AGAIN_AFTER_MS << min(attempt.looks, _DOUBLINGS), LONGEST_PAUSE_MS)
-            async with self._books.begin() as conn:
+            async with self._billing.books.begin() as conn:
                 taken = await payment_attempts.lease(conn, attempt, now_ms + pause_ms)
             if not taken:
                 continue
@@ -191,18 +173,18 @@ class Attempts:
 
     async def record(self, attempt_id: str, outcome: Outcome) -> None:
         """Book an outcome and all that follows from it, once, and tell Redis."""
-        async with self._books.read() as conn:
+        async with self._billing.books.read() as conn:
             attempt = await payment_attempts.get(conn, attempt_id)
         if attempt is None:
             return
-        known = await in_redis_if_there(self._ledger, attempt.account_id)
+        known = await self._billing.in_redis(attempt.account_id)
         try:
             await self._record(attempt, outcome, known)
         except (InvoicingStopped, pay_for_change.CannotBeMade) as stopped:
             log.exception("a payment could not be followed up", attempt=attempt.id, account_id=attempt.account_id)
             await self._record(attempt, outcome, known, fault=str(stopped))
-        await self._tell(attempt.account_id)
-        async with self._books.read() as conn:
+        await self._billing.tell(attempt.account_id)
+        async with self._billing.books.read() as conn:
             after = await payment_attempts.get(conn, attempt_id)
         if after is not None and after.state is AttemptState.REFUNDING:
             try:
@@ -210,11 +192,11 @@ class Attempts:
             except ProviderUnavailable as away:
                 log.warning("a refund waits", attempt=attempt_id, reason=away.reason)
 
-    async def _record(self, seen: Attempt, outcome: Outcome, known: InRedis | None, *, fault: str = "") -> None:
+    async def _record(self, seen: Attempt, outcome: Outcome, known: InRedis, *, fault: str = "") -> None:
         """In one transaction. `fault`: why what should follow was tried and cannot be done; it is left out."""
-        async with self._books.begin() as conn:
+        async with self._billing.books.begin() as conn:
             await accounts.get(conn, seen.account_id, lock=True)
-            at_ms = await accounts.own_ms(conn, seen.account_id, self._now_ms())
+            at_ms = await accounts.own_ms(conn, seen.account_id, self._billing.now_ms())
             attempt = await payment_attempts.get(conn, seen.id)
             if attempt is None:
                 return
@@ -237,7 +219,7 @@ class Attempts:
         attempt: Attempt,
         outcome: Paid,
         *,
-        known: InRedis | None,
+        known: InRedis,
         fault: str,
         at_ms: int,
     ) -> None:
@@ -252,7 +234,7 @@ class Attempts:
                 owed = False
                 await pay_for_change.not_made(conn, attempt, fault, at_ms)
             else:
-                owed = await pay_for_change.make(conn, self._plans(), attempt, known=known, at_ms=at_ms)
+                owed = await pay_for_change.make(conn, self._billing.plans(), attempt, known=known, at_ms=at_ms)
         else:
             invoice = await invoices.find(conn, attempt.invoice_id or "", lock=True)
             detail = {"payment": attempt.id, "provider": attempt.provider}
@@ -270,7 +252,7 @@ class Attempts:
         attempt: Attempt,
         outcome: Failed,
         *,
-        known: InRedis | None,
+        known: InRedis,
         fault: str,
         at_ms: int,
     ) -> None:
@@ -290,24 +272,21 @@ class Attempts:
         if attempt.trigger is not Trigger.SCHEDULE:
             await failed_aside(conn, invoice, outcome.reason, at_ms=at_ms)
             return
-        state = await failed_by_schedule(conn, self._plans(), invoice, outcome.reason, at_ms=at_ms)
+        state = await failed_by_schedule(conn, self._billing.plans(), invoice, outcome.reason, at_ms=at_ms)
         if state is CollectionState.GIVEN_UP and not fault:
-            await become_free(conn, self._plans(), invoice, known=known, at_ms=at_ms)
+            await become_free(conn, self._billing.plans(), invoice, known=known, at_ms=at_ms)
 
     async def _refund(self, attempt: Attempt) -> None:
         await self._provider.refund(charge_of(attempt), attempt.provider_ref or "")
-        async with self._books.begin() as conn:
-            at_ms = await accounts.own_ms(conn, attempt.account_id, self._now_ms())
+        async with self._billing.books.begin() as conn:
+            at_ms = await accounts.own_ms(conn, attempt.account_id, self._billing.now_ms())
             await _move(conn, attempt, AttemptEvent.GIVE_BACK, ended_ms=at_ms)
         log.warning("a payment was given back", attempt=attempt.id, account_id=attempt.account_id)
 
     async def _too_long(self, attempt: Attempt) -> bool:
-        async with self._books.read() as conn:
-            at_ms = await accounts.own_ms(conn, attempt.account_id, self._now_ms())
+        async with self._billing.books.read() as conn:
+            at_ms = await accounts.own_ms(conn, attempt.account_id, self._billing.now_ms())
         return at_ms - attempt.started_ms > CONFIRM_WITHIN_MS
-
-    def _now_ms(self) -> int:
-        return epoch_ms(self._clock())
 
 
 async def _move(conn: AsyncConnection, attempt: Attempt, event: AttemptEvent, **values: str | int | None) -> bool:

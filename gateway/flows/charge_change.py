@@ -21,8 +21,8 @@ from gateway.domain.period import period_at
 from gateway.domain.plan import Plan
 from gateway.flows.change_plan import Standing
 from gateway.flows.close_period import close_boundary, parties
+from gateway.flows.in_redis import InRedis
 from gateway.flows.invoice_lines import Assumed, Boundary, Charges, boundaries, draw_up
-from gateway.flows.issue_invoice import InRedis
 
 HONOURED_MS: Final = 10 * 60 * 1000
 
@@ -61,13 +61,13 @@ async def charge_change(
     now: Standing,
     effective_ms: int,
     *,
-    known: InRedis | None,
+    known: InRedis,
     told: BookedPreview | None,
     at_ms: int,
 ) -> BookedInvoice | None:
     """The invoice of a change that was just made at once. `now` is how the account stood before."""
     account_id = now.running.account_id
-    if known is not None:
+    if known.unbooked:
         await usage.book(conn, known.unbooked)
     for boundary in boundaries(await periods.uncharged(conn, account_id)):
         if boundary.at_ms == effective_ms:
@@ -84,16 +84,16 @@ async def tell_price(
     now: Standing,
     plan: Plan,
     *,
-    known: InRedis | None,
+    known: InRedis,
     at_ms: int,
 ) -> ToldPrice:
     """What `charge_change` would invoice now, kept so that it can be honoured. Books what Redis knew."""
     account_id = now.running.account_id
-    if known is not None:
+    if known.unbooked:
         await usage.book(conn, known.unbooked)
     boundary = _foreseen(now, plan, at_ms)
     up_to_seq = await accounts.booked_seq(conn, account_id)
-    if known is not None and known.seq is not None:
+    if known.seq is not None:
         up_to_seq = min(up_to_seq, known.seq)
     assumed = replace(_assumed(boundary, known, None), up_to_seq=up_to_seq)
     drawn = await draw_up(conn, plans, boundary, assumed, Charges(account_id))
@@ -127,14 +127,14 @@ def _foreseen(now: Standing, plan: Plan, at_ms: int) -> Boundary:
     return Boundary(start_ms, ending, opening)
 
 
-def _assumed(boundary: Boundary, known: InRedis | None, told: BookedPreview | None) -> Assumed:
+def _assumed(boundary: Boundary, known: InRedis, told: BookedPreview | None) -> Assumed:
     ending, opening = boundary.ending, boundary.opening
-    held = dict(known.held_millicredits) if known is not None else {}
+    held = dict(known.held_millicredits)
     if ending is None or opening is None:
         return Assumed(held)
     dearer = (opening.price_cents or 0) > (ending.price_cents or 0)
     if told is None:
         # What was held when Redis was asked may have been settled and booked since: it must not count twice.
-        return Assumed(held, gives_back=dearer, up_to_seq=None if known is None else known.seq)
+        return Assumed(held, gives_back=dearer, up_to_seq=known.seq)
     held[ending.start_ms] = told.held_millicredits
     return Assumed(held, gives_back=dearer, up_to_seq=told.up_to_seq)

@@ -5,9 +5,7 @@ account begins at once: it starts a period of its own. Each change is one transa
 then Redis is told. Checks no signature and sends nothing.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -15,23 +13,18 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import accounts, audit, contracts, periods, subscriptions
 from gateway.books.audit import AuditEntry
-from gateway.books.books import Books
 from gateway.books.contracts import terms_document
 from gateway.books.invoices import BookedInvoice
 from gateway.books.periods import BookedPeriod
 from gateway.books.subscriptions import Subscription
 from gateway.domain.contract import Contract, ContractVersion
-from gateway.domain.instant import epoch_ms, from_epoch_ms
+from gateway.domain.instant import from_epoch_ms
 from gateway.domain.plan import Plan
-from gateway.domain.terms import AccountStatus
 from gateway.flows.agreed import Agreed, agreed_by
+from gateway.flows.billing import Billing
 from gateway.flows.change_plan import Standing, revise, standing, switch_at_period_end, switch_now
 from gateway.flows.charge_change import charge_change
-from gateway.flows.faults import CallerFault, NoSuchThing
-from gateway.flows.issue_invoice import in_redis_if_there
-from gateway.flows.tell_ledger import TellLedger
-from gateway.flows.terms import catch_up, current_terms
-from gateway.flows.usage_report import ReadsCounters
+from gateway.flows.faults import CallerFault
 
 _LONGEST_REASON: Final = 500
 # How many periods ahead a start is looked for: ten years of months.
@@ -74,22 +67,10 @@ class AgreedContract:
 
 
 class Contracts:
-    """The contracts of all accounts. `tell` brings the ledger up to date; `ledger` is asked as by `Accounts`."""
+    """The contracts of all accounts."""
 
-    def __init__(
-        self,
-        *,
-        books: Books,
-        tell: TellLedger,
-        plans: Callable[[], Mapping[str, Plan]],
-        clock: Callable[[], datetime],
-        ledger: ReadsCounters | None = None,
-    ) -> None:
-        self._books = books
-        self._tell = tell
-        self._plans = plans
-        self._clock = clock
-        self._ledger = ledger
+    def __init__(self, billing: Billing) -> None:
+        self._billing = billing
 
     async def agree(
         self, account_id: str, contract: Contract, *, reason: str, starts_ms: int | None = None, actor: str = "cli"
@@ -100,13 +81,12 @@ class Contracts:
         boundary at or after it; one that is past is as good as None. An account on another plan is put on the one plan
         that has contracts. CallerFault where that makes no sense, NoSuchThing.
         """
-        at_ms, why = self._now_ms(), _said(reason)
-        known = await in_redis_if_there(self._ledger, account_id)
-        async with self._books.begin() as conn:
-            await self._open_account(conn, account_id, at_ms)
-            at_ms = await accounts.own_ms(conn, account_id, at_ms)
+        at_ms, why = self._billing.now_ms(), _said(reason)
+        known = await self._billing.in_redis(account_id)
+        async with self._billing.books.begin() as conn:
+            _, at_ms = await self._billing.open_account(conn, account_id, at_ms)
             now = await standing(conn, account_id, at_ms)
-            agreed = await agreed_by(conn, self._plans(), account_id)
+            agreed = await agreed_by(conn, self._billing.plans(), account_id)
             plan = self._contract_plan(now.subscription.plan_id)
             number = await _next_version(conn, account_id)
             new = _New(account_id, number, contract, at_ms, actor, why, starts_ms or 0)
@@ -114,7 +94,7 @@ class Contracts:
             if at_once:
                 version, effective_ms = await self._begin_now(conn, now, plan, new)
                 invoice = await charge_change(
-                    conn, self._plans(), now, effective_ms, known=known, told=None, at_ms=at_ms
+                    conn, self._billing.plans(), now, effective_ms, known=known, told=None, at_ms=at_ms
                 )
             elif now.subscription.plan_id == plan.id:
                 version = await self._amend(conn, now, agreed, plan, new)
@@ -123,7 +103,7 @@ class Contracts:
             if contract.ends_ms is not None and contract.ends_ms <= version.effective_ms:
                 raise CallerFault(f"the contract would end before it starts at {_day(version.effective_ms)}")
             await self._settle_change(conn, "contract.agree", version, _before(agreed, version), new)
-        await self._tell(account_id)
+        await self._billing.tell(account_id)
         return AgreedContract(version, invoice)
 
     async def end(
@@ -133,12 +113,11 @@ class Contracts:
 
         CallerFault where none is in force there, NoSuchThing.
         """
-        at_ms, why = self._now_ms(), _said(reason)
-        async with self._books.begin() as conn:
-            await self._open_account(conn, account_id, at_ms)
-            at_ms = await accounts.own_ms(conn, account_id, at_ms)
+        at_ms, why = self._billing.now_ms(), _said(reason)
+        async with self._billing.books.begin() as conn:
+            _, at_ms = await self._billing.open_account(conn, account_id, at_ms)
             now = await standing(conn, account_id, at_ms)
-            agreed = await agreed_by(conn, self._plans(), account_id)
+            agreed = await agreed_by(conn, self._billing.plans(), account_id)
             boundary_ms = self._boundary(agreed, now, ends_ms or 0)
             last = agreed.contract_at(boundary_ms)
             if last is None:
@@ -148,18 +127,14 @@ class Contracts:
             new = _New(account_id, number, replace(last.contract, ends_ms=boundary_ms), at_ms, actor, why)
             version = await self._book_amendment(conn, now, agreed, plan, new.version(now.subscription, boundary_ms))
             await self._settle_change(conn, "contract.end", version, last, new)
-        await self._tell(account_id)
+        await self._billing.tell(account_id)
         return version
 
     async def show(self, account_id: str) -> ContractView:
         """Every version. NoSuchThing, BooksUnavailable."""
-        now = self._clock()
-        terms = await current_terms(self._books, self._plans(), account_id, now)
-        if terms is None or not terms.periods:
-            raise NoSuchThing("account", account_id)
-        period = terms.period_at(terms.own_ms(epoch_ms(now))) or terms.periods[0]
-        async with self._books.read() as conn:
-            agreed = await agreed_by(conn, self._plans(), account_id)
+        period, _ = await self._billing.running(account_id)
+        async with self._billing.books.read() as conn:
+            agreed = await agreed_by(conn, self._billing.plans(), account_id)
             (running,) = await periods.starting_at(conn, account_id, [period.start_ms])
         shown = tuple((one, _state(one, running, agreed)) for one in reversed(agreed.versions))
         return ContractView(account_id, period.plan_id, period.end_ms, shown)
@@ -218,7 +193,7 @@ class Contracts:
 
     def _boundary(self, agreed: Agreed, now: Standing, since_ms: int) -> int:
         """The first boundary after now that is not before an instant, as agreed so far."""
-        last, plans = now.running, self._plans()
+        last, plans = now.running, self._billing.plans()
         for _ in range(_MOST_AHEAD):
             if last.end_ms >= since_ms:
                 return last.end_ms
@@ -243,7 +218,7 @@ class Contracts:
 
     def _contract_plan(self, current_plan_id: str) -> Plan:
         """The plan the contract makes another of: the account's own, else the one that has contracts."""
-        plans = self._plans()
+        plans = self._billing.plans()
         current = plans.get(current_plan_id)
         if current is not None and current.contract:
             return current
@@ -252,18 +227,6 @@ class Contracts:
             names = ", ".join(sorted(plan.id for plan in found)) or "none"
             raise CallerFault(f"put the account on a plan with contracts first; there are: {names}")
         return found[0]
-
-    async def _open_account(self, conn: AsyncConnection, account_id: str, at_ms: int) -> None:
-        """Locks the account, every period that is due booked."""
-        account = await accounts.get(conn, account_id, lock=True)
-        if account is None:
-            raise NoSuchThing("account", account_id)
-        if account.status is AccountStatus.CLOSED:
-            raise CallerFault(f"account {account_id} is closed")
-        await catch_up(conn, self._plans(), account_id, account.own_ms(at_ms))
-
-    def _now_ms(self) -> int:
-        return epoch_ms(self._clock())
 
 
 @dataclass(frozen=True, slots=True)

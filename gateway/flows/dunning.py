@@ -6,9 +6,7 @@ transfer that is late; a person decides that.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from typing import Final
 
 import structlog
@@ -22,21 +20,18 @@ from gateway.books import (
     payment_events,
     payment_methods,
 )
-from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
 from gateway.books.invoice_collections import Collection, DueInvoice
 from gateway.books.invoices import BookedInvoice
 from gateway.books.payment_attempts import Attempt
-from gateway.domain.instant import DAY_MS, HOUR_MS, epoch_ms
+from gateway.domain.instant import DAY_MS, HOUR_MS
 from gateway.domain.invoice import InvoiceEvent, next_status
 from gateway.domain.payment import CollectionState, Trigger
-from gateway.domain.plan import Plan
 from gateway.flows.attempt_payment import Attempts, new_attempt
+from gateway.flows.billing import Billing
 from gateway.flows.dunning_rules import become_free, failed_by_schedule, settle
 from gateway.flows.faults import InvoicingStopped
-from gateway.flows.issue_invoice import InRedis, in_redis_if_there
-from gateway.flows.tell_ledger import TellLedger
-from gateway.flows.usage_report import ReadsCounters
+from gateway.flows.in_redis import InRedis
 from gateway.payments.provider import Provider, ProviderUnavailable
 
 LOOK_EVERY_S: Final = 20.0
@@ -52,24 +47,10 @@ log = structlog.get_logger()
 class Collector:
     """Collects what is due. One per process."""
 
-    def __init__(
-        self,
-        *,
-        books: Books,
-        provider: Provider,
-        attempts: Attempts,
-        tell: TellLedger,
-        plans: Callable[[], Mapping[str, Plan]],
-        clock: Callable[[], datetime],
-        ledger: ReadsCounters | None = None,
-    ) -> None:
-        self._books = books
+    def __init__(self, billing: Billing, provider: Provider, attempts: Attempts) -> None:
+        self._billing = billing
         self._provider = provider
         self._attempts = attempts
-        self._tell = tell
-        self._plans = plans
-        self._ledger = ledger
-        self._clock = clock
         self._trimmed_ms = 0
 
     async def run(self) -> None:
@@ -103,7 +84,7 @@ class Collector:
 
     async def _ahead(self, after: str) -> list[str]:
         """Accounts that owe by clocks of their own, which are ahead."""
-        async with self._books.read() as conn:
+        async with self._billing.books.read() as conn:
             return await invoice_collections.sandboxes(conn, after=after, limit=PAGE)
 
     async def _collect(self, account_id: str | None, *, only_past_due: bool) -> int:
@@ -133,8 +114,8 @@ class Collector:
 
         By schedule, having no method any more is a failure like any other.
         """
-        now_ms = epoch_ms(self._clock())
-        async with self._books.begin() as conn:
+        now_ms = self._billing.now_ms()
+        async with self._billing.books.begin() as conn:
             invoice = await self._payable(conn, invoice_id)
             if invoice is None or await payment_attempts.holding(conn, invoice.id) is not None:
                 return None
@@ -180,16 +161,16 @@ class Collector:
         return invoice if invoice.due_cents >= max(1, self._provider.least_cents) else None
 
     async def _fail_without_method(self, seen: BookedInvoice, at_ms: int) -> None:
-        known = await in_redis_if_there(self._ledger, seen.account_id)
+        known = await self._billing.in_redis(seen.account_id)
         try:
             await self._failed(seen.id, known, at_ms, to_the_end=True)
         except InvoicingStopped:
             log.exception("an account cannot become Free", account_id=seen.account_id)
             await self._failed(seen.id, known, at_ms, to_the_end=False)
-        await self._tell(seen.account_id)
+        await self._billing.tell(seen.account_id)
 
-    async def _failed(self, invoice_id: str, known: InRedis | None, at_ms: int, *, to_the_end: bool) -> None:
-        async with self._books.begin() as conn:
+    async def _failed(self, invoice_id: str, known: InRedis, at_ms: int, *, to_the_end: bool) -> None:
+        async with self._billing.books.begin() as conn:
             invoice = await self._payable(conn, invoice_id)
             collection = await invoice_collections.get(conn, invoice_id)
             if invoice is None or collection is None:
@@ -197,13 +178,13 @@ class Collector:
             at_ms = await accounts.own_ms(conn, invoice.account_id, at_ms)
             if not _wanted(collection, Trigger.SCHEDULE, at_ms):
                 return
-            state = await failed_by_schedule(conn, self._plans(), invoice, NO_METHOD, at_ms=at_ms)
+            state = await failed_by_schedule(conn, self._billing.plans(), invoice, NO_METHOD, at_ms=at_ms)
             if state is CollectionState.GIVEN_UP and to_the_end:
-                await become_free(conn, self._plans(), invoice, known=known, at_ms=at_ms)
+                await become_free(conn, self._billing.plans(), invoice, known=known, at_ms=at_ms)
 
     async def _due(self, account_id: str | None, after: str, *, only_past_due: bool) -> list[DueInvoice]:
-        at_ms = epoch_ms(self._clock())
-        async with self._books.read() as conn:
+        at_ms = self._billing.now_ms()
+        async with self._billing.books.read() as conn:
             return await invoice_collections.due(
                 conn,
                 self._provider.name,
@@ -217,13 +198,13 @@ class Collector:
 
     async def _settle_meanwhile(self) -> None:
         """Whose invoices were paid by hand, voided or credited is active again."""
-        async with self._books.read() as conn:
+        async with self._billing.books.read() as conn:
             settled = await invoice_collections.settled_meanwhile(conn, limit=PAGE)
         for invoice_id, account_id in settled:
             try:
-                async with self._books.begin() as conn:
+                async with self._billing.books.begin() as conn:
                     await accounts.get(conn, account_id, lock=True)
-                    at_ms = await accounts.own_ms(conn, account_id, epoch_ms(self._clock()))
+                    at_ms = await accounts.own_ms(conn, account_id, self._billing.now_ms())
                     await settle(conn, account_id, invoice_id, at_ms=at_ms)
             except BooksUnavailable:
                 raise
@@ -231,16 +212,16 @@ class Collector:
                 # Of one account's making: the others are served, and collecting goes on.
                 log.exception("settling failed", account_id=account_id, invoice_id=invoice_id)
                 continue
-            await self._tell(account_id)
+            await self._billing.tell(account_id)
 
     async def _forget_old_news(self) -> None:
-        now_ms = epoch_ms(self._clock())
+        now_ms = self._billing.now_ms()
         if now_ms - self._trimmed_ms < TRIM_EVERY_MS:
             return
         self._trimmed_ms = now_ms
         forgotten = True
         while forgotten:
-            async with self._books.begin() as conn:
+            async with self._billing.books.begin() as conn:
                 forgotten = bool(await payment_events.trim(conn, before_ms=now_ms - KEEP_NEWS_MS))
 
 

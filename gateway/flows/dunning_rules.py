@@ -23,7 +23,7 @@ from gateway.domain.terms import AccountStatus
 from gateway.domain.webhook import EventType
 from gateway.flows.change_plan import standing, switch_now
 from gateway.flows.charge_change import charge_change
-from gateway.flows.issue_invoice import InRedis
+from gateway.flows.in_redis import InRedis
 from gateway.flows.tell_account import emit, invoice_data, plan_data
 from gateway.flows.terms import catch_up
 from gateway.wire.standard_webhook import instant_text
@@ -126,7 +126,7 @@ async def become_free(
     plans: Mapping[str, Plan],
     invoice: BookedInvoice,
     *,
-    known: InRedis | None,
+    known: InRedis,
     at_ms: int,
 ) -> None:
     """The last retry failed: the account is on Free from now on, its pay-as-you-go so far invoiced. InvoicingStopped.

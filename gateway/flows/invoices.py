@@ -4,9 +4,8 @@ Takes no payment: `pay` notes one that came another way. A draft is what would b
 Redis knows and the books do not have yet is booked first, so that a draft misses nothing.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from typing import Any, Final
 
 import orjson
@@ -15,23 +14,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.books import accounts, audit, billing_details, invoices, periods, usage
 from gateway.books.audit import AuditEntry
 from gateway.books.billing_details import SELLER, BillingDetails
-from gateway.books.books import Books
 from gateway.books.invoices import BookedInvoice, CreditNote, InvoicedEvent
 from gateway.domain.instant import epoch_ms, from_epoch_ms
 from gateway.domain.invoice import MILLION, InvoiceEvent, InvoiceStatus, next_status, totals
 from gateway.domain.plan import Plan
 from gateway.domain.webhook import EventType
 from gateway.flows.agreed import agreed_by
+from gateway.flows.billing import Billing
 from gateway.flows.close_period import parties
 from gateway.flows.dunning_rules import settle
 from gateway.flows.faults import CallerFault, NoSuchThing
+from gateway.flows.in_redis import InRedis
 from gateway.flows.invoice_document import document
 from gateway.flows.invoice_lines import Assumed, Boundary, Charges, boundaries, draw_up
-from gateway.flows.issue_invoice import InRedis, in_redis_if_there
 from gateway.flows.tell_account import emit, invoice_data
-from gateway.flows.tell_ledger import TellLedger
-from gateway.flows.terms import current_terms
-from gateway.flows.usage_report import ReadsCounters
 
 CREDIT_NOTE_SERIES: Final = "credit_note"
 _DRAFT: Final = "draft_"
@@ -59,30 +55,15 @@ class InvoiceView:
 
 
 class Invoices:
-    """All invoices. Without `ledger`, or while Redis is away, a draft is what the books have.
+    """All invoices. While Redis is away, a draft is what the books have."""
 
-    `tell` brings Redis up to date at once where an account that owes nothing any more may go beyond its grant again.
-    """
-
-    def __init__(
-        self,
-        *,
-        books: Books,
-        plans: Callable[[], Mapping[str, Plan]],
-        clock: Callable[[], datetime],
-        ledger: ReadsCounters | None = None,
-        tell: TellLedger | None = None,
-    ) -> None:
-        self._books = books
-        self._plans = plans
-        self._clock = clock
-        self._ledger = ledger
-        self._tell = tell
+    def __init__(self, billing: Billing) -> None:
+        self._billing = billing
 
     async def of_account(self, account_id: str) -> list[InvoiceView]:
         """Drafts, then what was issued, newest first. NoSuchThing."""
         drafts = await self._drafts(account_id)
-        async with self._books.read() as conn:
+        async with self._billing.books.read() as conn:
             booked = await invoices.of_account(conn, account_id)
             return drafts[::-1] + await _views(conn, booked)
 
@@ -105,8 +86,8 @@ class Invoices:
         if status is InvoiceStatus.DRAFT:
             return drafts, None
         statuses = None if status is None else {status}
-        owed_since_ms = epoch_ms(self._clock()) if overdue else None
-        async with self._books.read() as conn:
+        owed_since_ms = self._billing.now_ms() if overdue else None
+        async with self._billing.books.read() as conn:
             booked = await invoices.page(
                 conn, account_id, statuses=statuses, owed_since_ms=owed_since_ms, after=after, limit=size + 1
             )
@@ -129,7 +110,7 @@ class Invoices:
             if not found:
                 raise NoSuchThing("invoice", name)
             return found[0]
-        async with self._books.read() as conn:
+        async with self._billing.books.read() as conn:
             booked = await _find(conn, name)
             if owner not in {None, booked.account_id}:
                 raise NoSuchThing("invoice", name)
@@ -140,11 +121,11 @@ class Invoices:
 
         Each page is read by itself: whoever takes them slowly keeps no connection of the books for it.
         """
-        async with self._books.read() as conn:
+        async with self._billing.books.read() as conn:
             invoice = await _find(conn, name)
         last = ""
         while True:
-            async with self._books.read() as conn:
+            async with self._billing.books.read() as conn:
                 events = await invoices.events_page(conn, invoice.id, after=last)
             if not events:
                 return
@@ -166,8 +147,8 @@ class Invoices:
 
     async def credit(self, name: str, amount_cents: int, *, reason: str, actor: str = "cli") -> CreditNote:
         """Give money back by a credit note; what is due shrinks. CallerFault for more than the invoice asked."""
-        at_ms, why = epoch_ms(self._clock()), _said(reason)
-        async with self._books.begin() as conn:
+        at_ms, why = self._billing.now_ms(), _said(reason)
+        async with self._billing.books.begin() as conn:
             invoice = await _locked(conn, name)
             at_ms = await accounts.own_ms(conn, invoice.account_id, at_ms)
             left = invoice.total_cents - invoice.credited_cents
@@ -190,12 +171,12 @@ class Invoices:
                 await settle(conn, invoice.account_id, invoice.id, at_ms=at_ms)
             detail = {"amount_cents": amount_cents, "credit_note": number, "reason": why}
             await _note(conn, invoice, at_ms=at_ms, actor=actor, action="invoice.credit", detail=detail)
-        await self._told(invoice.account_id)
+        await self._billing.tell(invoice.account_id)
         return note
 
     async def details(self, party: str) -> BillingDetails:
         """Who stands on invoices as the seller, or as this account. NoSuchThing."""
-        async with self._books.read() as conn:
+        async with self._billing.books.read() as conn:
             if party != SELLER and await accounts.get(conn, party) is None:
                 raise NoSuchThing("account", party)
             return await billing_details.get(conn, party) or BillingDetails(party)
@@ -207,8 +188,8 @@ class Invoices:
 
         All of them as they are then. NoSuchThing, CallerFault.
         """
-        at_ms, account_id = epoch_ms(self._clock()), "" if party == SELLER else party
-        async with self._books.begin() as conn:
+        at_ms, account_id = self._billing.now_ms(), "" if party == SELLER else party
+        async with self._billing.books.begin() as conn:
             if account_id and await accounts.get(conn, account_id, lock=True) is None:
                 raise NoSuchThing("account", party)
             before = await billing_details.get(conn, party) or BillingDetails(party)
@@ -224,8 +205,8 @@ class Invoices:
         return after
 
     async def _change(self, name: str, event: InvoiceEvent, reason: str, actor: str) -> InvoiceView:
-        at_ms = epoch_ms(self._clock())
-        async with self._books.begin() as conn:
+        at_ms = self._billing.now_ms()
+        async with self._billing.books.begin() as conn:
             invoice = await _locked(conn, name)
             at_ms = await accounts.own_ms(conn, invoice.account_id, at_ms)
             status = next_status(invoice.status, event)
@@ -245,25 +226,21 @@ class Invoices:
                 await emit(conn, invoice.account_id, EventType.INVOICE_PAID, invoice_data(changed), at_ms)
             await settle(conn, invoice.account_id, invoice.id, at_ms=at_ms)
             (view,) = await _views(conn, [changed])
-        await self._told(invoice.account_id)
+        await self._billing.tell(invoice.account_id)
         return view
-
-    async def _told(self, account_id: str) -> None:
-        if self._tell is not None:
-            await self._tell(account_id)
 
     async def _drafts(self, account_id: str, sought: str = "") -> list[InvoiceView]:
         """What would be issued now, oldest first: ended periods that still wait, and the running one."""
-        now, plans = self._clock(), self._plans()
-        terms = await current_terms(self._books, plans, account_id, now)
+        now = self._billing.clock()
+        terms = await self._billing.terms_of(account_id, now)
         if terms is None:
             raise NoSuchThing("invoice", sought) if sought else NoSuchThing("account", account_id)
-        known = await in_redis_if_there(self._ledger, account_id)
-        if known is not None and known.unbooked:
-            async with self._books.begin() as conn:
+        known = await self._billing.in_redis(account_id)
+        if known.unbooked:
+            async with self._billing.books.begin() as conn:
                 await usage.book(conn, known.unbooked)
-        async with self._books.read() as conn:
-            return await _drawn_up(conn, plans, account_id, terms.own_ms(epoch_ms(now)), known)
+        async with self._billing.books.read() as conn:
+            return await _drawn_up(conn, self._billing.plans(), account_id, terms.own_ms(epoch_ms(now)), known)
 
 
 _PAST: Final = {
@@ -275,14 +252,13 @@ _PAST: Final = {
 
 
 async def _drawn_up(
-    conn: AsyncConnection, plans: Mapping[str, Plan], account_id: str, now_ms: int, known: InRedis | None
+    conn: AsyncConnection, plans: Mapping[str, Plan], account_id: str, now_ms: int, known: InRedis
 ) -> list[InvoiceView]:
     account = await accounts.get(conn, account_id)
     named = await parties(conn, account_id, account.name if account is not None else account_id)
-    held = known.held_millicredits if known is not None else {}
     drafts: list[InvoiceView] = []
     for boundary in await _open_boundaries(conn, plans, account_id, now_ms):
-        assumed = Assumed(held, late=not drafts)
+        assumed = Assumed(known.held_millicredits, late=not drafts)
         drawn = await draw_up(conn, plans, boundary, assumed, Charges(account_id))
         if not drawn.lines:
             continue

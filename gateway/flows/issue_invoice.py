@@ -6,29 +6,24 @@ opening of an account is invoiced at once; so is an upgrade, in the transaction 
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 import structlog
 
 from gateway.books import accounts, periods, usage
 from gateway.books.accounts import Account
-from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
 from gateway.books.invoices import BookedInvoice
 from gateway.books.periods import BookedPeriod
-from gateway.domain.instant import HOUR_MS, epoch_ms
-from gateway.domain.plan import Plan
-from gateway.domain.usage import UsageEvent
+from gateway.domain.instant import HOUR_MS
+from gateway.flows.billing import Billing
 from gateway.flows.close_period import close_boundary
 from gateway.flows.faults import InvoicingStopped
+from gateway.flows.in_redis import InRedis, in_redis
 from gateway.flows.invoice_lines import Assumed, Boundary, boundaries
-from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import catch_up
-from gateway.flows.usage_report import ReadsCounters
-from gateway.ledger.answers import Counters
 from gateway.ledger.faults import StoreUnavailable
 
 ISSUED_AFTER_MS: Final = HOUR_MS
@@ -40,60 +35,12 @@ PAGE: Final = 500
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class InRedis:
-    """What Redis knew of an account at one instant: credits held by period, and usage the books may not have.
-
-    `seq` is that instant as the sequence number of the last ending; None where Redis did not have the account.
-    """
-
-    held_millicredits: Mapping[int, int]
-    unbooked: Sequence[UsageEvent]
-    seq: int | None = None
-
-
-async def in_redis(ledger: ReadsCounters, account_id: str) -> InRedis:
-    """Ask Redis. StoreUnavailable."""
-    counters: Counters = await ledger.counters(account_id)
-    held: dict[int, int] = {}
-    for hold in counters.open_holds:
-        held[hold.period_start_ms] = held.get(hold.period_start_ms, 0) + hold.amount_millicredits
-    seq = None if counters.epoch is None else counters.seq
-    return InRedis(held, tuple(counters.unbooked.values()), seq)
-
-
-async def in_redis_if_there(ledger: ReadsCounters | None, account_id: str) -> InRedis | None:
-    """None where Redis is away, or there is none: what it knows is then charged late."""
-    if ledger is None:
-        return None
-    try:
-        return await in_redis(ledger, account_id)
-    except StoreUnavailable:
-        return None
-
-
 class Closer:
-    """Closes what is due. `longest_hold_ms` is how long a hold can live at most.
+    """Closes what is due. `longest_hold_ms` is how long a hold can live at most."""
 
-    `tell` brings Redis up to date where credits rolled over.
-    """
-
-    def __init__(
-        self,
-        *,
-        books: Books,
-        ledger: ReadsCounters,
-        plans: Callable[[], Mapping[str, Plan]],
-        longest_hold_ms: Callable[[], int],
-        clock: Callable[[], datetime],
-        tell: TellLedger | None = None,
-    ) -> None:
-        self._books = books
-        self._tell = tell
-        self._ledger = ledger
-        self._plans = plans
+    def __init__(self, billing: Billing, *, longest_hold_ms: Callable[[], int]) -> None:
+        self._billing = billing
         self._longest_hold_ms = longest_hold_ms
-        self._clock = clock
 
     async def run(self) -> None:
         """Closes what is due every minute, until cancelled."""
@@ -126,13 +73,13 @@ class Closer:
     async def close_account(self, account_id: str) -> list[BookedInvoice]:
         """One account's due boundaries, oldest first. InvoicingStopped, BooksUnavailable, StoreUnavailable."""
         issued: list[BookedInvoice] = []
-        async with self._books.read() as conn:
-            now_ms = await accounts.own_ms(conn, account_id, self._now_ms())
+        async with self._billing.books.read() as conn:
+            now_ms = await accounts.own_ms(conn, account_id, self._billing.now_ms())
             due = _first_due(await periods.uncharged(conn, account_id), now_ms) is not None
         for _ in range(MOST_AT_ONCE):
             if not due:
                 break
-            known = await in_redis(self._ledger, account_id)
+            known = await in_redis(self._billing.ledger, account_id)
             invoice, due = await self._close_first(account_id, known)
             if invoice is not None:
                 issued.append(invoice)
@@ -146,32 +93,29 @@ class Closer:
 
     async def _close_first(self, account_id: str, known: InRedis) -> tuple[BookedInvoice | None, bool]:
         """Close the first due boundary, whoever else tries; what was issued, and whether another boundary is due."""
-        async with self._books.begin() as conn:
+        async with self._billing.books.begin() as conn:
             account = await accounts.get(conn, account_id, lock=True)
             if account is None:
                 return None, False
-            now_ms = account.own_ms(self._now_ms())
-            await catch_up(conn, self._plans(), account_id, now_ms)
+            now_ms = account.own_ms(self._billing.now_ms())
+            await catch_up(conn, self._billing.plans(), account_id, now_ms)
             uncharged = await periods.uncharged(conn, account_id)
             boundary = _first_due(uncharged, now_ms)
             if boundary is None or self._must_wait(boundary, known, account, now_ms):
                 return None, False
             await usage.book(conn, known.unbooked)
             assumed = Assumed(known.held_millicredits, rolls_over=True)
-            issued = await close_boundary(conn, self._plans(), boundary, now_ms, assumed)
-        if self._tell is not None and boundary.ending is not None and boundary.ending.rollover_parts_per_million:
-            await self._tell(account_id)
+            issued = await close_boundary(conn, self._billing.plans(), boundary, now_ms, assumed)
+        if boundary.ending is not None and boundary.ending.rollover_parts_per_million:
+            await self._billing.tell(account_id)
         return issued, _first_due([_charged_at(boundary, period) for period in uncharged], now_ms) is not None
 
     async def _accounts_to_close(self, after: str) -> list[str]:
-        now_ms = self._now_ms()
-        async with self._books.read() as conn:
+        now_ms = self._billing.now_ms()
+        async with self._billing.books.read() as conn:
             return await periods.accounts_to_close(
                 conn, begun_ms=now_ms, ended_ms=now_ms - ISSUED_AFTER_MS, after=after, limit=PAGE
             )
-
-    def _now_ms(self) -> int:
-        return epoch_ms(self._clock())
 
 
 def _first_due(uncharged: Sequence[BookedPeriod], now_ms: int) -> Boundary | None:

@@ -18,8 +18,8 @@ from gateway.books.books import Books
 from gateway.books.keys import KeyRecord
 from gateway.domain.instant import epoch_ms
 from gateway.domain.limits import Budget
-from gateway.domain.terms import AccountStatus
 from gateway.flows.faults import CallerFault, NoSuchThing
+from gateway.flows.known_account import known_account, open_account
 from gateway.flows.tell_ledger import TellLedger
 from gateway.wire import api_key
 
@@ -67,11 +67,7 @@ class Keys:
         if expires_ms is not None and expires_ms <= at_ms:
             raise CallerFault("the key would have expired before it was made")
         async with self._books.begin() as conn:
-            account = await accounts.get(conn, account_id, lock=True)
-            if account is None:
-                raise NoSuchThing("account", account_id)
-            if account.status is AccountStatus.CLOSED:
-                raise CallerFault(f"account {account_id} is closed")
+            await open_account(conn, account_id)
             await _room_for_one(conn, account_id, at_ms)
             project = await _project(conn, account_id, project_id)
             created = await self._add(conn, account_id, project, name, products, expires_ms, at_ms)
@@ -86,8 +82,7 @@ class Keys:
     async def of_account(self, account_id: str) -> list[KeyRecord]:
         """All keys of the account, oldest first, without their secrets."""
         async with self._books.read() as conn:
-            if await accounts.get(conn, account_id) is None:
-                raise NoSuchThing("account", account_id)
+            await known_account(conn, account_id)
             return await keys.of_account(conn, account_id)
 
     async def page(
@@ -95,8 +90,7 @@ class Keys:
     ) -> tuple[list[KeyRecord], tuple[int, str] | None]:
         """Some keys of the account, oldest first, and where to go on. NoSuchThing."""
         async with self._books.read() as conn:
-            if await accounts.get(conn, account_id) is None:
-                raise NoSuchThing("account", account_id)
+            await known_account(conn, account_id)
             found = await keys.page(conn, account_id, after=after, limit=size + 1)
         shown = found[:size]
         return shown, (shown[-1].created_ms, shown[-1].id) if len(found) > size else None

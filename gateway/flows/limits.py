@@ -7,23 +7,20 @@ no alert: thresholds are only kept here.
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import accounts, audit, keys, limits, usage
 from gateway.books.audit import AuditEntry
-from gateway.books.books import Books
 from gateway.domain.credits import MAX_MILLICREDITS, credits_text
-from gateway.domain.instant import DAY_MS, epoch_ms
+from gateway.domain.instant import DAY_MS
 from gateway.domain.limits import Budget, Ceiling, Raise, Sold, SpendLimits
-from gateway.domain.plan import NO_CEILING_MILLICREDITS, Plan
-from gateway.domain.terms import AccountStatus, PeriodTerms
+from gateway.domain.plan import NO_CEILING_MILLICREDITS
+from gateway.domain.terms import PeriodTerms
+from gateway.flows.billing import Billing
 from gateway.flows.change_plan import Standing, standing
 from gateway.flows.faults import CallerFault, NoSuchThing, WrongParameter
-from gateway.flows.tell_ledger import TellLedger
-from gateway.flows.terms import catch_up, current_terms
 from gateway.ledger.faults import StoreUnavailable
 from gateway.ledger.ledger import Ledger
 
@@ -72,30 +69,14 @@ class LimitsView:
 class Limits:
     """The limits of all accounts. Without `ledger`, what budgets have used is told as far as it is booked."""
 
-    def __init__(
-        self,
-        *,
-        books: Books,
-        tell: TellLedger,
-        plans: Callable[[], Mapping[str, Plan]],
-        clock: Callable[[], datetime],
-        ledger: Ledger | None = None,
-    ) -> None:
-        self._books = books
-        self._tell = tell
-        self._plans = plans
-        self._clock = clock
+    def __init__(self, billing: Billing, ledger: Ledger | None = None) -> None:
+        self._billing = billing
         self._ledger = ledger
 
     async def get(self, account_id: str) -> LimitsView:
         """What limits the account now. NoSuchThing, BooksUnavailable."""
-        now = self._clock()
-        terms = await current_terms(self._books, self._plans(), account_id, now)
-        if terms is None or not terms.periods:
-            raise NoSuchThing("account", account_id)
-        at_ms = terms.own_ms(epoch_ms(now))
-        period = terms.period_at(at_ms) or terms.periods[0]
-        async with self._books.read() as conn:
+        period, at_ms = await self._billing.running(account_id)
+        async with self._billing.books.read() as conn:
             own = await limits.own(conn, account_id)
             sold = (await limits.sold(conn, account_id, [period.start_ms]))[period.start_ms]
             running = await _running_raise(conn, account_id, at_ms)
@@ -111,10 +92,10 @@ class Limits:
 
         What pay-as-you-go has been used for before stays charged, also where the ceiling is lower now.
         """
-        at_ms = self._now_ms()
-        async with self._books.begin() as conn:
-            now = await self._open_account(conn, account_id, at_ms)
-            at_ms = await accounts.own_ms(conn, account_id, at_ms)
+        at_ms = self._billing.now_ms()
+        async with self._billing.books.begin() as conn:
+            _, at_ms = await self._billing.open_account(conn, account_id, at_ms)
+            now = await standing(conn, account_id, at_ms)
             before = await limits.own(conn, account_id)
             after = _checked(edit(before))
             if after != before:
@@ -122,19 +103,18 @@ class Limits:
                 await limits.set_own(conn, account_id, after, at_ms)
                 detail = _detail(asdict(before), asdict(after))
                 await _changed(conn, AuditEntry(at_ms, actor, "account.limits", account_id, account_id, detail))
-        await self._tell(account_id)
+        await self._billing.tell(account_id)
         return await self.get(account_id)
 
     async def set_budget(
         self, account_id: str, subject_id: str, millicredits: int, *, actor: str = "cli"
     ) -> LimitsView:
         """At most so many credits in a billing period for a project or a key; what the running one used counts."""
-        at_ms = self._now_ms()
+        at_ms = self._billing.now_ms()
         if not 0 <= millicredits <= MAX_MILLICREDITS // 8:
             raise WrongParameter("credits", "a budget is 0 credits or more; remove it to have none")
-        async with self._books.begin() as conn:
-            await self._open_account(conn, account_id, at_ms)
-            at_ms = await accounts.own_ms(conn, account_id, at_ms)
+        async with self._billing.books.begin() as conn:
+            _, at_ms = await self._billing.open_account(conn, account_id, at_ms)
             await _own_subject(conn, account_id, subject_id)
             budgets = dict(await limits.budgets_of(conn, account_id))
             if subject_id not in budgets and len(budgets) >= MOST_BUDGETS:
@@ -143,15 +123,14 @@ class Limits:
                 await limits.set_budget(conn, account_id, Budget(subject_id, millicredits), at_ms)
                 detail = _detail(_in_credits(budgets.get(subject_id)), _in_credits(millicredits))
                 await _changed(conn, AuditEntry(at_ms, actor, "budget.set", account_id, subject_id, detail))
-        await self._tell(account_id)
+        await self._billing.tell(account_id)
         return await self.get(account_id)
 
     async def remove_budget(self, account_id: str, subject_id: str, *, actor: str = "cli") -> LimitsView:
         """No limit for the project or key any more; again changes nothing. CallerFault, NoSuchThing."""
-        at_ms = self._now_ms()
-        async with self._books.begin() as conn:
-            await self._open_account(conn, account_id, at_ms)
-            at_ms = await accounts.own_ms(conn, account_id, at_ms)
+        at_ms = self._billing.now_ms()
+        async with self._billing.books.begin() as conn:
+            _, at_ms = await self._billing.open_account(conn, account_id, at_ms)
             budgets = dict(await limits.budgets_of(conn, account_id))
             if subject_id in budgets:
                 await limits.remove_budget(conn, account_id, subject_id)
@@ -159,7 +138,7 @@ class Limits:
                 await _changed(conn, AuditEntry(at_ms, actor, "budget.remove", account_id, subject_id, detail))
             else:
                 await _own_subject(conn, account_id, subject_id)
-        await self._tell(account_id)
+        await self._billing.tell(account_id)
         return await self.get(account_id)
 
     async def raise_ceiling(
@@ -176,10 +155,10 @@ class Limits:
 
         The account's own limit is never raised by it. CallerFault, WrongParameter, NoSuchThing.
         """
-        at_ms = self._now_ms()
-        async with self._books.begin() as conn:
-            now = await self._open_account(conn, account_id, at_ms)
-            at_ms = await accounts.own_ms(conn, account_id, at_ms)
+        at_ms = self._billing.now_ms()
+        async with self._billing.books.begin() as conn:
+            _, at_ms = await self._billing.open_account(conn, account_id, at_ms)
+            now = await standing(conn, account_id, at_ms)
             _check_raise(at_ms, until_ms, reason, max_cents, max_millicredits)
             await _spare_changes(conn, now)
             start_ms = now.running.start_ms
@@ -204,21 +183,20 @@ class Limits:
             )
             detail = _detail(None if before is None else asdict(before), asdict(made), reason)
             await _changed(conn, AuditEntry(at_ms, actor, "account.raise", account_id, made.id, detail))
-        await self._tell(account_id)
+        await self._billing.tell(account_id)
         return await self.get(account_id)
 
     async def end_raise(self, account_id: str, *, reason: str = "", actor: str = "cli") -> LimitsView:
         """End the running raise before its time; without one nothing changes. CallerFault, NoSuchThing."""
-        at_ms = self._now_ms()
-        async with self._books.begin() as conn:
-            await self._open_account(conn, account_id, at_ms)
-            at_ms = await accounts.own_ms(conn, account_id, at_ms)
+        at_ms = self._billing.now_ms()
+        async with self._billing.books.begin() as conn:
+            _, at_ms = await self._billing.open_account(conn, account_id, at_ms)
             running = await _running_raise(conn, account_id, at_ms)
             if running is not None:
                 await limits.end_raise(conn, running, at_ms)
                 detail = _detail(asdict(running), None, reason)
                 await _changed(conn, AuditEntry(at_ms, actor, "account.raise_end", account_id, running.id, detail))
-        await self._tell(account_id)
+        await self._billing.tell(account_id)
         return await self.get(account_id)
 
     async def _used(
@@ -238,20 +216,6 @@ class Limits:
                 )
                 used[subject_id] = captured, 0
         return used
-
-    async def _open_account(self, conn: AsyncConnection, account_id: str, at_ms: int) -> Standing:
-        """What the account is on, locked, with every period that is due booked."""
-        account = await accounts.get(conn, account_id, lock=True)
-        if account is None:
-            raise NoSuchThing("account", account_id)
-        if account.status is AccountStatus.CLOSED:
-            raise CallerFault(f"account {account_id} is closed")
-        at_ms = account.own_ms(at_ms)
-        await catch_up(conn, self._plans(), account_id, at_ms)
-        return await standing(conn, account_id, at_ms)
-
-    def _now_ms(self) -> int:
-        return epoch_ms(self._clock())
 
 
 def _checked(wanted: SpendLimits) -> SpendLimits:

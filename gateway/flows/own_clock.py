@@ -5,9 +5,7 @@ due (a period to be closed, an invoice to be collected, a payment to be tried ag
 many short steps leave the same as one long one. Limits, holds, jobs and deliveries stay in the world's time.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -15,15 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.books import accounts, audit, invoice_collections, periods
 from gateway.books.accounts import Account
 from gateway.books.audit import AuditEntry
-from gateway.books.books import Books
 from gateway.books.invoices import BookedInvoice
-from gateway.domain.instant import DAY_MS, epoch_ms, from_epoch_ms
-from gateway.domain.plan import Plan
+from gateway.domain.instant import DAY_MS, from_epoch_ms
 from gateway.domain.terms import AccountStatus
-from gateway.flows.faults import CallerFault, NoSuchThing
+from gateway.flows.billing import Billing
+from gateway.flows.faults import CallerFault
 from gateway.flows.invoice_lines import boundaries
 from gateway.flows.issue_invoice import ISSUED_AFTER_MS, Closer
-from gateway.flows.tell_ledger import TellLedger
+from gateway.flows.known_account import known_account
 from gateway.flows.terms import catch_up
 from gateway.payments.provider import ProviderUnavailable
 
@@ -57,30 +54,16 @@ class OwnClock:
 class OwnClocks:
     """The clocks of all accounts. `closer` and `collector` do on the way what else they do once a minute."""
 
-    def __init__(
-        self,
-        *,
-        books: Books,
-        tell: TellLedger,
-        plans: Callable[[], Mapping[str, Plan]],
-        clock: Callable[[], datetime],
-        closer: Closer,
-        collector: Collects | None = None,
-    ) -> None:
-        self._books = books
-        self._tell = tell
-        self._plans = plans
-        self._clock = clock
+    def __init__(self, billing: Billing, *, closer: Closer, collector: Collects | None = None) -> None:
+        self._billing = billing
         self._closer = closer
         self._collector = collector
 
     async def show(self, account_id: str) -> OwnClock:
         """What it shows now. NoSuchThing, BooksUnavailable."""
-        async with self._books.read() as conn:
-            account = await accounts.get(conn, account_id)
-        if account is None:
-            raise NoSuchThing("account", account_id)
-        return OwnClock(account_id, account.own_ms(self._now_ms()), account.clock_offset_ms)
+        async with self._billing.books.read() as conn:
+            account = await known_account(conn, account_id)
+        return OwnClock(account_id, account.own_ms(self._billing.now_ms()), account.clock_offset_ms)
 
     async def advance(
         self, account_id: str, *, by_ms: int | None = None, to_ms: int | None = None, actor: str = "cli"
@@ -93,7 +76,7 @@ class OwnClocks:
         issued: list[BookedInvoice] = []
         for _ in range(MOST_STOPS):
             there = await self._step(account_id, target_ms)
-            await self._tell(account_id)
+            await self._billing.tell(account_id)
             issued += await self._closer.close_account(account_id)
             await self._collect(account_id)
             if there:
@@ -103,8 +86,8 @@ class OwnClocks:
 
     async def _agree(self, account_id: str, by_ms: int | None, to_ms: int | None, actor: str) -> int:
         """Where to, in epoch ms; noted in the audit log."""
-        world_ms = self._now_ms()
-        async with self._books.begin() as conn:
+        world_ms = self._billing.now_ms()
+        async with self._billing.books.begin() as conn:
             account = await _sandbox(conn, account_id)
             own_ms = account.own_ms(world_ms)
             target_ms = own_ms + (by_ms or 0) if to_ms is None else to_ms
@@ -118,14 +101,14 @@ class OwnClocks:
 
     async def _step(self, account_id: str, target_ms: int) -> bool:
         """Go on to the next instant at which something is due, or to the target; whether that is where we are now."""
-        async with self._books.begin() as conn:
+        async with self._billing.books.begin() as conn:
             account = await _sandbox(conn, account_id)
-            world_ms = self._now_ms()
+            world_ms = self._billing.now_ms()
             own_ms = account.own_ms(world_ms)
             stop_ms = min(target_ms, await _next_due_ms(conn, account_id, own_ms) or target_ms)
             if stop_ms > own_ms:
                 await accounts.set_clock(conn, account_id, stop_ms - world_ms)
-                await catch_up(conn, self._plans(), account_id, stop_ms)
+                await catch_up(conn, self._billing.plans(), account_id, stop_ms)
                 await accounts.raise_terms_version(conn, account_id)
         return stop_ms >= target_ms
 
@@ -137,15 +120,10 @@ class OwnClocks:
         except ProviderUnavailable:
             return  # the background work tries again
 
-    def _now_ms(self) -> int:
-        return epoch_ms(self._clock())
-
 
 async def _sandbox(conn: AsyncConnection, account_id: str) -> Account:
     """The account, locked, if it has a clock that may be advanced."""
-    account = await accounts.get(conn, account_id, lock=True)
-    if account is None:
-        raise NoSuchThing("account", account_id)
+    account = await known_account(conn, account_id, lock=True)
     if not account.sandbox:
         raise CallerFault(
             f"account {account_id} is a real one, which lives by the world's clock; "

@@ -5,15 +5,12 @@ change is either made and paid, or everything is as it was: a process that dies 
 next, this question again or the background work, asks the provider with the same key and goes on from there.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import (
-    accounts,
     invoice_collections,
     invoices,
     payment_attempts,
@@ -21,22 +18,18 @@ from gateway.books import (
     plan_change_payments,
     subscriptions,
 )
-from gateway.books.books import Books
 from gateway.books.ids import new_id
 from gateway.books.payment_attempts import Attempt
 from gateway.books.plan_change_payments import PaidChange
 from gateway.books.plan_previews import BookedPreview
-from gateway.domain.instant import epoch_ms
 from gateway.domain.payment import AttemptState, PlanChangeState, Trigger
 from gateway.domain.plan import Plan
-from gateway.domain.terms import AccountStatus
 from gateway.flows.attempt_payment import Attempts, new_attempt, not_too_often
+from gateway.flows.billing import Billing
 from gateway.flows.change_plan import ChangeAt, PlanChange, Standing, owner_may, standing, when_by_default
 from gateway.flows.charge_change import honoured, tell_price
-from gateway.flows.faults import CallerFault, NoSuchThing, PaymentNeeded
-from gateway.flows.issue_invoice import InRedis, in_redis_if_there
-from gateway.flows.terms import catch_up
-from gateway.flows.usage_report import ReadsCounters
+from gateway.flows.faults import CallerFault, PaymentNeeded
+from gateway.flows.in_redis import InRedis
 from gateway.payments.provider import ActionRequired, Failed, Outcome, Provider, ProviderUnavailable
 
 _ADD_ONE: Final = "add a payment method first: this plan is paid by it"
@@ -65,22 +58,10 @@ class _AskedFor:
 class PayFirst:
     """Asked by `Accounts.change_plan` before it changes anything."""
 
-    def __init__(
-        self,
-        *,
-        books: Books,
-        provider: Provider,
-        attempts: Attempts,
-        plans: Callable[[], Mapping[str, Plan]],
-        clock: Callable[[], datetime],
-        ledger: ReadsCounters | None = None,
-    ) -> None:
-        self._books = books
+    def __init__(self, billing: Billing, provider: Provider, attempts: Attempts) -> None:
+        self._billing = billing
         self._provider = provider
         self._attempts = attempts
-        self._plans = plans
-        self._clock = clock
-        self._ledger = ledger
 
     async def change(
         self,
@@ -97,9 +78,9 @@ class PayFirst:
 
         `return_url`: where the owner of a card comes back to who must confirm; then the change is made by itself.
         """
-        if not self._provider.charges or plan_id not in self._plans():
+        if not self._provider.charges or plan_id not in self._billing.plans():
             return None
-        known = await in_redis_if_there(self._ledger, account_id)
+        known = await self._billing.in_redis(account_id)
         asked_for = _AskedFor(account_id, plan_id, when, actor, reason, by_owner, return_url)
         try:
             await self._wait_no_longer(account_id, plan_id)
@@ -119,7 +100,7 @@ class PayFirst:
 
     async def _wait_no_longer(self, account_id: str, plan_id: str) -> None:
         """Give up a change whose payment waits for its owner, where they want another plan or have another card."""
-        async with self._books.read() as conn:
+        async with self._billing.books.read() as conn:
             change = await plan_change_payments.being_paid(conn, account_id)
             if change is None:
                 return
@@ -130,28 +111,22 @@ class PayFirst:
         if change.plan_id != plan_id or (method is not None and method.id != attempt.method_id):
             await self._attempts.resume(attempt, give_up=True)
 
-    async def _begin(self, asked: _AskedFor, known: InRedis | None) -> _Begun | None:
+    async def _begin(self, asked: _AskedFor, known: InRedis) -> _Begun | None:
         account_id, plan_id, when = asked.account_id, asked.plan_id, asked.when
-        now_ms = epoch_ms(self._clock())
-        async with self._books.begin() as conn:
+        now_ms = self._billing.now_ms()
+        async with self._billing.books.begin() as conn:
             if (resumed := await _being_paid(conn, account_id, plan_id)) is not None:
                 return resumed
-            account = await accounts.get(conn, account_id, lock=True)
-            if account is None:
-                raise NoSuchThing("account", account_id)
-            if account.status is AccountStatus.CLOSED:
-                raise CallerFault(f"account {account_id} is closed")
-            at_ms = account.own_ms(now_ms)
-            await catch_up(conn, self._plans(), account_id, at_ms)
+            _, at_ms = await self._billing.open_account(conn, account_id, now_ms)
             now = await standing(conn, account_id, at_ms)
-            plan = self._plans()[plan_id]
+            plan = self._billing.plans()[plan_id]
             if asked.by_owner:
-                owner_may(self._plans(), now, plan, when)
+                owner_may(self._billing.plans(), now, plan, when)
             if not self._paid_first(now, plan):
                 return None
             method = await payment_methods.default(conn, account_id, self._provider.name)
             customer = await payment_methods.customer(conn, account_id, self._provider.name)
-            if (when or when_by_default(self._plans(), now, plan)) is not ChangeAt.NOW:
+            if (when or when_by_default(self._billing.plans(), now, plan)) is not ChangeAt.NOW:
                 if method is None:
                     raise PaymentNeeded("no_payment_method", _ADD_ONE)
                 return None
@@ -184,24 +159,24 @@ class PayFirst:
 
     def _paid_first(self, now: Standing, plan: Plan) -> bool:
         """Whether the plan is another one, dearer, and of the price list: contracts are paid as they say."""
-        old = self._plans().get(now.subscription.plan_id)
+        old = self._billing.plans().get(now.subscription.plan_id)
         if plan.id == now.subscription.plan_id or plan.contract:
             return False
         return old is None or plan.price_cents > old.price_cents
 
     async def _told(
-        self, conn: AsyncConnection, now: Standing, plan: Plan, known: InRedis | None, at_ms: int
+        self, conn: AsyncConnection, now: Standing, plan: Plan, known: InRedis, at_ms: int
     ) -> BookedPreview | None:
         """The price as it was told within ten minutes, else as it is now."""
         told = await honoured(conn, now, plan, at_ms)
         if told is not None:
             return told
-        await tell_price(conn, self._plans(), now, plan, known=known, at_ms=at_ms)
+        await tell_price(conn, self._billing.plans(), now, plan, known=known, at_ms=at_ms)
         return await honoured(conn, now, plan, at_ms)
 
     async def _made(self, change_id: str, outcome: Outcome | None) -> PlanChange:
         """What became of the change, as its owner hears it."""
-        async with self._books.read() as conn:
+        async with self._billing.books.read() as conn:
             change = await plan_change_payments.get(conn, change_id)
             attempt = await payment_attempts.of_change(conn, change_id)
             if change is not None and attempt is not None and change.state is PlanChangeState.MADE:

@@ -20,7 +20,7 @@ from gateway.flows.change_plan import standing, switch_now
 from gateway.flows.charge_change import charge_change
 from gateway.flows.dunning_rules import COLLECTOR, invoice_paid
 from gateway.flows.faults import CallerFault
-from gateway.flows.issue_invoice import InRedis
+from gateway.flows.in_redis import InRedis
 from gateway.flows.tell_account import emit, plan_data
 from gateway.flows.terms import catch_up
 
@@ -30,7 +30,7 @@ class CannotBeMade(Exception):
 
 
 async def make(
-    conn: AsyncConnection, plans: Mapping[str, Plan], attempt: Attempt, *, known: InRedis | None, at_ms: int
+    conn: AsyncConnection, plans: Mapping[str, Plan], attempt: Attempt, *, known: InRedis, at_ms: int
 ) -> bool:
     """Make the change that was just paid; False where it was decided before. CannotBeMade, InvoicingStopped."""
     change = await plan_change_payments.get(conn, attempt.change_id or "")

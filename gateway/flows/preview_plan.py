@@ -6,22 +6,18 @@ ten minutes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from enum import StrEnum
 
-from gateway.books import accounts
-from gateway.books.books import Books
 from gateway.domain.credits import credits_text
-from gateway.domain.instant import epoch_ms, from_epoch_ms
+from gateway.domain.instant import from_epoch_ms
 from gateway.domain.money import dollars_text
 from gateway.domain.plan import Plan
 from gateway.domain.terms import AccountStatus
+from gateway.flows.billing import Billing
 from gateway.flows.change_plan import ChangeAt, Standing, owner_may, standing, when_by_default
 from gateway.flows.charge_change import ToldPrice, tell_price
-from gateway.flows.faults import CallerFault, NoSuchThing
-from gateway.flows.issue_invoice import in_redis_if_there
-from gateway.flows.terms import current_terms
-from gateway.flows.usage_report import ReadsCounters
+from gateway.flows.faults import CallerFault
+from gateway.flows.known_account import known_account
 
 
 class TakesEffect(StrEnum):
@@ -72,55 +68,38 @@ class PlanPreview:
 
 
 async def preview_plan(
-    books: Books,
-    plans: Mapping[str, Plan],
-    account_id: str,
-    plan_id: str,
-    *,
-    when: ChangeAt | None,
-    at: datetime,
-    ledger: ReadsCounters | None = None,
-    by_owner: bool = False,
+    billing: Billing, account_id: str, plan_id: str, *, when: ChangeAt | None, by_owner: bool = False
 ) -> PlanPreview:
     """What `Accounts.change_plan` would do now. CallerFault as there.
 
-    Without `ledger`, or while Redis is away, the price is by what the books have.
+    While Redis is away, the price is by what the books have.
     """
-    foreseen, now = await _foresee(books, plans, account_id, plan_id, when=when, at=at)
+    plan = billing.plan(plan_id)
+    foreseen, now, at_ms = await _foresee(billing, account_id, plan, when)
     if by_owner:
-        owner_may(plans, now, plans[plan_id], when)
+        owner_may(billing.plans(), now, plan, when)
     if foreseen.takes_effect is not TakesEffect.NOW:
         return foreseen
-    known = await in_redis_if_there(ledger, account_id)
-    async with books.begin() as conn:
-        price = await tell_price(
-            conn, plans, now, plans[plan_id], known=known, at_ms=await accounts.own_ms(conn, account_id, epoch_ms(at))
-        )
+    known = await billing.in_redis(account_id)
+    async with billing.books.begin() as conn:
+        price = await tell_price(conn, billing.plans(), now, plan, known=known, at_ms=at_ms)
     return replace(foreseen, price=price)
 
 
-async def foresee_plan(
-    books: Books, plans: Mapping[str, Plan], account_id: str, plan_id: str, *, when: ChangeAt | None, at: datetime
-) -> PlanPreview:
+async def foresee_plan(billing: Billing, account_id: str, plan_id: str, *, when: ChangeAt | None) -> PlanPreview:
     """The same without a price. CallerFault."""
-    return (await _foresee(books, plans, account_id, plan_id, when=when, at=at))[0]
+    return (await _foresee(billing, account_id, billing.plan(plan_id), when))[0]
 
 
 async def _foresee(
-    books: Books, plans: Mapping[str, Plan], account_id: str, plan_id: str, *, when: ChangeAt | None, at: datetime
-) -> tuple[PlanPreview, Standing]:
-    if plan_id not in plans:
-        raise CallerFault(f"there is no plan {plan_id!r}; there are {', '.join(sorted(plans))}")
-    terms = await current_terms(books, plans, account_id, at)
-    if terms is None:
-        raise NoSuchThing("account", account_id)
-    at_ms = terms.own_ms(epoch_ms(at))
-    async with books.read() as conn:
-        account = await accounts.get(conn, account_id)
-        if account is not None and account.status is AccountStatus.CLOSED:
+    billing: Billing, account_id: str, plan: Plan, when: ChangeAt | None
+) -> tuple[PlanPreview, Standing, int]:
+    _, at_ms = await billing.running(account_id)
+    async with billing.books.read() as conn:
+        if (await known_account(conn, account_id)).status is AccountStatus.CLOSED:
             raise CallerFault(f"account {account_id} is closed")
         now = await standing(conn, account_id, at_ms)
-    return _foreseen(plans, now, plans[plan_id], when, at_ms), now
+    return _foreseen(billing.plans(), now, plan, when, at_ms), now, at_ms
 
 
 def _foreseen(plans: Mapping[str, Plan], now: Standing, plan: Plan, when: ChangeAt | None, at_ms: int) -> PlanPreview:

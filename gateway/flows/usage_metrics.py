@@ -16,7 +16,7 @@ from gateway.books.events import Chosen, Position
 from gateway.domain.usage import UsageEvent
 from gateway.domain.usage_metric import EVENT_TYPES, aggregation_key, aggregation_type, event_type
 from gateway.flows.faults import NoSuchThing
-from gateway.flows.usage_report import ReadsCounters
+from gateway.flows.in_redis import ReadsCounters
 from gateway.ledger.faults import StoreUnavailable
 
 # Lists share the books' connections with the calls that look up a key.

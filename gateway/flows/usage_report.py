@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -24,6 +24,7 @@ from gateway.domain.terms import AccountStatus, PeriodTerms, Terms
 from gateway.domain.usage import UsageEvent
 from gateway.flows.authenticate import TermsOf
 from gateway.flows.faults import CallerFault, NoSuchThing
+from gateway.flows.in_redis import ReadsCounters
 from gateway.ledger.answers import Counters
 from gateway.ledger.faults import StoreUnavailable
 
@@ -33,14 +34,6 @@ LONGEST_RANGE_MS: Final = 5 * 366 * DAY_MS
 BY_DEFAULT: Final = (By.PRODUCT, By.MODE)
 
 _Key = tuple[str, ...]
-
-
-class ReadsCounters(Protocol):
-    """The part of the ledger that is needed here."""
-
-    async def counters(self, account_id: str) -> Counters:
-        """All that Redis knows of an account. StoreUnavailable."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

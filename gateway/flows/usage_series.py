@@ -20,7 +20,8 @@ from gateway.books.series import WindowBucket
 from gateway.domain.usage import UsageEvent
 from gateway.domain.windows import Window, edges
 from gateway.flows.faults import NoSuchThing, WrongParameter
-from gateway.flows.usage_report import LONGEST_RANGE_MS, Range, ReadsCounters
+from gateway.flows.in_redis import ReadsCounters
+from gateway.flows.usage_report import LONGEST_RANGE_MS, Range
 from gateway.ledger.faults import StoreUnavailable
 
 # Series share the books' connections with the calls that look up a key.

@@ -12,16 +12,16 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, audit, webhook_endpoints, webhooks
+from gateway.books import audit, webhook_endpoints, webhooks
 from gateway.books.audit import AuditEntry
 from gateway.books.books import Books
 from gateway.books.ids import new_id
 from gateway.books.webhook_endpoints import Endpoint
 from gateway.books.webhooks import Attempt, Delivery
 from gateway.domain.instant import DAY_MS, HOUR_MS, epoch_ms, from_epoch_ms
-from gateway.domain.terms import AccountStatus
 from gateway.domain.webhook import DeliveryStatus, EventType
 from gateway.flows.faults import CallerFault, NoSuchThing, WrongParameter
+from gateway.flows.known_account import known_account, open_account
 from gateway.wire import standard_webhook
 from gateway.wire.webhook_url import checked_url
 
@@ -78,11 +78,7 @@ class Webhooks:
         at_ms = self._now_ms()
         address, chosen, words = self._address(url), _types(event_types), _description(description)
         async with self._books.begin() as conn:
-            account = await accounts.get(conn, account_id, lock=True)
-            if account is None:
-                raise NoSuchThing("account", account_id)
-            if account.status is AccountStatus.CLOSED:
-                raise CallerFault(f"account {account_id} is closed")
+            await open_account(conn, account_id)
             if await webhook_endpoints.count(conn, account_id) >= MOST_ENDPOINTS:
                 raise CallerFault(f"an account has at most {MOST_ENDPOINTS} webhook endpoints; remove one first")
             seed = _new_seed()
@@ -102,8 +98,7 @@ class Webhooks:
     async def of_account(self, account_id: str) -> list[Endpoint]:
         """The account's endpoints, oldest first, without their secrets. NoSuchThing."""
         async with self._books.read() as conn:
-            if await accounts.get(conn, account_id) is None:
-                raise NoSuchThing("account", account_id)
+            await known_account(conn, account_id)
             return await webhook_endpoints.of_account(conn, account_id)
 
     async def show(self, endpoint_id: str, *, account_id: str | None = None) -> Endpoint:

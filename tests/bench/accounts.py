@@ -20,8 +20,8 @@ async def make_keys(config: Path, environment: Mapping[str, str]) -> list[str]:
 
 async def keys_in(stores: Stores, count: int) -> list[str]:
     """The secrets of the keys of so many new accounts."""
-    accounts = Accounts(books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stores.clock)
-    keys = Keys(books=stores.books, tell=stores.tell, pepper=stores.pepper, clock=stores.clock)
+    accounts = Accounts(stores.billing)
+    keys = Keys(books=stores.books, tell=stores.billing.tell, pepper=stores.pepper, clock=stores.clock)
     secrets = []
     for number in range(count):
         opened = await accounts.create(f"bench {number}", "bench", actor="bench")

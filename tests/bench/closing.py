@@ -17,7 +17,8 @@ from gateway.domain.instant import epoch_ms
 from gateway.flows.issue_invoice import Closer
 from tests.bench.volume import NothingWaits, place
 from tests.bench.volume_fill import fill, loader, open_accounts
-from tests.made_up import NOON, PLANS, Clock
+from tests.billing import billing_over
+from tests.made_up import NOON, Clock
 
 DAYS = 40
 # Before the first month is over, whatever month it is.
@@ -38,9 +39,7 @@ async def measure(url: str, accounts: int, events: int) -> None:
     async for done in fill(engine, opened, events, within_ms=WITHIN_MS, skewed=False):
         print(f"\r{done:,} events", end="", file=sys.stderr)
     await engine.dispose()
-    closer = Closer(
-        books=books, ledger=NothingWaits(), plans=lambda: PLANS, longest_hold_ms=lambda: 0, clock=Clock(NOON)
-    )
+    closer = Closer(billing_over(books, Clock(NOON), ledger=NothingWaits()), longest_hold_ms=lambda: 0)
     before_mb, begun, slowest, issued = rss_mb(), time.perf_counter(), 0.0, 0
     for account in opened:
         since = time.perf_counter()

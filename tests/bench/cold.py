@@ -39,7 +39,7 @@ class Process:
     def __init__(self, stores: Stores) -> None:
         self._route = stores.current.catalog.routes.routes[0]
         self.directory = Directory(
-            books=stores.books, terms_of=stores.terms_of, pepper=stores.pepper, clock=stores.clock
+            books=stores.books, terms_of=stores.billing.terms_of, pepper=stores.pepper, clock=stores.clock
         )
         self._admission = Admission(
             stores.ledger, self.directory, load=stores.rebuild, plans=stores.current.plans, clock=stores.clock

@@ -31,7 +31,8 @@ from tests.bench.volume_asking import ADMIN_TOKEN, Asker, p50, p95
 from tests.bench.volume_fill import END_MS, Account, fill, known_accounts, loader, open_accounts
 from tests.bench.volume_people import PEPPER, Person, person
 from tests.bench.volume_rows import rows_of
-from tests.made_up import PLANS, Clock, event
+from tests.billing import billing_over
+from tests.made_up import Clock, event
 from tests.postgres import running_postgres
 
 CONFIG = Path(__file__).parents[2] / "config" / "gateway.yaml"
@@ -74,7 +75,7 @@ def _of(table: Table, account_id: str) -> Select[Any]:
 
 async def close_past(books: Books, account: Account) -> None:
     """Close every period of the past, as the gateway would have done month by month."""
-    closer = Closer(books=books, ledger=NothingWaits(), plans=lambda: PLANS, longest_hold_ms=lambda: 0, clock=Clock())
+    closer = Closer(billing_over(books, Clock(), ledger=NothingWaits()), longest_hold_ms=lambda: 0)
     begun = time.perf_counter()
     issued = await closer.close_account(account.id)
     taken = time.perf_counter() - begun

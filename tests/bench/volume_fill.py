@@ -19,8 +19,8 @@ from gateway.books.tables import usage_hourly
 from gateway.domain.hold import Ending
 from gateway.domain.instant import DAY_MS, HOUR_MS, epoch_ms
 from gateway.flows.accounts import Accounts
-from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
+from tests.billing import billing_over
 from tests.made_up import NOON, PLANS, Clock
 
 DAYS = 730
@@ -64,8 +64,7 @@ class Account:
 async def open_accounts(books: Books, count: int, *, days: int = DAYS, apart_min: int = 37) -> list[Account]:
     """Accounts that began `days` ago and some minutes before each other, with every period since booked."""
     clock = Clock()
-    tell = TellLedger(books=books, ledger=None, plans=lambda: PLANS, clock=clock)
-    flow = Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock)
+    flow = Accounts(billing_over(books, clock))
     made = []
     for number in range(count):
         clock.now = NOON - timedelta(days=days, minutes=apart_min * number)

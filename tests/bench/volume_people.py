@@ -16,11 +16,11 @@ from gateway.flows.invoices import Invoices
 from gateway.flows.keys import Keys
 from gateway.flows.limits import Limits
 from gateway.flows.tell_account import emit
-from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.webhooks import Webhooks
 from tests.bench.volume_fill import Account
 from tests.bench.volume_served import ASKED_AT
-from tests.made_up import CREDIT, NOON_MS, PLANS, Clock
+from tests.billing import billing_over
+from tests.made_up import CREDIT, NOON_MS, Clock
 
 PEPPER = "a pepper for benchmarks"
 KEYS = 20
@@ -48,17 +48,17 @@ class Person:
 async def person(books: Books, account: Account) -> Person:
     """The account's owner, with a new key in the place of those of an earlier run."""
     clock = Clock(ASKED_AT)
-    tell = TellLedger(books=books, ledger=None, plans=lambda: PLANS, clock=clock)
-    keys = Keys(books=books, tell=tell, pepper=PEPPER.encode(), clock=clock)
+    billing = billing_over(books, clock)
+    keys = Keys(books=books, tell=billing.tell, pepper=PEPPER.encode(), clock=clock)
     async with books.begin() as conn:
         await conn.execute(delete(sessions).where(sessions.c.account_id == account.id))
         await conn.execute(delete(api_keys).where(api_keys.c.account_id == account.id))
     made = [await keys.create(account.id, name=f"Key {number}", actor="bench") for number in range(KEYS)]
-    limits = Limits(books=books, tell=tell, plans=lambda: PLANS, clock=clock)
+    limits = Limits(billing)
     await limits.set_budget(account.id, account.project_id, 900_000_000 * CREDIT, actor="bench")
     webhooks = Webhooks(books=books, pepper=PEPPER.encode(), clock=clock)
     endpoint_id, delivery_id = await _hooked(books, webhooks, account.id)
-    invoices = Invoices(books=books, plans=lambda: PLANS, clock=clock)
+    invoices = Invoices(billing)
     found = await invoices.of_account(account.id)
     issued = next(one for one in found if one.status is not InvoiceStatus.DRAFT)
     draft = next(one for one in found if one.status is InvoiceStatus.DRAFT)

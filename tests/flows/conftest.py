@@ -13,6 +13,7 @@ from gateway.flows.terms import current_terms
 from gateway.ledger.connection import RedisConnection
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
+from tests.billing import billing_over
 from tests.made_up import PLANS, Clock
 
 PEPPER = b"a pepper for tests"
@@ -64,7 +65,7 @@ def tell(books: Books, ledger: Ledger, clock: Clock) -> TellLedger:
 
 @pytest.fixture
 def accounts(books: Books, tell: TellLedger, clock: Clock) -> Accounts:
-    return Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock)
+    return Accounts(billing_over(books, clock, tell=tell))
 
 
 @pytest.fixture

@@ -17,8 +17,7 @@ from gateway.domain.usage import UsageEvent
 from gateway.flows.accounts import Accounts
 from gateway.flows.contracts import Contracts
 from gateway.flows.issue_invoice import Closer
-from gateway.flows.tell_ledger import TellLedger
-from gateway.ledger.answers import Counters
+from tests.billing import billing_over
 from tests.made_up import CREDIT, PLANS, Clock, event
 
 ENTERPRISE = Plan("enterprise", "Enterprise", 0, 0, contract=True)
@@ -34,15 +33,8 @@ CONTRACT = Contract(
 )
 
 
-class NoRedis:
-    """Of accounts that Redis has never seen."""
-
-    async def counters(self, account_id: str) -> Counters:
-        return Counters(epoch=None, seq=0, terms_version=None, periods={}, open_holds=())
-
-
 @dataclass
-class Billing:
+class Contracted:
     """Books and the flows that change them, at a clock that a test moves."""
 
     books: Books
@@ -106,16 +98,11 @@ class Billing:
             return (await invoices.of_account(conn, account_id))[::-1]
 
 
-def billing_over(books: Books, clock: Clock) -> Billing:
+def contracted_over(books: Books, clock: Clock) -> Contracted:
     """The flows over open books; there is no Redis."""
-    tell = TellLedger(books=books, ledger=None, plans=lambda: SOLD, clock=clock)
-    return Billing(
-        books,
-        clock,
-        Accounts(books=books, tell=tell, plans=lambda: SOLD, clock=clock),
-        Contracts(books=books, tell=tell, plans=lambda: SOLD, clock=clock),
-        Closer(books=books, ledger=NoRedis(), plans=lambda: SOLD, longest_hold_ms=lambda: 0, clock=clock),
-    )
+    billing = billing_over(books, clock, plans=SOLD)
+    closer = Closer(billing, longest_hold_ms=lambda: 0)
+    return Contracted(books, clock, Accounts(billing), Contracts(billing), closer)
 
 
 def lines(invoice: BookedInvoice) -> list[tuple[str, int]]:

@@ -39,6 +39,7 @@ from gateway.ledger.store import Store
 from gateway.wire.call_facts import facts_json
 from gateway.wire.job_reply import read_job_id
 from gateway.wire.usage_record import fields_of
+from tests.billing import billing_over
 from tests.flows.job_faults import NOTHING, Act, Crashed, Fault, FaultyStore, Gate
 from tests.flows.job_upstream import HELD, KIND, LIMIT_MS, MANY_LOOKS, Bill, MadeUpJob, MadeUpUpstream
 from tests.flows.job_verdict import verdict
@@ -185,7 +186,7 @@ async def open_lanes(books: Books, redis: RedisConnection, clock: Clock, count: 
     """So many accounts that share no shard."""
     ledger, outbox = Ledger(redis), Outbox(redis)
     tell = TellLedger(books=books, ledger=ledger, plans=lambda: PLANS, clock=clock)
-    accounts = Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock)
+    accounts = Accounts(billing_over(books, clock, tell=tell))
     lanes: dict[int, Lane] = {}
     while len(lanes) < count:
         opened = await accounts.create("Acme", "pro")

@@ -17,6 +17,7 @@ from gateway.flows.rebuild import rebuild
 from gateway.flows.reconcile import reconcile
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
+from tests.billing import billing_over
 from tests.made_up import CREDIT, PLANS, Clock
 
 
@@ -253,7 +254,7 @@ async def test_the_books_change_though_redis_is_away(books: Books, clock: Clock)
     away = RedisConnection("redis://127.0.0.1:1")
     await away.open()
     tell = TellLedger(books=books, ledger=Ledger(away), plans=lambda: PLANS, clock=clock)
-    accounts = Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock)
+    accounts = Accounts(billing_over(books, clock, tell=tell))
     opened = await accounts.create("Acme", "free")
     await accounts.change_plan(opened.id, "pro")
     await away.close()

@@ -25,6 +25,7 @@ from gateway.flows.terms import current_terms
 from gateway.ledger.answers import Counters
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
+from tests.billing import billing_over
 from tests.flows import calls
 from tests.made_up import CREDIT, PLANS, Clock, event
 
@@ -33,12 +34,12 @@ JOB_MS = 2 * HOUR_MS
 
 @pytest.fixture
 def accounts(books: Books, tell: TellLedger, clock: Clock, ledger: Ledger) -> Accounts:
-    return Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock, ledger=ledger)
+    return Accounts(billing_over(books, clock, ledger=ledger, tell=tell))
 
 
 @pytest.fixture
 def closer(books: Books, ledger: Ledger, clock: Clock) -> Closer:
-    return Closer(books=books, ledger=ledger, plans=lambda: PLANS, longest_hold_ms=lambda: JOB_MS, clock=clock)
+    return Closer(billing_over(books, clock, ledger=ledger), longest_hold_ms=lambda: JOB_MS)
 
 
 async def use(books: Books, account_id: str, *used: tuple[str, int], first: int = 1) -> None:
@@ -138,10 +139,7 @@ async def test_any_number_of_processes_close_a_period_once(
 ) -> None:
     opened = [await accounts.create(f"Acme {number}", "starter") for number in range(3)]
     clock.forward(days=70)
-    closers = [
-        Closer(books=books, ledger=ledger, plans=lambda: PLANS, longest_hold_ms=lambda: JOB_MS, clock=clock)
-        for _ in range(4)
-    ]
+    closers = [Closer(billing_over(books, clock, ledger=ledger), longest_hold_ms=lambda: JOB_MS) for _ in range(4)]
     await asyncio.gather(*(closer.close_due() for closer in closers))
     numbers = []
     for account in opened:
@@ -287,7 +285,7 @@ async def test_a_call_that_settles_while_an_upgrade_is_priced_counts_once(
     clock.forward(seconds=1)
     meanwhile = SettlesMeanwhile(books, ledger, hold_id)
     tell = TellLedger(books=books, ledger=ledger, plans=lambda: PLANS, clock=clock)
-    asked = Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock, ledger=meanwhile)
+    asked = Accounts(billing_over(books, clock, ledger=meanwhile, tell=tell))
     if ask_first:
         told = await asked.preview(account_id, "pro")
         assert told.price is not None

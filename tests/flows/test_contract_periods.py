@@ -19,20 +19,20 @@ from gateway.domain.plan import Tier
 from gateway.domain.rating import in_tier, pay_as_you_go_cents
 from gateway.flows.prove_invoices import prove_invoices
 from gateway.flows.terms import current_terms
-from tests.flows.contracted import CONTRACT, SOLD, Billing, billing_over, document
+from tests.flows.contracted import CONTRACT, SOLD, Contracted, contracted_over, document
 from tests.made_up import CREDIT, Clock
 
 MONTHS = 48
 
 
 @pytest.fixture
-async def billing(sqlite_copy_url: str) -> AsyncIterator[Billing]:
+async def billing(sqlite_copy_url: str) -> AsyncIterator[Contracted]:
     books = await Books.open(sqlite_copy_url)
-    yield billing_over(books, Clock())
+    yield contracted_over(books, Clock())
     await books.close()
 
 
-async def allowances(billing: Billing, account_id: str) -> dict[int, tuple[int, int]]:
+async def allowances(billing: Contracted, account_id: str) -> dict[int, tuple[int, int]]:
     """How often each period was granted its allowance, and everything it was granted."""
     query = (
         select(
@@ -48,7 +48,7 @@ async def allowances(billing: Billing, account_id: str) -> dict[int, tuple[int, 
 
 
 @pytest.mark.parametrize("day", [1, 15, 28, 29, 30, 31])
-async def test_periods_of_amended_contracts_tile_and_are_granted_once(billing: Billing, day: int) -> None:
+async def test_periods_of_amended_contracts_tile_and_are_granted_once(billing: Contracted, day: int) -> None:
     dice = random.Random(day)
     anchor = billing.clock.now = datetime(2024, 1, day, 23, 30, tzinfo=UTC)
     account_id = await billing.under()
@@ -77,7 +77,7 @@ async def test_periods_of_amended_contracts_tile_and_are_granted_once(billing: B
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_graduated_usage_comes_to_the_model_however_it_is_settled(billing: Billing, seed: int) -> None:
+async def test_graduated_usage_comes_to_the_model_however_it_is_settled(billing: Contracted, seed: int) -> None:
     """In several closings, late ones too: each tier's lines add up to its credits at its price, rounded once."""
     dice = random.Random(seed)
     ends = sorted(dice.sample(range(1, 4_000), dice.randrange(1, 4)))

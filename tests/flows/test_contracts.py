@@ -35,18 +35,19 @@ from gateway.flows.terms import current_terms
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from gateway.wire.route import Route
+from tests.billing import billing_over
 from tests.flows import calls
 from tests.flows.conftest import PEPPER
-from tests.flows.contracted import CONTRACT, MILLION, SOLD, Billing, NoRedis, billing_over, lines
+from tests.flows.contracted import CONTRACT, MILLION, SOLD, Contracted, contracted_over, lines
 from tests.made_up import CREDIT, Clock
 
 
 @pytest.fixture
-def billing(books: Books, clock: Clock) -> Billing:
-    return billing_over(books, clock)
+def billing(books: Books, clock: Clock) -> Contracted:
+    return contracted_over(books, clock)
 
 
-async def test_the_first_contract_begins_at_once_and_charges_its_price(billing: Billing, clock: Clock) -> None:
+async def test_the_first_contract_begins_at_once_and_charges_its_price(billing: Contracted, clock: Clock) -> None:
     account_id = await billing.open("enterprise")
     clock.forward(days=3)
     agreed = await billing.contracts.agree(account_id, CONTRACT, reason="C-1")
@@ -57,7 +58,7 @@ async def test_the_first_contract_begins_at_once_and_charges_its_price(billing: 
     assert (running.allowance_millicredits, running.contract_version) == (2 * MILLION, 1)
 
 
-async def test_an_account_without_a_contract_is_on_the_plan_as_it_is_sold(billing: Billing) -> None:
+async def test_an_account_without_a_contract_is_on_the_plan_as_it_is_sold(billing: Contracted) -> None:
     account_id = await billing.open("enterprise")
     assert (await billing.running(account_id)).allowance_millicredits == 0
     view = await billing.contracts.show(account_id)
@@ -65,7 +66,7 @@ async def test_an_account_without_a_contract_is_on_the_plan_as_it_is_sold(billin
 
 
 async def test_an_account_of_another_plan_is_put_on_its_contract_like_an_upgrade(
-    billing: Billing, clock: Clock
+    billing: Contracted, clock: Clock
 ) -> None:
     account_id = await billing.open("starter")
     await billing.use(account_id, ("parse", 15_000))
@@ -77,7 +78,7 @@ async def test_an_account_of_another_plan_is_put_on_its_contract_like_an_upgrade
 
 
 async def test_an_account_of_another_plan_can_wait_for_its_contract_until_its_period_ends(
-    billing: Billing, clock: Clock
+    billing: Contracted, clock: Clock
 ) -> None:
     account_id = await billing.open("starter")
     end_ms = (await billing.running(account_id)).end_ms
@@ -98,7 +99,7 @@ async def test_an_account_of_another_plan_can_wait_for_its_contract_until_its_pe
 
 
 async def test_a_version_can_begin_at_a_later_boundary_and_be_replaced_before_it_does(
-    billing: Billing, clock: Clock
+    billing: Contracted, clock: Clock
 ) -> None:
     clock.now = datetime(2026, 1, 31, 9, tzinfo=UTC)
     account_id = await billing.under()
@@ -114,7 +115,7 @@ async def test_a_version_can_begin_at_a_later_boundary_and_be_replaced_before_it
     assert states == [ContractState.IN_FORCE, ContractState.PAST, ContractState.PAST]
 
 
-async def test_a_replaced_version_says_so(billing: Billing) -> None:
+async def test_a_replaced_version_says_so(billing: Contracted) -> None:
     account_id = await billing.under()
     for number in (2, 3):
         await billing.contracts.agree(account_id, CONTRACT, reason=f"C-{number}")
@@ -122,7 +123,7 @@ async def test_a_replaced_version_says_so(billing: Billing) -> None:
     assert states == [ContractState.PLANNED, ContractState.REPLACED, ContractState.IN_FORCE]
 
 
-async def test_a_contract_ends_with_a_period_and_the_plans_own_terms_go_on(billing: Billing, clock: Clock) -> None:
+async def test_a_contract_ends_with_a_period_and_the_plans_own_terms_go_on(billing: Contracted, clock: Clock) -> None:
     account_id = await billing.under()
     clock.forward(days=2)
     ended = await billing.contracts.end(account_id, reason="left")
@@ -135,7 +136,7 @@ async def test_a_contract_ends_with_a_period_and_the_plans_own_terms_go_on(billi
 
 
 async def test_a_contract_with_an_end_runs_until_the_first_boundary_at_or_after_it(
-    billing: Billing, clock: Clock
+    billing: Contracted, clock: Clock
 ) -> None:
     clock.now = datetime(2026, 1, 31, 9, tzinfo=UTC)
     ends_ms = epoch_ms(datetime(2026, 3, 1, tzinfo=UTC))
@@ -147,12 +148,14 @@ async def test_a_contract_with_an_end_runs_until_the_first_boundary_at_or_after_
         await billing.contracts.agree(account_id, replace(CONTRACT, ends_ms=ends_ms), reason="too late")
 
 
-async def test_a_contract_is_left_at_period_end_and_taking_that_back_keeps_it(billing: Billing, clock: Clock) -> None:
+async def test_a_contract_is_left_at_period_end_and_taking_that_back_keeps_it(
+    billing: Contracted, clock: Clock
+) -> None:
     account_id = await billing.under(replace(CONTRACT, period=BillingPeriod.QUARTERLY))
     end_ms = (await billing.running(account_id)).end_ms
     clock.forward(milliseconds=end_ms - DAY_MS // 2 - epoch_ms(clock()))
     await current_terms(billing.books, SOLD, account_id, clock())
-    told = await foresee_plan(billing.books, SOLD, account_id, "pro", when=None, at=clock())
+    told = await foresee_plan(billing_over(billing.books, clock, plans=SOLD), account_id, "pro", when=None)
     assert (told.takes_effect, told.effective_ms) == (TakesEffect.PERIOD_END, end_ms)
     await billing.accounts.change_plan(account_id, "pro")
     ahead = (await billing.booked(account_id))[-1]
@@ -165,7 +168,7 @@ async def test_a_contract_is_left_at_period_end_and_taking_that_back_keeps_it(bi
     assert await billing.granted(account_id, end_ms) == 2 * MILLION
 
 
-async def test_whoever_comes_back_to_the_plan_agrees_anew(billing: Billing, clock: Clock) -> None:
+async def test_whoever_comes_back_to_the_plan_agrees_anew(billing: Contracted, clock: Clock) -> None:
     account_id = await billing.under()
     clock.forward(days=1)
     await billing.accounts.change_plan(account_id, "free", when=ChangeAt.NOW, reason="asked for it")
@@ -174,7 +177,7 @@ async def test_whoever_comes_back_to_the_plan_agrees_anew(billing: Billing, cloc
     assert (await billing.running(account_id)).contract_version is None
 
 
-async def test_every_version_is_in_the_audit_log_with_what_was_before(billing: Billing) -> None:
+async def test_every_version_is_in_the_audit_log_with_what_was_before(billing: Contracted) -> None:
     account_id = await billing.under()
     await billing.contracts.agree(account_id, replace(CONTRACT, price_cents=5), reason="C-2", actor="ada")
     async with billing.books.read() as conn:
@@ -184,7 +187,7 @@ async def test_every_version_is_in_the_audit_log_with_what_was_before(billing: B
     assert first.detail["before"] is None
 
 
-async def test_a_version_that_was_agreed_never_changes(billing: Billing) -> None:
+async def test_a_version_that_was_agreed_never_changes(billing: Contracted) -> None:
     await billing.under()
     for statement in ("UPDATE contracts SET effective_ms = 0", "DELETE FROM contracts"):
         with pytest.raises(DBAPIError):
@@ -193,7 +196,7 @@ async def test_a_version_that_was_agreed_never_changes(billing: Billing) -> None
 
 
 @pytest.mark.parametrize("wrong", ["reason", "account", "closed"])
-async def test_what_makes_no_sense_is_refused_and_changes_nothing(billing: Billing, wrong: str) -> None:
+async def test_what_makes_no_sense_is_refused_and_changes_nothing(billing: Contracted, wrong: str) -> None:
     account_id = await billing.open("enterprise")
     if wrong == "closed":
         await billing.accounts.close(account_id)
@@ -204,7 +207,7 @@ async def test_what_makes_no_sense_is_refused_and_changes_nothing(billing: Billi
         assert (await conn.execute(text("SELECT COUNT(*) FROM contracts"))).scalar_one() == 0
 
 
-async def test_two_who_agree_at_once_make_two_versions(billing: Billing) -> None:
+async def test_two_who_agree_at_once_make_two_versions(billing: Contracted) -> None:
     account_id = await billing.under()
     made = await asyncio.gather(
         *(billing.contracts.agree(account_id, CONTRACT, reason=f"C-{number}") for number in range(3))
@@ -213,7 +216,7 @@ async def test_two_who_agree_at_once_make_two_versions(billing: Billing) -> None
 
 
 async def test_a_contracts_limits_are_those_of_the_very_next_call_in_every_process(
-    billing: Billing, books: Books, ledger: Ledger, outbox: Outbox, clock: Clock
+    billing: Contracted, books: Books, ledger: Ledger, outbox: Outbox, clock: Clock
 ) -> None:
     terms_of = partial(current_terms, books, SOLD)
     directory = Directory(books=books, terms_of=terms_of, pepper=PEPPER, clock=clock)
@@ -228,7 +231,7 @@ async def test_a_contracts_limits_are_those_of_the_very_next_call_in_every_proce
     quote = Quote("parse", "fast", "page", 100, 100, (), "1", CREDIT, CREDIT)
     asked = [Asked(f"req_{number:032x}", route, quote) for number in range(9)]
     assert isinstance(await admission.admit(caller, asked[0]), Refused)
-    contracts = Contracts(books=books, tell=tell, plans=lambda: SOLD, clock=clock)
+    contracts = Contracts(billing_over(books, clock, plans=SOLD, tell=tell))
     limited = replace(CONTRACT, rate_limits={"requests": RateLimit("requests", 2, 60_000)}, concurrent_calls=1)
     await contracts.agree(account_id, limited, reason="C-1")
     # What this process knows of the account is from before.
@@ -246,14 +249,12 @@ async def test_a_contracts_limits_are_those_of_the_very_next_call_in_every_proce
 
 
 async def test_rolled_over_credits_can_be_used_at_the_very_next_call(
-    billing: Billing, books: Books, ledger: Ledger, outbox: Outbox, clock: Clock
+    billing: Contracted, books: Books, ledger: Ledger, outbox: Outbox, clock: Clock
 ) -> None:
     rolling = Contract(1_000 * CREDIT, 100, rollover_parts_per_million=500_000)
     account_id = await billing.under(rolling)
     tell = TellLedger(books=books, ledger=ledger, plans=lambda: SOLD, clock=clock)
-    closer = Closer(
-        books=books, ledger=NoRedis(), plans=lambda: SOLD, longest_hold_ms=lambda: 0, clock=clock, tell=tell
-    )
+    closer = Closer(billing_over(books, clock, plans=SOLD, tell=tell), longest_hold_ms=lambda: 0)
     end_ms = (await billing.running(account_id)).end_ms
     clock.forward(milliseconds=end_ms - epoch_ms(clock()))
     rebuild = Rebuilder(
@@ -268,7 +269,7 @@ async def test_rolled_over_credits_can_be_used_at_the_very_next_call(
 
 
 async def test_overage_without_a_ceiling_raises_an_alert_whatever_the_account_wants_to_hear(
-    billing: Billing, clock: Clock
+    billing: Contracted, clock: Clock
 ) -> None:
     account_id = await billing.under(replace(CONTRACT, overage=OverageMode.ALLOW_AND_ALERT))
     async with billing.books.begin() as conn:
@@ -283,13 +284,10 @@ async def test_overage_without_a_ceiling_raises_an_alert_whatever_the_account_wa
     assert await watch.notice([(account_id, start_ms)]) == []
 
 
-async def test_credits_roll_over_once_whoever_closes_and_however_often(billing: Billing, clock: Clock) -> None:
+async def test_credits_roll_over_once_whoever_closes_and_however_often(billing: Contracted, clock: Clock) -> None:
     account_id = await billing.under(Contract(1_000 * CREDIT, 100, rollover_parts_per_million=1_000_000))
     clock.now += timedelta(days=100)
-    closers = [
-        Closer(books=billing.books, ledger=NoRedis(), plans=lambda: SOLD, longest_hold_ms=lambda: 0, clock=clock)
-        for _ in range(3)
-    ]
+    closers = [Closer(billing_over(billing.books, clock, plans=SOLD), longest_hold_ms=lambda: 0) for _ in range(3)]
     await asyncio.gather(*(closer.close_due() for closer in closers))
     await closers[0].close_due()
     granted = [await billing.granted(account_id, one.start_ms) for one in await billing.booked(account_id)]
@@ -300,7 +298,7 @@ async def test_credits_roll_over_once_whoever_closes_and_however_often(billing: 
     assert await prove_invoices(billing.books) == []
 
 
-async def test_nothing_rolls_over_from_a_period_that_an_upgrade_cut_short(billing: Billing, clock: Clock) -> None:
+async def test_nothing_rolls_over_from_a_period_that_an_upgrade_cut_short(billing: Contracted, clock: Clock) -> None:
     account_id = await billing.under(Contract(1_000 * CREDIT, 100, rollover_parts_per_million=1_000_000))
     clock.forward(days=3)
     await billing.accounts.change_plan(account_id, "pro", when=ChangeAt.NOW)

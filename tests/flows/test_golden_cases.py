@@ -14,7 +14,7 @@ from gateway.domain.contract import BillingPeriod, OverageMode
 from gateway.domain.instant import DAY_MS, epoch_ms, from_epoch_ms
 from gateway.domain.plan import Tier
 from gateway.flows.prove_invoices import prove_invoices
-from tests.flows.contracted import CONTRACT, MILLION, Billing, billing_over, document, lines
+from tests.flows.contracted import CONTRACT, MILLION, Contracted, contracted_over, document, lines
 from tests.made_up import CREDIT, Clock
 
 FEE = ("plan_fee", 5_000)
@@ -22,8 +22,8 @@ COMMITMENT = ("plan_fee", 200_000)
 
 
 @pytest.fixture
-def billing(books: Books, clock: Clock) -> Billing:
-    return billing_over(books, clock)
+def billing(books: Books, clock: Clock) -> Contracted:
+    return contracted_over(books, clock)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def billing(books: Books, clock: Clock) -> Billing:
         pytest.param(60_000, 2_500, id="60,000 used: $25.00"),
     ],
 )
-async def test_starter_goes_over(billing: Billing, used: int, cents: int) -> None:
+async def test_starter_goes_over(billing: Contracted, used: int, cents: int) -> None:
     account_id = await billing.open("starter")
     await billing.use(account_id, ("parse", used - 1_000), ("extract", 1_000))
     (closing,) = await billing.pass_period(account_id)
@@ -56,7 +56,7 @@ async def test_starter_goes_over(billing: Billing, used: int, cents: int) -> Non
     ],
 )
 async def test_then_pro(
-    billing: Billing, clock: Clock, plan: str, used: int, expected: list[tuple[str, int]], total: int
+    billing: Contracted, clock: Clock, plan: str, used: int, expected: list[tuple[str, int]], total: int
 ) -> None:
     account_id = await billing.open(plan)
     await billing.use(account_id, ("parse", used))
@@ -66,7 +66,9 @@ async def test_then_pro(
     assert (lines(change.invoice), change.invoice.total_cents) == (expected, total)
 
 
-async def test_12684_credits_over_are_1585_and_a_half_cents_shared_out_by_largest_remainder(billing: Billing) -> None:
+async def test_12684_credits_over_are_1585_and_a_half_cents_shared_out_by_largest_remainder(
+    billing: Contracted,
+) -> None:
     account_id = await billing.open("starter")
     over = (("parse", 12_341), ("extract", 333), ("split", 3), ("classify", 7))
     await billing.use(account_id, ("index", 40_000), *over)
@@ -77,7 +79,7 @@ async def test_12684_credits_over_are_1585_and_a_half_cents_shared_out_by_larges
     assert shown == {"parse": 1_543, "extract": 42, "split": 0, "classify": 1}
 
 
-async def test_an_anchor_on_the_31st_is_never_forgotten(billing: Billing, clock: Clock) -> None:
+async def test_an_anchor_on_the_31st_is_never_forgotten(billing: Contracted, clock: Clock) -> None:
     clock.now = datetime(2024, 1, 31, 23, 30, tzinfo=UTC)
     account_id = await billing.open("starter")
     for _ in range(3):
@@ -89,7 +91,7 @@ async def test_an_anchor_on_the_31st_is_never_forgotten(billing: Billing, clock:
 
 @pytest.mark.parametrize("days", [0, 3], ids=["in the instant it began", "later"])
 async def test_two_downgrades_and_an_upgrade_within_a_second_make_one_plan_and_one_invoice(
-    billing: Billing, clock: Clock, days: int
+    billing: Contracted, clock: Clock, days: int
 ) -> None:
     account_id = await billing.open("starter")
     clock.forward(days=days)
@@ -102,7 +104,7 @@ async def test_two_downgrades_and_an_upgrade_within_a_second_make_one_plan_and_o
     assert await billing.closer.close_due() == []
 
 
-async def test_graduated_overage_is_a_line_for_each_price(billing: Billing) -> None:
+async def test_graduated_overage_is_a_line_for_each_price(billing: Contracted) -> None:
     account_id = await billing.under()
     await billing.use(account_id, ("parse", 2_600_000), ("extract", 900_000))
     (closing,) = await billing.pass_period(account_id)
@@ -127,21 +129,21 @@ async def test_graduated_overage_is_a_line_for_each_price(billing: Billing) -> N
     assert await prove_invoices(billing.books) == []
 
 
-async def test_committed_credits_that_were_not_used_are_paid_for(billing: Billing) -> None:
+async def test_committed_credits_that_were_not_used_are_paid_for(billing: Contracted) -> None:
     account_id = await billing.under()
     (closing,) = await billing.pass_period(account_id)
     assert lines(closing) == [COMMITMENT]
     assert await billing.granted(account_id, (await billing.running(account_id)).start_ms) == 2 * MILLION
 
 
-async def test_an_invoice_under_a_contract_is_due_after_its_net_days_and_any_other_at_once(billing: Billing) -> None:
+async def test_an_invoice_under_a_contract_is_due_after_its_net_days_and_any_other_at_once(billing: Contracted) -> None:
     by_contract, by_plan = await billing.under(), await billing.open("starter")
     (first,), (other,) = await billing.issued(by_contract), await billing.issued(by_plan)
     assert (first.due_ms - first.issued_ms, other.due_ms - other.issued_ms) == (30 * DAY_MS, 0)
     assert document(first)["due_at"] > document(first)["issued_at"]
 
 
-async def test_annual_periods_from_a_leap_day(billing: Billing, clock: Clock) -> None:
+async def test_annual_periods_from_a_leap_day(billing: Contracted, clock: Clock) -> None:
     clock.now = datetime(2024, 2, 29, 9, tzinfo=UTC)
     account_id = await billing.under(replace(CONTRACT, period=BillingPeriod.ANNUAL, price_cents=2_400_000))
     for _ in range(4):
@@ -152,7 +154,7 @@ async def test_annual_periods_from_a_leap_day(billing: Billing, clock: Clock) ->
 
 
 async def test_a_new_version_begins_at_a_boundary_and_rates_nothing_that_was_before(
-    billing: Billing, clock: Clock
+    billing: Contracted, clock: Clock
 ) -> None:
     account_id = await billing.under()
     first = await billing.running(account_id)
@@ -174,7 +176,7 @@ async def test_a_new_version_begins_at_a_boundary_and_rates_nothing_that_was_bef
     assert await prove_invoices(billing.books) == []
 
 
-async def test_a_contract_that_refuses_overage_charges_none(billing: Billing) -> None:
+async def test_a_contract_that_refuses_overage_charges_none(billing: Contracted) -> None:
     account_id = await billing.under(replace(CONTRACT, overage=OverageMode.REFUSE, tiers=()))
     assert (await billing.running(account_id)).overage_millicredits == 0
     await billing.use(account_id, ("parse", 2_000_500))
@@ -182,7 +184,7 @@ async def test_a_contract_that_refuses_overage_charges_none(billing: Billing) ->
     assert lines(closing) == [COMMITMENT]
 
 
-async def test_allow_and_alert_goes_on_without_a_ceiling_at_the_contracts_price(billing: Billing) -> None:
+async def test_allow_and_alert_goes_on_without_a_ceiling_at_the_contracts_price(billing: Contracted) -> None:
     account_id = await billing.under(replace(CONTRACT, overage=OverageMode.ALLOW_AND_ALERT))
     await billing.use(account_id, ("parse", 102_000_000))
     (closing,) = await billing.pass_period(account_id)
@@ -190,7 +192,7 @@ async def test_allow_and_alert_goes_on_without_a_ceiling_at_the_contracts_price(
     assert lines(closing) == [("pay_as_you_go", 100_000), ("pay_as_you_go", 7_920_000), COMMITMENT]
 
 
-async def test_a_ceiling_in_money_is_kept_in_credits_across_the_tiers(billing: Billing) -> None:
+async def test_a_ceiling_in_money_is_kept_in_credits_across_the_tiers(billing: Contracted) -> None:
     account_id = await billing.under(replace(CONTRACT, max_cents_per_period=140_000))
     assert (await billing.running(account_id)).overage_millicredits == 1_500_000 * CREDIT
     await billing.use(account_id, ("parse", 4_000_000))
@@ -198,7 +200,7 @@ async def test_a_ceiling_in_money_is_kept_in_credits_across_the_tiers(billing: B
     assert lines(closing) == [("pay_as_you_go", 100_000), ("pay_as_you_go", 40_000), COMMITMENT]
 
 
-async def test_a_part_of_unused_credits_rolls_over_once(billing: Billing, clock: Clock) -> None:
+async def test_a_part_of_unused_credits_rolls_over_once(billing: Contracted, clock: Clock) -> None:
     account_id = await billing.under(replace(CONTRACT, rollover_parts_per_million=250_000))
     await billing.use(account_id, ("parse", 1_600_000))
     clock.forward(milliseconds=(await billing.running(account_id)).end_ms - epoch_ms(clock()))

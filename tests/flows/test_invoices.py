@@ -23,23 +23,24 @@ from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
+from tests.billing import billing_over
 from tests.flows import calls
 from tests.made_up import CREDIT, PLANS, Clock, event
 
 
 @pytest.fixture
 def accounts(books: Books, tell: TellLedger, clock: Clock, ledger: Ledger) -> Accounts:
-    return Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock, ledger=ledger)
+    return Accounts(billing_over(books, clock, ledger=ledger, tell=tell))
 
 
 @pytest.fixture
 def closer(books: Books, ledger: Ledger, clock: Clock) -> Closer:
-    return Closer(books=books, ledger=ledger, plans=lambda: PLANS, longest_hold_ms=lambda: 0, clock=clock)
+    return Closer(billing_over(books, clock, ledger=ledger), longest_hold_ms=lambda: 0)
 
 
 @pytest.fixture
 def invoices(books: Books, ledger: Ledger, clock: Clock) -> Invoices:
-    return Invoices(books=books, plans=lambda: PLANS, clock=clock, ledger=ledger)
+    return Invoices(billing_over(books, clock, ledger=ledger))
 
 
 async def use(books: Books, account_id: str, number: int, amount: int) -> None:
@@ -128,7 +129,7 @@ async def test_a_credit_note_makes_less_due_and_never_more_than_was_asked(
 @pytest.fixture
 def preview(books: Books, ledger: Ledger, clock: Clock) -> Any:
     async def ask(account_id: str, plan_id: str) -> PlanPreview:
-        return await preview_plan(books, PLANS, account_id, plan_id, when=None, at=clock(), ledger=ledger)
+        return await preview_plan(billing_over(books, clock, ledger=ledger), account_id, plan_id, when=None)
 
     return partial(ask)
 

@@ -34,6 +34,7 @@ from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from gateway.wire.call_facts import facts_json
 from gateway.wire.route import Route
+from tests.billing import billing_over
 from tests.flows.calls import DELIVERED
 from tests.flows.conftest import PEPPER
 from tests.made_up import CREDIT, PLANS, Clock, event, facts
@@ -43,7 +44,7 @@ DOLLAR = 800 * CREDIT
 
 @pytest.fixture
 def limits(books: Books, tell: TellLedger, clock: Clock, ledger: Ledger) -> Limits:
-    return Limits(books=books, tell=tell, plans=lambda: PLANS, clock=clock, ledger=ledger)
+    return Limits(billing_over(books, clock, ledger=ledger, tell=tell), ledger)
 
 
 @pytest.fixture
@@ -137,7 +138,7 @@ async def _close(books: Books, ledger: Ledger, clock: Clock, account_id: str) ->
         last = await periods.latest(conn, account_id)
         assert last is not None
     clock.forward(milliseconds=last.end_ms - epoch_ms(clock()) + HOUR_MS)
-    closer = Closer(books=books, ledger=ledger, plans=lambda: PLANS, longest_hold_ms=lambda: HOUR_MS, clock=clock)
+    closer = Closer(billing_over(books, clock, ledger=ledger), longest_hold_ms=lambda: HOUR_MS)
     await closer.close_due()
     assert await prove_invoices(books) == []
     async with books.read() as conn:

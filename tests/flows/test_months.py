@@ -27,9 +27,8 @@ from gateway.flows.accounts import Accounts
 from gateway.flows.change_plan import ChangeAt
 from gateway.flows.issue_invoice import Closer
 from gateway.flows.prove_invoices import prove_invoices
-from gateway.flows.tell_ledger import TellLedger
-from gateway.ledger.answers import Counters
-from tests.made_up import CREDIT, PLANS, Clock, event
+from tests.billing import billing_over
+from tests.made_up import CREDIT, Clock, event
 
 MONTHS = int(os.environ.get("GATEWAY_TEST_MONTHS", "12"))
 ACCOUNTS = int(os.environ.get("GATEWAY_TEST_ACCOUNTS", "31"))
@@ -41,13 +40,6 @@ BEGIN = datetime(2024, 1, 1, 9, 30, tzinfo=UTC)
 CENTS = {"free": 0, "starter": 5_000, "pro": 50_000}
 CREDITS = {"free": 10_000, "starter": 40_000, "pro": 400_000}
 CEILING = {"free": 0, "starter": 400_000, "pro": 400_000}
-
-
-class NoRedis:
-    """Of accounts that Redis has never seen."""
-
-    async def counters(self, account_id: str) -> Counters:
-        return Counters(epoch=None, seq=0, terms_version=None, periods={}, open_holds=())
 
 
 @dataclass
@@ -191,9 +183,8 @@ def _openings() -> list[datetime]:
 
 async def test_months_of_many_accounts_come_to_the_cent(books: Books) -> None:
     clock, dice = Clock(BEGIN), random.Random(48)
-    tell = TellLedger(books=books, ledger=None, plans=lambda: PLANS, clock=clock)
-    accounts = Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock)
-    closer = Closer(books=books, ledger=NoRedis(), plans=lambda: PLANS, longest_hold_ms=lambda: 0, clock=clock)
+    billing = billing_over(books, clock)
+    accounts, closer = Accounts(billing), Closer(billing, longest_hold_ms=lambda: 0)
     world = World(books, clock, accounts, closer, dice)
     openings = _openings()
     while openings or world.open_models:
@@ -239,8 +230,7 @@ async def _compare(world: World) -> None:
 
 async def test_a_free_account_downgraded_at_once_is_given_nothing_back_by_itself(books: Books) -> None:
     clock = Clock(BEGIN)
-    tell = TellLedger(books=books, ledger=None, plans=lambda: PLANS, clock=clock)
-    accounts = Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock)
+    accounts = Accounts(billing_over(books, clock))
     opened = await accounts.create("Acme", "pro")
     clock.forward(days=3)
     change = await accounts.change_plan(opened.id, "free", when=ChangeAt.NOW, reason="asked for it")

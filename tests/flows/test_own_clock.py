@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from pathlib import Path
@@ -25,13 +24,13 @@ from gateway.domain.contract import BillingPeriod
 from gateway.domain.instant import DAY_MS, HOUR_MS, epoch_ms
 from gateway.domain.invoice import InvoiceStatus
 from gateway.domain.payment import CollectionState
-from gateway.domain.plan import Plan
 from gateway.domain.terms import AccountStatus, Terms
 from gateway.flows.accounts import Accounts
 from gateway.flows.alerts import AlertWatch
 from gateway.flows.contracts import Contracts
 from gateway.flows.fake_bank import FakeBank
 from gateway.flows.faults import CallerFault, NoSuchThing
+from gateway.flows.in_redis import ReadsCounters
 from gateway.flows.issue_invoice import Closer
 from gateway.flows.own_clock import FARTHEST_MS, OwnClocks
 from gateway.flows.preview_plan import TakesEffect
@@ -41,14 +40,15 @@ from gateway.flows.reconcile import reconcile
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
 from gateway.flows.till import Till, till_over
-from gateway.flows.usage_report import ReadsCounters, UsageReports
+from gateway.flows.usage_report import UsageReports
 from gateway.flows.webhooks import Webhooks
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from gateway.payments.fake import Fake
+from tests.billing import NoRedis, billing_over
 from tests.flows import calls
 from tests.flows.conftest import PEPPER
-from tests.flows.contracted import CONTRACT, SOLD, NoRedis
+from tests.flows.contracted import CONTRACT, SOLD
 from tests.made_up import CREDIT, Clock, event
 
 MONTHS = 14
@@ -71,7 +71,7 @@ class Yard:
     async def open(self, plan: str, card: str | None = None, *, sandbox: bool = True) -> str:
         opened = await self.accounts.create("Acme", plan, sandbox=sandbox)
         if card is not None:
-            await self.till.payments.add_fake(opened.id, card, actor="owner")
+            await self.till.methods.add_fake(opened.id, card, actor="owner")
             await self.till.collector.collect(opened.id)
         return opened.id
 
@@ -98,24 +98,13 @@ class Yard:
 
 
 def yard_over(books: Books, clock: Clock, ledger: Ledger | None) -> Yard:
-    plans: Mapping[str, Plan] = SOLD
     reads: ReadsCounters = NoRedis() if ledger is None else ledger
-    tell = TellLedger(books=books, ledger=ledger, plans=lambda: plans, clock=clock)
-    till = till_over(
-        books=books, provider=Fake(FakeBank(books)), tell=tell, plans=lambda: plans, clock=clock, ledger=reads
-    )
-    closer = Closer(books=books, ledger=reads, plans=lambda: plans, longest_hold_ms=lambda: 0, clock=clock, tell=tell)
-    return Yard(
-        books,
-        clock,
-        ledger,
-        tell,
-        till,
-        Accounts(books=books, tell=tell, plans=lambda: plans, clock=clock, ledger=reads),
-        Contracts(books=books, tell=tell, plans=lambda: plans, clock=clock, ledger=reads),
-        closer,
-        OwnClocks(books=books, tell=tell, plans=lambda: plans, clock=clock, closer=closer, collector=till.collector),
-    )
+    tell = TellLedger(books=books, ledger=ledger, plans=lambda: SOLD, clock=clock)
+    billing = billing_over(books, clock, plans=SOLD, ledger=reads, tell=tell)
+    till = till_over(billing, Fake(FakeBank(books)))
+    closer = Closer(billing, longest_hold_ms=lambda: 0)
+    clocks = OwnClocks(billing, closer=closer, collector=till.collector)
+    return Yard(books, clock, ledger, tell, till, Accounts(billing), Contracts(billing), closer, clocks)
 
 
 @pytest.fixture

@@ -8,7 +8,8 @@ from gateway.domain.terms import AccountStatus
 from gateway.flows.accounts import Accounts
 from gateway.flows.audit_trail import AuditTrail
 from gateway.flows.invoices import Invoices
-from tests.made_up import PLANS, Clock
+from tests.billing import billing_over
+from tests.made_up import Clock
 
 Place = tuple[int, str]
 
@@ -46,7 +47,7 @@ async def test_accounts_made_in_one_millisecond_are_all_found(accounts: Accounts
 async def test_invoices_and_the_audit_log_come_whole_page_by_page(
     accounts: Accounts, books: Books, clock: Clock
 ) -> None:
-    invoices = Invoices(books=books, plans=lambda: PLANS, clock=clock)
+    invoices = Invoices(billing_over(books, clock))
     trail = AuditTrail(books=books)
     opened = await accounts.create("Acme", "starter")
     other = await accounts.create("Other", "starter")

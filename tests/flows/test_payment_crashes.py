@@ -27,11 +27,11 @@ from gateway.domain.payment import AttemptState
 from gateway.flows.accounts import Accounts
 from gateway.flows.fake_bank import FakeBank
 from gateway.flows.faults import CallerFault
-from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.till import Till, till_over
 from gateway.payments.fake import Fake
 from gateway.payments.provider import ActionRequired, Charge, Failed, Outcome, Paid, Pending, ProviderUnavailable
-from tests.made_up import PLANS, Clock
+from tests.billing import billing_over
+from tests.made_up import Clock
 
 CARDS = ["fake_ok", "fake_declined", "fake_slow", "fake_3ds"]
 ACTIONS = ["turn", "two turns", "pay", "upgrade", "pay by hand", "late news", "wait", "new card"]
@@ -141,7 +141,7 @@ class World:
             case "late news":
                 await self.late_news()
             case "new card":
-                await self.till.payments.add_fake(self.account_id, card, actor="owner")
+                await self.till.methods.add_fake(self.account_id, card, actor="owner")
             case _:
                 self.clock.forward(days=3)
 
@@ -180,14 +180,14 @@ async def in_a_world(template: Path, steps: list[tuple[str, str, int]], card: st
         books = await DyingBooks.open(f"sqlite+aiosqlite:///{file}")
         books.fuse = Fuse()
         clock = Clock()
-        tell = TellLedger(books=books, ledger=None, plans=lambda: PLANS, clock=clock)
         bank = Bank(books, books.fuse)
-        till = till_over(books=books, provider=bank, tell=tell, plans=lambda: PLANS, clock=clock)
-        flow = Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock, pay_first=till.pay_first)
+        billing = billing_over(books, clock)
+        till = till_over(billing, bank)
+        flow = Accounts(billing, pay_first=till.pay_first)
         opened = await flow.create("Acme", "starter")
         world = World(books, clock, bank, till, flow, opened.id)
         try:
-            await world.till.payments.add_fake(opened.id, card, actor="owner")
+            await world.till.methods.add_fake(opened.id, card, actor="owner")
             for action, new_card, cut in steps:
                 clock.forward(minutes=3)
                 books.fuse.left = cut

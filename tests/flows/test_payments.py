@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass, field, replace
-from functools import partial
 
 import pytest
 from sqlalchemy import select
@@ -43,6 +42,7 @@ from gateway.payments.provider import (
     Provider,
     ProviderUnavailable,
 )
+from tests.billing import billing_over
 from tests.flows.calls import capture
 from tests.flows.contracted import CONTRACT, SOLD
 from tests.made_up import CREDIT, PLANS, Clock
@@ -114,7 +114,7 @@ class Shop:
     async def open(self, plan: str = "starter", card: str | None = "fake_ok") -> str:
         opened = await self.accounts.create("Acme", plan)
         if card is not None:
-            await self.till.payments.add_fake(opened.id, card, actor="owner")
+            await self.till.methods.add_fake(opened.id, card, actor="owner")
         return opened.id
 
     async def invoice(self, account_id: str) -> BookedInvoice:
@@ -145,15 +145,15 @@ class Shop:
 
 
 def till(books: Books, provider: Provider, tell: TellLedger, clock: Clock) -> Till:
-    return till_over(books=books, provider=provider, tell=tell, plans=lambda: PLANS, clock=clock)
+    return till_over(billing_over(books, clock, tell=tell), provider)
 
 
 @pytest.fixture
 def shop(books: Books, tell: TellLedger, clock: Clock) -> Shop:
     bank = Bank(books)
     made = till(books, bank, tell, clock)
-    new = partial(Accounts, books=books, tell=tell, plans=lambda: PLANS, clock=clock)
-    return Shop(books, clock, bank, made, new(pay_first=made.pay_first))
+    flow = Accounts(billing_over(books, clock, tell=tell), pay_first=made.pay_first)
+    return Shop(books, clock, bank, made, flow)
 
 
 async def test_an_issued_invoice_is_paid_by_the_default_card_and_only_once(shop: Shop) -> None:
@@ -176,7 +176,7 @@ async def test_a_payment_that_fails_is_retried_on_schedule_and_succeeds_once_the
     shop.clock.forward(hours=1)
     assert await shop.till.collector.turn() == 1
     assert await shop.next_try(invoice.id) == (2, CollectionState.PAST_DUE, 5)
-    await shop.till.payments.add_fake(account_id, "fake_ok", actor="owner")
+    await shop.till.methods.add_fake(account_id, "fake_ok", actor="owner")
     assert (await shop.invoice(account_id)).status is InvoiceStatus.PAID
     assert await shop.next_try(invoice.id) == (2, CollectionState.SETTLED, None)
     assert await shop.status(account_id) is AccountStatus.ACTIVE
@@ -216,7 +216,7 @@ async def test_a_retry_because_the_card_changed_does_not_count_towards_the_last(
     await shop.till.collector.turn()
     invoice = await shop.invoice(account_id)
     for _ in range(6):
-        await shop.till.payments.add_fake(account_id, "fake_no_funds", actor="owner")
+        await shop.till.methods.add_fake(account_id, "fake_no_funds", actor="owner")
     assert await shop.next_try(invoice.id) == (1, CollectionState.PAST_DUE, 2)
     assert len(await shop.states()) == 7
 
@@ -234,14 +234,14 @@ async def test_under_bank_transfer_nothing_is_collected_and_upgrades_are_invoice
     books: Books, tell: TellLedger, clock: Clock
 ) -> None:
     manual = till(books, Manual(), tell, clock)
-    flow = Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock, pay_first=manual.pay_first)
+    flow = Accounts(billing_over(books, clock, tell=tell), pay_first=manual.pay_first)
     opened = await flow.create("Acme", "starter")
     clock.forward(hours=1)
     change = await flow.change_plan(opened.id, "pro")
     assert await manual.collector.turn() == 0
     assert change.invoice is not None
     assert change.invoice.status is InvoiceStatus.ISSUED
-    (method,) = await manual.payments.methods(opened.id)
+    (method,) = await manual.methods.of_account(opened.id)
     assert (method.kind, method.default) == ("bank_transfer", True)
     with pytest.raises(CallerFault, match="an admin marks"):
         await manual.payments.pay_now(opened.id, change.invoice.id, "owner")
@@ -276,7 +276,7 @@ async def test_an_invoice_paid_by_hand_lifts_the_suspension_in_the_same_transact
     await shop.till.collector.turn()
     invoice = await shop.invoice(account_id)
     assert await shop.status(account_id) is AccountStatus.PAYMENT_FAILED
-    await Invoices(books=shop.books, plans=lambda: PLANS, clock=shop.clock).pay(invoice.id)
+    await Invoices(billing_over(shop.books, shop.clock)).pay(invoice.id)
     assert await shop.status(account_id) is AccountStatus.ACTIVE
     assert await shop.next_try(invoice.id) == (1, CollectionState.SETTLED, None)
 
@@ -285,7 +285,7 @@ async def test_a_charge_of_more_than_is_due_any_more_goes_back_and_the_rest_is_t
     account_id = await shop.open(card="fake_slow")
     await shop.till.collector.turn()
     invoice = await shop.invoice(account_id)
-    by_hand = Invoices(books=shop.books, plans=lambda: PLANS, clock=shop.clock)
+    by_hand = Invoices(billing_over(shop.books, shop.clock))
     await by_hand.credit(invoice.id, 2_000, reason="an outage")
     for _ in range(2):
         shop.clock.forward(hours=1)
@@ -299,11 +299,11 @@ async def test_a_charge_of_more_than_is_due_any_more_goes_back_and_the_rest_is_t
 async def test_a_contract_that_is_never_paid_stays_suspended_until_a_person_decides(
     shop: Shop, tell: TellLedger
 ) -> None:
-    made = till_over(books=shop.books, provider=shop.bank, tell=tell, plans=lambda: SOLD, clock=shop.clock)
-    opened = await Accounts(books=shop.books, tell=tell, plans=lambda: SOLD, clock=shop.clock).create("A", "enterprise")
-    contracts = Contracts(books=shop.books, tell=tell, plans=lambda: SOLD, clock=shop.clock)
+    made = till_over(billing_over(shop.books, shop.clock, plans=SOLD, tell=tell), shop.bank)
+    opened = await Accounts(billing_over(shop.books, shop.clock, plans=SOLD, tell=tell)).create("A", "enterprise")
+    contracts = Contracts(billing_over(shop.books, shop.clock, plans=SOLD, tell=tell))
     await contracts.agree(opened.id, replace(CONTRACT, net_days=0), reason="C-1")
-    await made.payments.add_fake(opened.id, "fake_declined", actor="owner")
+    await made.methods.add_fake(opened.id, "fake_declined", actor="owner")
     for _ in range(6):
         await made.collector.turn()
         shop.clock.forward(days=7)
@@ -315,7 +315,7 @@ async def test_a_contract_that_is_never_paid_stays_suspended_until_a_person_deci
     async with shop.books.read() as conn:
         said = [one.detail.get("left_to") for one in await audit.of_account(conn, opened.id)]
     assert said.count("operator") == 1
-    await made.payments.add_fake(opened.id, "fake_ok", actor="owner")
+    await made.methods.add_fake(opened.id, "fake_ok", actor="owner")
     assert await shop.status(opened.id) is AccountStatus.ACTIVE
 
 
@@ -347,7 +347,7 @@ async def test_another_card_does_not_wait_for_the_one_that_asks_to_be_confirmed(
     account_id = await shop.open(card="fake_3ds")
     invoice = await shop.invoice(account_id)
     await shop.till.payments.pay_now(account_id, invoice.id, "owner", return_url=BACK)
-    await shop.till.payments.add_fake(account_id, "fake_ok", actor="owner")
+    await shop.till.methods.add_fake(account_id, "fake_ok", actor="owner")
     assert isinstance(await shop.till.payments.pay_now(account_id, invoice.id, "owner", return_url=BACK), Paid)
     assert await shop.states() == [AttemptState.FAILED, AttemptState.SUCCEEDED]
     assert shop.bank.kept_cents == 5_000
@@ -372,24 +372,24 @@ async def _only(shop: Shop) -> payment_attempts.Attempt:
 async def test_nobody_pays_or_changes_what_is_another_accounts(shop: Shop) -> None:
     mine, theirs = await shop.open(), await shop.open()
     invoice = await shop.invoice(theirs)
-    (method,) = await shop.till.payments.methods(theirs)
+    (method,) = await shop.till.methods.of_account(theirs)
     with pytest.raises(NoSuchThing):
         await shop.till.payments.pay_now(mine, invoice.id, "owner")
     with pytest.raises(NoSuchThing):
-        await shop.till.payments.set_default(mine, method.id, "owner")
+        await shop.till.methods.set_default(mine, method.id, "owner")
     with pytest.raises(NoSuchThing):
-        await shop.till.payments.remove(mine, method.id, "owner")
+        await shop.till.methods.remove(mine, method.id, "owner")
 
 
 async def test_the_last_method_of_a_paid_plan_stays_until_there_is_another(shop: Shop) -> None:
     account_id = await shop.open()
-    (first,) = await shop.till.payments.methods(account_id)
+    (first,) = await shop.till.methods.of_account(account_id)
     with pytest.raises(CallerFault, match="add another payment method"):
-        await shop.till.payments.remove(account_id, first.id, "owner")
-    second = await shop.till.payments.add_fake(account_id, "fake_3ds", actor="owner")
-    assert [one.default for one in await shop.till.payments.methods(account_id)] == [True, False]
-    await shop.till.payments.remove(account_id, second.id, "owner")
-    assert [(one.id, one.default) for one in await shop.till.payments.methods(account_id)] == [(first.id, True)]
+        await shop.till.methods.remove(account_id, first.id, "owner")
+    second = await shop.till.methods.add_fake(account_id, "fake_3ds", actor="owner")
+    assert [one.default for one in await shop.till.methods.of_account(account_id)] == [True, False]
+    await shop.till.methods.remove(account_id, second.id, "owner")
+    assert [(one.id, one.default) for one in await shop.till.methods.of_account(account_id)] == [(first.id, True)]
     async with shop.books.read() as conn:
         actions = [one.action for one in await audit.of_account(conn, account_id)]
     assert actions.count("payment_method.add") == 2
@@ -398,24 +398,24 @@ async def test_the_last_method_of_a_paid_plan_stays_until_there_is_another(shop:
 
 async def test_of_two_methods_that_are_removed_at_once_one_stays(shop: Shop) -> None:
     account_id = await shop.open()
-    await shop.till.payments.add_fake(account_id, "fake_no_funds", actor="owner")
-    ids = [one.id for one in await shop.till.payments.methods(account_id)]
+    await shop.till.methods.add_fake(account_id, "fake_no_funds", actor="owner")
+    ids = [one.id for one in await shop.till.methods.of_account(account_id)]
     removed = await asyncio.gather(
-        *(shop.till.payments.remove(account_id, one, "owner") for one in ids), return_exceptions=True
+        *(shop.till.methods.remove(account_id, one, "owner") for one in ids), return_exceptions=True
     )
     assert {type(one) for one in removed} == {type(None), CallerFault}
-    (left,) = await shop.till.payments.methods(account_id)
+    (left,) = await shop.till.methods.of_account(account_id)
     assert left.default
 
 
 async def test_a_method_that_the_provider_could_not_forget_is_still_there(shop: Shop) -> None:
     account_id = await shop.open()
-    await shop.till.payments.add_fake(account_id, "fake_no_funds", actor="owner")
-    before = await shop.till.payments.methods(account_id)
+    await shop.till.methods.add_fake(account_id, "fake_no_funds", actor="owner")
+    before = await shop.till.methods.of_account(account_id)
     shop.bank.away = True
     with pytest.raises(PaymentNeeded, match="cannot be reached"):
-        await shop.till.payments.remove(account_id, before[0].id, "owner")
-    assert await shop.till.payments.methods(account_id) == before
+        await shop.till.methods.remove(account_id, before[0].id, "owner")
+    assert await shop.till.methods.of_account(account_id) == before
 
 
 async def test_a_card_that_fails_is_not_tried_on_and_on(shop: Shop) -> None:
@@ -571,7 +571,7 @@ async def test_who_wants_another_plan_or_has_another_card_need_not_confirm_the_f
         shop.clock.forward(minutes=1)
         with pytest.raises(PaymentNeeded, match="must confirm"):
             await shop.accounts.change_plan(account_id, plan, return_url=BACK)
-    await shop.till.payments.add_fake(account_id, "fake_ok", actor="owner")
+    await shop.till.methods.add_fake(account_id, "fake_ok", actor="owner")
     assert (await shop.accounts.change_plan(account_id, "starter", return_url=BACK)).plan_id == "starter"
     assert await shop.states() == [AttemptState.FAILED, AttemptState.FAILED, AttemptState.SUCCEEDED]
     assert shop.bank.kept_cents == 5_000
@@ -635,7 +635,7 @@ async def test_past_due_means_no_pay_as_you_go_and_the_allowance_stays(
     refused = await asked(2, 1)
     assert isinstance(refused, Refused)
     assert refused.code is RefusalCode.PAYMENT_REQUIRED
-    await shop.till.payments.add_fake(account_id, "fake_ok", actor="owner")
+    await shop.till.methods.add_fake(account_id, "fake_ok", actor="owner")
     assert isinstance(await asked(3, 1), Admitted)
 
 

@@ -29,11 +29,11 @@ from gateway.flows.accounts import Accounts
 from gateway.flows.faults import WrongParameter
 from gateway.flows.issue_invoice import Closer
 from gateway.flows.prove_invoices import prove_invoices
-from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
 from gateway.flows.usage_metrics import UsageMetrics, Wanted
 from gateway.flows.usage_report import Range, UsageReports
 from gateway.flows.usage_series import Series, UsageSeries
+from tests.billing import billing_over
 from tests.flows.test_usage_metrics import Waiting
 from tests.made_up import CREDIT, NOON, NOON_MS, PLANS, Clock, event
 
@@ -65,8 +65,7 @@ class Lived:
 async def live(books: Books, plan_id: str, dice: random.Random, number: int) -> Lived:
     """A hundred days: captures of all kinds, releases and expiries, a good part of them not booked yet."""
     clock = Clock(NOON - LIFE + timedelta(minutes=17))
-    tell = TellLedger(books=books, ledger=None, plans=lambda: PLANS, clock=clock)
-    opened = await Accounts(books=books, tell=tell, plans=lambda: PLANS, clock=clock).create("Acme", plan_id)
+    opened = await Accounts(billing_over(books, clock)).create("Acme", plan_id)
     await current_terms(books, PLANS, opened.id, NOON)
     async with books.read() as conn:
         known = await terms.of_account(conn, opened.id, 0)
@@ -211,7 +210,7 @@ async def test_whole_periods_are_what_their_invoices_charge_include_and_write_of
 ) -> None:
     ledger = Waiting(*(one for lived in world for one in lived.waiting))
     series = UsageSeries(books=books, ledger=ledger)
-    closer = Closer(books=books, ledger=ledger, plans=lambda: PLANS, longest_hold_ms=lambda: 0, clock=Clock(NOON))
+    closer = Closer(billing_over(books, Clock(NOON), ledger=ledger), longest_hold_ms=lambda: 0)
     split = Counter[str]()
     for lived in world:
         await closer.close_account(lived.id)

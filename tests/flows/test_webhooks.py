@@ -14,7 +14,8 @@ from gateway.flows.faults import CallerFault, NoSuchThing, WrongParameter
 from gateway.flows.invoices import Invoices
 from gateway.flows.tell_account import emit
 from gateway.flows.webhooks import MOST_ENDPOINTS, MOST_TESTS_AN_HOUR, Webhooks
-from tests.made_up import PLANS, Clock
+from tests.billing import billing_over
+from tests.made_up import Clock
 
 PEPPER = b"a pepper for tests"
 URL = "https://hooks.example.com/gateway"
@@ -102,7 +103,7 @@ async def test_an_upgrade_tells_of_the_invoice_and_of_the_plan_and_a_payment_of_
     clock.forward(days=1)
     change = await accounts.change_plan(acme, "pro", when=ChangeAt.NOW)
     assert change.invoice is not None
-    await Invoices(books=books, plans=lambda: PLANS, clock=clock).pay(change.invoice.number)
+    await Invoices(billing_over(books, clock)).pay(change.invoice.number)
     assert await told(books, acme) == ["invoice.issued", "plan.changed", "invoice.paid"]
     body = (await hooks.delivery((await hooks.deliveries(endpoint.id))[0].id)).body
     assert f'"number":"{change.invoice.number}","status":"paid"' in body

@@ -46,12 +46,12 @@ class Clerk:
         """A new account and its key; `credits_` is what it is left with."""
 
         async def work(stores: Stores) -> tuple[OpenedAccount, CreatedKey]:
-            accounts = Accounts(books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stores.clock)
+            accounts = Accounts(stores.billing)
             opened = await accounts.create(plan, plan)
             granted = stores.current.plans()[plan].granted_millicredits
             if credits_ is not None and (change := credits_ * MILLICREDITS_PER_CREDIT - granted):
                 await accounts.adjust(opened.id, change, reason="for a test")
-            keys = Keys(books=stores.books, tell=stores.tell, pepper=stores.pepper, clock=stores.clock)
+            keys = Keys(books=stores.books, tell=stores.billing.tell, pepper=stores.pepper, clock=stores.clock)
             return opened, await keys.create(opened.id, products=products)
 
         return self._do(work)
@@ -60,7 +60,7 @@ class Clerk:
         """What `gateway usage --json` prints."""
 
         async def work(stores: Stores) -> dict[str, Any]:
-            reports = UsageReports(books=stores.books, ledger=stores.ledger, terms_of=stores.terms_of)
+            reports = UsageReports(books=stores.books, ledger=stores.ledger, terms_of=stores.billing.terms_of)
             return usage_document(await reports.of_account(account_id, stores.clock()))
 
         document: dict[str, Any] = json.loads(orjson.dumps(self._do(work)), parse_float=Decimal, parse_int=Decimal)

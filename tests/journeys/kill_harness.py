@@ -189,8 +189,8 @@ class Site:
         configuration = load(self.config, self.environment())
         opened = {}
         async with open_stores(configuration.settings, configuration.catalog) as stores:
-            accounts = Accounts(books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stores.clock)
-            keys = Keys(books=stores.books, tell=stores.tell, pepper=stores.pepper, clock=stores.clock)
+            accounts = Accounts(stores.billing)
+            keys = Keys(books=stores.books, tell=stores.billing.tell, pepper=stores.pepper, clock=stores.clock)
             for plan in plans:
                 account = await accounts.create(f"{plan} of the kill tests", plan)
                 opened[account.id] = (await keys.create(account.id)).secret

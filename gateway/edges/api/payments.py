@@ -39,32 +39,32 @@ def payment_endpoints(desk: Desk, area: Area) -> list[Endpoint]:
     """An account's. A method or an invoice of another account is not there."""
     path = f"{area.base}/payment-methods"
     one = f"{path}/{{method_id}}"
-    payments = desk.payments
+    payments, methods = desk.payments, desk.payment_methods
 
     async def listed(ask: Ask) -> Document:
-        methods = await payments.methods(area.account_of(ask))
+        found = await methods.of_account(area.account_of(ask))
         return {
             "provider": payments.provider,
             "collects": payments.charges,
-            "items": [method_document(method) for method in methods],
+            "items": [method_document(method) for method in found],
         }
 
     async def added(ask: Ask) -> Document:
         wish: MethodWish = ask.body
         account_id = area.account_of(ask)
         if wish.test_card is not None:
-            method = await payments.add_fake(account_id, wish.test_card, actor=ask.actor)
+            method = await methods.add_fake(account_id, wish.test_card, actor=ask.actor)
             return {"kind": "added", "url": None, "fields": {}, "method": method_document(method)}
-        adding = await payments.begin_adding(account_id, return_url=wish.return_url or _here(ask))
+        adding = await methods.begin_adding(account_id, return_url=wish.return_url or _here(ask))
         kind = AddingKind(adding.kind)
         return {"kind": kind.value, "url": adding.url, "fields": adding.fields, "method": None}
 
     async def made_default(ask: Ask) -> Document:
-        await payments.set_default(area.account_of(ask), ask.path("method_id"), ask.actor)
+        await methods.set_default(area.account_of(ask), ask.path("method_id"), ask.actor)
         return await listed(ask)
 
     async def removed(ask: Ask) -> Document:
-        await payments.remove(area.account_of(ask), ask.path("method_id"), ask.actor)
+        await methods.remove(area.account_of(ask), ask.path("method_id"), ask.actor)
         return {"id": ask.path("method_id"), "removed": True}
 
     async def paid(ask: Ask) -> Document:

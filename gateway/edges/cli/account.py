@@ -135,13 +135,12 @@ def plan(
 
     async def work(stores: "Stores") -> "tuple[PlanPreview, PlanChange | None]":
         from gateway.flows.change_plan import ChangeAt
-        from gateway.flows.preview_plan import foresee_plan, preview_plan
+        from gateway.flows.preview_plan import foresee_plan
 
-        when, plans, now = None if at is None else ChangeAt(at), stores.current.plans(), stores.clock()
+        when = None if at is None else ChangeAt(at)
         if preview:
-            told = await preview_plan(stores.books, plans, account, plan, when=when, at=now, ledger=stores.ledger)
-            return told, None
-        foreseen = await foresee_plan(stores.books, plans, account, plan, when=when, at=now)
+            return await accounts(stores).preview(account, plan, when=when), None
+        foreseen = await foresee_plan(stores.billing, account, plan, when=when)
         return foreseen, await accounts(stores).change_plan(account, plan, when=when, reason=reason)
 
     foreseen, changed = on_stores(config, work)

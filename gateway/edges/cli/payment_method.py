@@ -25,7 +25,7 @@ def list_(account: AccountId, config: ConfigFile = DEFAULT_CONFIG, as_json: AsJs
     """An account's payment methods, the default first."""
 
     async def work(stores: "Stores") -> "list[PaymentMethod]":
-        return await stores.till.payments.methods(account)
+        return await stores.till.methods.of_account(account)
 
     methods = [method_document(one) for one in on_stores(config, work)]
     if as_json:
@@ -49,10 +49,10 @@ def add(
     """Begin to add a payment method: prints the provider's page for it, or adds a test card."""
 
     async def work(stores: "Stores") -> "PaymentMethod | Adding":
-        payments = stores.till.payments
+        methods = stores.till.methods
         if card is not None:
-            return await payments.add_fake(account, card, actor=ACTOR)
-        return await payments.begin_adding(account, return_url=stores.billing_url)
+            return await methods.add_fake(account, card, actor=ACTOR)
+        return await methods.begin_adding(account, return_url=stores.billing_url)
 
     made = on_stores(config, work)
     from gateway.domain.payment import PaymentMethod
@@ -77,8 +77,8 @@ def default(account: AccountId, method: MethodId, config: ConfigFile = DEFAULT_C
     """Charge this one from now on. What is past due is tried with it at once."""
 
     async def work(stores: "Stores") -> "list[PaymentMethod]":
-        await stores.till.payments.set_default(account, method, ACTOR)
-        return await stores.till.payments.methods(account)
+        await stores.till.methods.set_default(account, method, ACTOR)
+        return await stores.till.methods.of_account(account)
 
     _print_changed(on_stores(config, work), as_json=as_json)
 
@@ -88,8 +88,8 @@ def remove(account: AccountId, method: MethodId, config: ConfigFile = DEFAULT_CO
     """Forget a payment method. The last one of a paid plan stays until there is another."""
 
     async def work(stores: "Stores") -> "list[PaymentMethod]":
-        await stores.till.payments.remove(account, method, ACTOR)
-        return await stores.till.payments.methods(account)
+        await stores.till.methods.remove(account, method, ACTOR)
+        return await stores.till.methods.of_account(account)
 
     _print_changed(on_stores(config, work), as_json=as_json)
 

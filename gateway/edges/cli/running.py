@@ -50,69 +50,49 @@ def accounts(stores: "Stores") -> "Accounts":
     """The flow for accounts."""
     from gateway.flows.accounts import Accounts
 
-    return Accounts(
-        books=stores.books,
-        tell=stores.tell,
-        plans=stores.current.plans,
-        clock=stores.clock,
-        ledger=stores.ledger,
-        pay_first=stores.till.pay_first,
-    )
+    return Accounts(stores.billing, pay_first=stores.till.pay_first)
 
 
 def keys(stores: "Stores") -> "Keys":
     """The flow for API keys."""
     from gateway.flows.keys import Keys
 
-    return Keys(books=stores.books, tell=stores.tell, pepper=stores.pepper, clock=stores.clock)
+    return Keys(books=stores.books, tell=stores.billing.tell, pepper=stores.pepper, clock=stores.clock)
 
 
 def limits(stores: "Stores") -> "Limits":
     """The flow for limits, budgets and raises."""
     from gateway.flows.limits import Limits
 
-    return Limits(
-        books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stores.clock, ledger=stores.ledger
-    )
+    return Limits(stores.billing, stores.ledger)
 
 
 def usage_reports(stores: "Stores") -> "UsageReports":
     """The flow for usage."""
     from gateway.flows.usage_report import UsageReports
 
-    return UsageReports(books=stores.books, ledger=stores.ledger, terms_of=stores.terms_of)
+    return UsageReports(books=stores.books, ledger=stores.ledger, terms_of=stores.billing.terms_of)
 
 
 def invoices(stores: "Stores") -> "Invoices":
     """The flow for invoices."""
     from gateway.flows.invoices import Invoices
 
-    return Invoices(
-        books=stores.books, plans=stores.current.plans, clock=stores.clock, ledger=stores.ledger, tell=stores.tell
-    )
+    return Invoices(stores.billing)
 
 
 def contracts(stores: "Stores") -> "Contracts":
     """The flow for contracts."""
     from gateway.flows.contracts import Contracts
 
-    return Contracts(
-        books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stores.clock, ledger=stores.ledger
-    )
+    return Contracts(stores.billing)
 
 
 def own_clocks(stores: "Stores") -> "OwnClocks":
     """The flow for the clocks of sandbox accounts."""
     from gateway.flows.own_clock import OwnClocks
 
-    return OwnClocks(
-        books=stores.books,
-        tell=stores.tell,
-        plans=stores.current.plans,
-        clock=stores.clock,
-        closer=closer(stores),
-        collector=stores.till.collector,
-    )
+    return OwnClocks(stores.billing, closer=closer(stores), collector=stores.till.collector)
 
 
 def closer(stores: "Stores") -> "Closer":

@@ -161,7 +161,7 @@ def invoice_routes(pages: Pages) -> list[Route]:
             older=older,
             due=due,
             charges=desk.payments.charges,
-            methods=await desk.payments.methods(visit.account_id),
+            methods=await desk.payment_methods.of_account(visit.account_id),
         )
 
     async def shown(visit: Visit) -> Response:
@@ -233,7 +233,7 @@ async def _page(desk: Desk, visit: Visit, invoice: Shown) -> Response:
         confirm_url=_confirm_url(waiting),
         attempt_said=ATTEMPTS,
         charges=desk.payments.charges,
-        methods=await desk.payments.methods(visit.account_id),
+        methods=await desk.payment_methods.of_account(visit.account_id),
     )
 
 

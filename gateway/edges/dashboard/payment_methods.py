@@ -101,7 +101,7 @@ class _Answers:
     async def adding(self, visit: Visit, wrong: str = "") -> Response:
         back = f"{visit.pages.browsers.origin(visit.request)}{self.home}"
         try:
-            offered = await self.desk.payments.begin_adding(visit.account_id, return_url=back)
+            offered = await self.desk.payment_methods.begin_adding(visit.account_id, return_url=back)
         except PaymentNeeded as away:
             return visit.go(self.home, sentence(str(away)), Tone.BAD)
         return visit.page(
@@ -124,7 +124,7 @@ class _Answers:
             return await self.adding(visit, "Choose a card.")
         try:
             async with once(visit):
-                method = await self.desk.payments.add_fake(visit.account_id, card, actor=visit.visitor.actor)
+                method = await self.desk.payment_methods.add_fake(visit.account_id, card, actor=visit.visitor.actor)
         except SentAlready:
             return visit.go(self.home, "That card was added already.", Tone.PLAIN)
         except CallerFault as wrong:
@@ -134,7 +134,7 @@ class _Answers:
     async def make_default(self, visit: Visit) -> Response:
         chosen = await _mine(self.desk, visit)
         try:
-            await self.desk.payments.set_default(visit.account_id, chosen.method.id, visit.visitor.actor)
+            await self.desk.payment_methods.set_default(visit.account_id, chosen.method.id, visit.visitor.actor)
         except PaymentNeeded as away:
             return visit.go(self.home, sentence(str(away)), Tone.BAD)
         return visit.go(self.home, f"{chosen.label} is charged from now on.")
@@ -145,7 +145,7 @@ class _Answers:
     async def remove(self, visit: Visit) -> Response:
         chosen = await _mine(self.desk, visit)
         try:
-            await self.desk.payments.remove(visit.account_id, chosen.method.id, visit.visitor.actor)
+            await self.desk.payment_methods.remove(visit.account_id, chosen.method.id, visit.visitor.actor)
         except NoSuchThing:
             raise
         except CallerFault as fault:
@@ -154,7 +154,7 @@ class _Answers:
 
 
 async def _methods(desk: Desk, visit: Visit) -> list[Shown]:
-    return [Shown(one, visit.now_ms) for one in await desk.payments.methods(visit.account_id)]
+    return [Shown(one, visit.now_ms) for one in await desk.payment_methods.of_account(visit.account_id)]
 
 
 async def _mine(desk: Desk, visit: Visit) -> Shown:

@@ -141,7 +141,7 @@ async def _page(
             wished,
             preview,
             desk.payments.charges,
-            tuple(await desk.payments.methods(account.account.id)),
+            tuple(await desk.payment_methods.of_account(account.account.id)),
         ),
         needed=needed,
     )

@@ -19,7 +19,7 @@ from gateway.domain.credits import MILLICREDITS_PER_CREDIT
 from gateway.domain.instant import epoch_ms
 from gateway.domain.plan import RateLimit, Tier
 from gateway.edges.demo.history import EVENINGS, SPARE_TIME, Habit, Owner, Rhythm, events
-from gateway.edges.demo.past_invoices import issue_past, stopped_at
+from gateway.edges.demo.past_invoices import billing_at, issue_past
 from gateway.flows.accounts import Accounts, OpenedAccount
 from gateway.flows.alerts import AlertWatch
 from gateway.flows.contracts import Contracts
@@ -162,11 +162,11 @@ async def _open(stores: Stores, story: Story, seed: int) -> DemoAccount:
     """One account, opened so many days ago, with what it has used since."""
     now = stores.clock()
     then = now - timedelta(days=story.days)
-    flow = Accounts(books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stopped_at(then))
+    billing = billing_at(stores, then)
+    flow = Accounts(billing)
     opened = await flow.create(story.name, story.plan_id, actor="demo")
     if story.contract is not None:
-        agreed = Contracts(books=stores.books, tell=stores.tell, plans=stores.current.plans, clock=stopped_at(then))
-        await agreed.agree(opened.id, story.contract, reason="Master agreement MSA-104", actor="demo")
+        await Contracts(billing).agree(opened.id, story.contract, reason="Master agreement MSA-104", actor="demo")
     terms = await current_terms(stores.books, stores.current.plans(), opened.id, now)
     assert terms is not None, "the account was made a moment ago"  # noqa: S101
     keys = await _keys(stores, flow, opened, story, then)
@@ -200,7 +200,7 @@ async def _keys(
 ) -> dict[str, CreatedKey]:
     """The account's keys by name, and the projects that they are of."""
     projects, made = {FIRST_PROJECT: opened.project_id}, {}
-    keys = Keys(books=stores.books, tell=stores.tell, pepper=stores.pepper, clock=stopped_at(then))
+    keys = Keys(books=stores.books, tell=stores.billing.tell, pepper=stores.pepper, clock=lambda: then)
     for name, project in story.keys.items():
         if project not in projects:
             projects[project] = (await flow.create_project(opened.id, project, actor="demo")).id

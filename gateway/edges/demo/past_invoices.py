@@ -4,13 +4,15 @@ The gateway's own closing and collecting do it, at a clock that is wound forward
 vain at first; of the others the newest invoice is left to be paid by whoever looks.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from gateway.books import periods
 from gateway.domain.instant import from_epoch_ms
 from gateway.domain.invoice import InvoiceStatus
+from gateway.flows.billing import Billing
 from gateway.flows.fake_bank import FakeBank
 from gateway.flows.invoices import Invoices
 from gateway.flows.issue_invoice import ISSUED_AFTER_MS, Closer
@@ -38,19 +40,12 @@ async def issue_past(stores: Stores, account_ids: Sequence[str], *, with_cards: 
     in_vain = [one for one in endings if one[1] in with_cards[:1]][IN_VAIN : IN_VAIN + 1]
     for at, account_id in endings:
         if (at, account_id) in in_vain:
-            await _till(stores, at - OTHER_CARD_BEFORE).payments.add_fake(account_id, "fake_no_funds", actor="demo")
-        closer = Closer(
-            books=stores.books,
-            ledger=stores.ledger,
-            plans=stores.current.plans,
-            longest_hold_ms=lambda: 0,
-            clock=stopped_at(at),
-        )
-        await closer.close_account(account_id)
+            await _till(stores, at - OTHER_CARD_BEFORE).methods.add_fake(account_id, "fake_no_funds", actor="demo")
+        await Closer(billing_at(stores, at), longest_hold_ms=lambda: 0).close_account(account_id)
         if account_id in with_cards:
             await _till(stores, at).collector.collect(account_id)
         if (at, account_id) in in_vain:
-            await _till(stores, at + CARD_BACK_AFTER).payments.set_default(account_id, cards[0], actor="demo")
+            await _till(stores, at + CARD_BACK_AFTER).methods.set_default(account_id, cards[0], actor="demo")
     for account_id in account_ids:
         if account_id not in with_cards:
             await _pay_old(stores, account_id)
@@ -61,20 +56,13 @@ async def _add_card(stores: Stores, account_id: str) -> str:
     async with stores.books.read() as conn:
         opened_ms = min(period.start_ms for period in await periods.of_account(conn, account_id))
     till = _till(stores, from_epoch_ms(opened_ms) + CARD_ADDED_AFTER)
-    added = await till.payments.add_fake(account_id, "fake_ok", actor="demo")
+    added = await till.methods.add_fake(account_id, "fake_ok", actor="demo")
     await till.collector.collect(account_id)
     return added.id
 
 
 def _till(stores: Stores, at: datetime) -> Till:
-    return till_over(
-        books=stores.books,
-        provider=Fake(FakeBank(stores.books)),
-        tell=stores.tell,
-        plans=stores.current.plans,
-        clock=stopped_at(at),
-        ledger=stores.ledger,
-    )
+    return till_over(billing_at(stores, at), Fake(FakeBank(stores.books)))
 
 
 async def _endings(stores: Stores, account_ids: Sequence[str]) -> list[tuple[datetime, str]]:
@@ -91,18 +79,14 @@ async def _endings(stores: Stores, account_ids: Sequence[str]) -> list[tuple[dat
 
 async def _pay_old(stores: Stores, account_id: str) -> None:
     """Note a bank transfer for every invoice but the newest."""
-    shown = await _invoices(stores, stores.clock()).of_account(account_id)
+    shown = await Invoices(stores.billing).of_account(account_id)
     issued = [one for one in shown if one.status is InvoiceStatus.ISSUED]
     for one in issued[1:]:
         paid_at = datetime.fromisoformat(one.document["issued_at"]) + PAID_AFTER
-        flow = _invoices(stores, min(paid_at, stores.clock()))
+        flow = Invoices(billing_at(stores, min(paid_at, stores.clock())))
         await flow.pay(one.id, reason="bank transfer, made up for the demo", actor="demo")
 
 
-def _invoices(stores: Stores, at: datetime) -> Invoices:
-    return Invoices(books=stores.books, plans=stores.current.plans, clock=stopped_at(at), ledger=stores.ledger)
-
-
-def stopped_at(at: datetime) -> Callable[[], datetime]:
-    """A clock that shows one instant."""
-    return lambda: at
+def billing_at(stores: Stores, at: datetime) -> Billing:
+    """What the flows work with, at a clock that shows one instant."""
+    return replace(stores.billing, clock=lambda: at)

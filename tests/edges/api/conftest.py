@@ -38,6 +38,7 @@ from gateway.ledger.connection import RedisConnection
 from gateway.ledger.holds import Holds
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
+from tests.billing import billing_over
 from tests.made_up import PLANS, Clock
 
 CATALOG = load_configuration(Path(__file__).parents[3] / "config" / "gateway.yaml", {}).catalog
@@ -109,16 +110,12 @@ async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running
     directory = Directory(books=books, terms_of=terms_of, pepper=PEPPER, clock=clock)
     load = Rebuilder(books=books, ledger=ledger, outbox=Outbox(store), terms_of=terms_of, clock=clock)
     desk = desk_over(
-        books=books,
+        billing_over(books, clock, ledger=ledger, tell=tell),
         ledger=ledger,
         holds=Holds(store),
-        tell=tell,
-        terms_of=terms_of,
         parts_of=lambda _: None,
         pepper=PEPPER,
-        plans=lambda: PLANS,
         rate_card=lambda: CATALOG.rate_card,
-        clock=clock,
     )
     parts = AccountApiParts(
         desk=desk,

@@ -13,6 +13,7 @@ from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.till import Till, till_over
 from gateway.payments.fake import Fake
 from gateway.payments.provider import ActionRequired
+from tests.billing import billing_over
 from tests.edges.api.conftest import Running, proxied
 from tests.made_up import PLANS
 
@@ -23,7 +24,7 @@ BACK = "http://gateway/settings/billing/invoices"
 def till(running: Running) -> Till:
     tell = TellLedger(books=running.books, ledger=running.ledger, plans=lambda: PLANS, clock=running.clock)
     provider = Fake(FakeBank(running.books), "http://gateway")
-    till = till_over(books=running.books, provider=provider, tell=tell, plans=lambda: PLANS, clock=running.clock)
+    till = till_over(billing_over(running.books, running.clock, tell=tell), provider)
     running.parts = replace(running.parts, pages=fake_bank_routes(till.payments))
     running.front = Front(own=account_api(running.parts), proxy=proxied)
     return till
@@ -32,7 +33,7 @@ def till(running: Running) -> Till:
 async def waiting(running: Running, till: Till) -> tuple[str, str, str]:
     """An account, its invoice, and the address where its owner is asked."""
     opened, _ = await running.open_account("starter")
-    await till.payments.add_fake(opened.id, "fake_3ds", actor="owner")
+    await till.methods.add_fake(opened.id, "fake_3ds", actor="owner")
     (_, invoice) = await running.parts.desk.invoices.of_account(opened.id)
     outcome = await till.payments.pay_now(opened.id, invoice.id, "owner", return_url=BACK)
     assert isinstance(outcome, ActionRequired)

@@ -20,6 +20,7 @@ from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.till import Till, till_over
 from gateway.payments.stripe import Stripe
 from gateway.wire.stripe_event import SIGNATURE_HEADER, is_signed, read_event, signature
+from tests.billing import billing_over
 from tests.edges.api.conftest import Running, proxied
 from tests.made_up import PLANS
 from tests.payments.fake_stripe import KEY, FakeStripe, served
@@ -51,7 +52,7 @@ class Shop:
 
     async def add_card(self, kind: str) -> None:
         """The owner goes to Stripe's page, and Stripe tells."""
-        await self.till.payments.begin_adding(self.account_id, return_url=BACK)
+        await self.till.methods.begin_adding(self.account_id, return_url=BACK)
         ref = self.fake.add_card(self.customer, kind)
         about = {"id": "seti_1", "customer": self.customer, "payment_method": ref}
         assert await self.deliver(self.fake.event("setup_intent.succeeded", about)) == 200
@@ -70,11 +71,16 @@ async def shop(running: Running) -> AsyncIterator[Shop]:
     tell = TellLedger(books=running.books, ledger=running.ledger, plans=lambda: PLANS, clock=running.clock)
     async with served(fake) as address:
         provider = Stripe(KEY, api_base=address, network_retries=0)
-        till = till_over(books=running.books, provider=provider, tell=tell, plans=lambda: PLANS, clock=running.clock)
-        flow = Accounts(
-            books=running.books, tell=tell, plans=lambda: PLANS, clock=running.clock, pay_first=till.pay_first
+        billing = billing_over(running.books, running.clock, tell=tell)
+        till = till_over(billing, provider)
+        flow = Accounts(billing, pay_first=till.pay_first)
+        desk = replace(
+            running.parts.desk,
+            accounts=flow,
+            payments=till.payments,
+            payment_methods=till.methods,
+            payment_news=till.news,
         )
-        desk = replace(running.parts.desk, accounts=flow, payments=till.payments, payment_news=till.news)
         running.parts = replace(running.parts, desk=desk, stripe_webhook_secret=SecretStr(SECRET))
         running.front = Front(own=account_api(running.parts), proxy=proxied)
         opened = await flow.create("Acme", "starter")
@@ -88,7 +94,7 @@ async def test_a_card_added_at_stripe_pays_what_is_due_and_a_better_one_what_is_
     assert await shop.standing() == (InvoiceStatus.ISSUED, AccountStatus.PAYMENT_FAILED, 0)
     await shop.add_card("ok")
     assert await shop.standing() == (InvoiceStatus.PAID, AccountStatus.ACTIVE, 5_000)
-    assert [one.default for one in await shop.till.payments.methods(shop.account_id)] == [True, False]
+    assert [one.default for one in await shop.till.methods.of_account(shop.account_id)] == [True, False]
 
 
 async def test_webhooks_delivered_twice_and_out_of_order_change_nothing(shop: Shop) -> None:

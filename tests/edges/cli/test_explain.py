@@ -16,7 +16,7 @@ def test_a_charge_is_explained_step_by_step_before_and_after_it_is_booked(termin
     account_id = terminal.account()
 
     async def charged(stores: Stores) -> None:
-        terms = await stores.terms_of(account_id, stores.clock())
+        terms = await stores.billing.terms_of(account_id, stores.clock())
         assert terms is not None
         await stores.rebuild(account_id)
         hold_id = await hold(stores.ledger, terms, 1)

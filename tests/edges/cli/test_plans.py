@@ -20,7 +20,7 @@ def use(terminal: Terminal, account_id: str, *calls: int) -> None:
     """Calls of so many pages at 10 credits, one after the other."""
 
     async def work(stores: Stores) -> None:
-        terms = await stores.terms_of(account_id, stores.clock())
+        terms = await stores.billing.terms_of(account_id, stores.clock())
         assert terms is not None
         start_ms = terms.periods[0].start_ms
         made = [

@@ -15,7 +15,7 @@ from tests.made_up import CREDIT
 
 
 async def known(stores: Stores, account_id: str) -> Terms:
-    terms = await stores.terms_of(account_id, stores.clock())
+    terms = await stores.billing.terms_of(account_id, stores.clock())
     assert terms is not None
     await stores.rebuild(account_id)
     return terms

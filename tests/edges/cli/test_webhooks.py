@@ -70,7 +70,7 @@ def test_the_relay_of_a_serving_gateway_raises_alerts_and_writes_down_their_webh
         settings = load(terminal.config).settings
         metrics = Metrics(CollectorRegistry())
         async with open_gateway(settings, stores, record=lambda *_: None, tell=metrics) as gateway:
-            terms = await stores.terms_of(account, stores.clock())
+            terms = await stores.billing.terms_of(account, stores.clock())
             assert terms is not None
             await stores.rebuild(account)
             await calls(stores.ledger, terms, 1, 1)

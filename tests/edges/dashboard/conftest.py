@@ -44,6 +44,7 @@ from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from gateway.payments.fake import Fake
 from gateway.sinks.webhook import Posted
+from tests.billing import billing_over
 from tests.edges.dashboard.browser import LISTEN, NoBrowser, Tab, new_tab, running_browser, sign_in
 from tests.made_up import CREDIT, Clock, event
 
@@ -96,7 +97,7 @@ class Running:
     ) -> Someone:
         """A new account that Redis knows, opened so long ago, with a key."""
         then = self.clock() - timedelta(days=days_ago)
-        opening = Accounts(books=self.books, tell=self.tell, plans=self.desk.plans, clock=lambda: then)
+        opening = Accounts(billing_over(self.books, lambda: then, plans=self.desk.plans(), tell=self.tell))
         opened = await opening.create(name, plan_id)
         await current_terms(self.books, self.desk.plans(), opened.id, self.clock())
         await self.rebuild(opened.id)
@@ -175,23 +176,18 @@ async def open_running(books_url: str, redis_url: str, *, cards: bool = False) -
     store = RedisConnection(redis_url, attempt_timeout_ms=5000, call_timeout_ms=5000)
     await store.open()
     ledger = Ledger(store)
-    plans = lambda: CATALOG.plans  # noqa: E731
     terms_of = partial(current_terms, books, CATALOG.plans)
-    tell = TellLedger(books=books, ledger=ledger, plans=plans, clock=clock)
+    tell = TellLedger(books=books, ledger=ledger, plans=lambda: CATALOG.plans, clock=clock)
     bank = Fake(FakeBank(books), BASE)
-    till = till_over(books=books, provider=bank, tell=tell, plans=plans, clock=clock, ledger=ledger) if cards else None
+    billing = billing_over(books, clock, plans=CATALOG.plans, ledger=ledger, tell=tell)
     desk = desk_over(
-        books=books,
+        billing,
         ledger=ledger,
         holds=Holds(store),
-        tell=tell,
-        terms_of=terms_of,
         parts_of=lambda _: None,
         pepper=PEPPER,
-        plans=plans,
         rate_card=lambda: CATALOG.rate_card,
-        clock=clock,
-        till=till,
+        till=till_over(billing, bank) if cards else None,
     )
     sign_ins = SignIns(books=books, pepper=PEPPER, clock=clock, admin_token=ADMIN_TOKEN)
     parts = DashboardParts(desk=desk, sign_ins=sign_ins)

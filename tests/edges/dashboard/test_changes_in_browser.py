@@ -77,7 +77,7 @@ async def test_a_secret_is_copied_and_gone_when_one_comes_back(charging: Served)
 
 async def test_pages_of_cards_and_of_a_wrong_form_are_accessible(charging: Served) -> None:
     one = charging.people["one"]
-    await charging.running.desk.payments.add_fake(one.id, "fake_expired", actor="test")
+    await charging.running.desk.payment_methods.add_fake(one.id, "fake_expired", actor="test")
     async with charging.tab("one") as tab:
         for path in (f"{BILLING}/payment-methods", f"{BILLING}/payment-methods/add"):
             await tab.open(path)

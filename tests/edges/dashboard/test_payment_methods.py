@@ -14,26 +14,26 @@ ADD = f"{METHODS}/add"
 
 async def test_a_card_is_added_once_made_the_default_and_removed(with_cards: Running) -> None:
     one = await with_cards.someone("free")
-    payments = with_cards.desk.payments
+    methods = with_cards.desk.payment_methods
     async with with_cards.signed_in(one) as client:
         assert "No payment method yet" in (await client.get(METHODS)).text
         fields = {**form((await client.get(ADD)).text, ADD), "test_card": "fake_ok"}
         for _ in range(2):
             assert (await client.post(ADD, data=fields)).headers["location"] == METHODS
-        (first,) = await payments.methods(one.id)
-        await payments.add_fake(one.id, "fake_3ds", actor="test")
+        (first,) = await methods.of_account(one.id)
+        await methods.add_fake(one.id, "fake_3ds", actor="test")
         listed = text((await client.get(METHODS)).text)
         assert listed.index("ending in 3155 Default") < listed.index("ending in 4242")
         assert "Expires 12/2034" in listed
         default = f"{METHODS}/{first.id}/default"
         await client.post(default, data=form((await client.get(METHODS)).text, default))
-        assert (await payments.methods(one.id))[0].id == first.id
+        assert (await methods.of_account(one.id))[0].id == first.id
         remove = f"{METHODS}/{first.id}/remove"
         asked = (await client.get(remove)).text
         assert "Another of yours takes its place" in asked
         await client.post(remove, data=form(asked, remove))
         assert "Visa ending in 4242 was removed." in (await client.get(METHODS)).text
-        assert [one.last4 for one in await payments.methods(one.id)] == ["3155"]
+        assert [one.last4 for one in await methods.of_account(one.id)] == ["3155"]
         assert (await client.post(remove, data=form(asked, remove))).status_code == 404
 
 
@@ -46,21 +46,23 @@ async def test_no_card_or_an_unknown_one_is_asked_for_again_and_the_form_still_c
             assert reply.status_code == 422
             assert says in text(reply.text)
         await client.post(ADD, data={**fields, "test_card": "fake_ok"})
-    assert len(await with_cards.desk.payments.methods(one.id)) == 1
+    assert len(await with_cards.desk.payment_methods.of_account(one.id)) == 1
 
 
 async def test_the_last_method_of_a_paid_plan_stays(with_cards: Running) -> None:
     one = await with_cards.someone("starter")
-    method = await with_cards.desk.payments.add_fake(one.id, "fake_ok", actor="test")
+    method = await with_cards.desk.payment_methods.add_fake(one.id, "fake_ok", actor="test")
     remove = f"{METHODS}/{method.id}/remove"
     async with with_cards.signed_in(one) as client:
         await client.post(remove, data=form((await client.get(remove)).text, remove))
         assert "Nothing was removed: plan Starter is paid by this" in (await client.get(METHODS)).text
-    assert len(await with_cards.desk.payments.methods(one.id)) == 1
+    assert len(await with_cards.desk.payment_methods.of_account(one.id)) == 1
 
 
 async def test_the_methods_of_others_are_not_there_and_members_only_look(with_cards: Running) -> None:
-    theirs = await with_cards.desk.payments.add_fake((await with_cards.someone("free")).id, "fake_ok", actor="test")
+    theirs = await with_cards.desk.payment_methods.add_fake(
+        (await with_cards.someone("free")).id, "fake_ok", actor="test"
+    )
     mine = await with_cards.someone("free")
     async with with_cards.signed_in(mine) as client:
         fields = form((await client.get(ADD)).text, ADD)
@@ -68,7 +70,7 @@ async def test_the_methods_of_others_are_not_there_and_members_only_look(with_ca
             assert (await client.post(path, data=fields)).status_code == 404
         assert (await client.get(f"{METHODS}/{theirs.id}/remove")).status_code == 404
     member = await with_cards.someone("free", products=frozenset({"parse"}))
-    own = await with_cards.desk.payments.add_fake(member.id, "fake_ok", actor="test")
+    own = await with_cards.desk.payment_methods.add_fake(member.id, "fake_ok", actor="test")
     async with with_cards.signed_in(member) as client:
         page = (await client.get(METHODS)).text
         assert "4242" in page

@@ -17,6 +17,7 @@ from gateway.flows.reconcile_runs import ReconcileRuns
 from gateway.ledger.connection import RedisConnection
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.server_state import ServerState
+from tests.billing import billing_over
 from tests.edges.dashboard.conftest import Running, Someone
 from tests.edges.dashboard.forms import form
 
@@ -54,14 +55,8 @@ class Operating:
 def operator_parts_over(running: Running, store: RedisConnection, problems: list[str]) -> OperatorParts:
     """The parts over a test's stores."""
     books, ledger, clock = running.books, running.ledger, running.clock
-    closer = Closer(
-        books=books,
-        ledger=ledger,
-        plans=running.desk.plans,
-        longest_hold_ms=lambda: 0,
-        clock=clock,
-        tell=running.tell,
-    )
+    billing = billing_over(books, clock, plans=running.desk.plans(), ledger=ledger, tell=running.tell)
+    closer = Closer(billing, longest_hold_ms=lambda: 0)
     return OperatorParts(
         dashboard=running.parts,
         overviews=Overviews(books=books, server=ServerState(store), lag=Outbox(store).lag, clock=clock),
