@@ -7,7 +7,7 @@ minute that a process remembers a key for. A secret is returned once and kept no
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -16,7 +16,7 @@ from gateway.books import accounts, audit, keys, limits
 from gateway.books.audit import AuditEntry
 from gateway.books.books import Books
 from gateway.books.keys import KeyRecord
-from gateway.domain.instant import epoch_ms
+from gateway.domain.instant import DAY_MS, epoch_ms
 from gateway.domain.limits import Budget
 from gateway.flows.faults import CallerFault, NoSuchThing
 from gateway.flows.known_account import known_account, open_account
@@ -26,7 +26,9 @@ from gateway.wire import api_key
 # Of one account at a time: more is a program that makes keys by mistake.
 MOST_USABLE: Final = 1_000
 _LONGEST_NAME: Final = 200
-LONGEST_OVERLAP_MS: Final = 30 * 24 * 3_600_000
+# Far enough for any key, near enough that everything that shows the instant later can.
+END_OF_EXPIRIES_MS: Final = epoch_ms(datetime(2200, 1, 1, tzinfo=UTC))
+LONGEST_OVERLAP_MS: Final = 30 * DAY_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Keys:
             raise CallerFault("a key for no product at all could call nothing; leave products out for all of them")
         if expires_ms is not None and expires_ms <= at_ms:
             raise CallerFault("the key would have expired before it was made")
+        if expires_ms is not None and expires_ms >= END_OF_EXPIRIES_MS:
+            raise CallerFault("a key expires before the year 2200; leave the expiry out for one that never does")
         async with self._books.begin() as conn:
             await open_account(conn, account_id)
             await _room_for_one(conn, account_id, at_ms)

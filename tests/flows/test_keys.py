@@ -82,6 +82,7 @@ async def test_keys_that_make_no_sense_are_refused(accounts: Accounts, keys: Key
     for asked in (
         keys.create(opened.id, products=frozenset()),
         keys.create(opened.id, expires_ms=epoch_ms(clock())),
+        keys.create(opened.id, expires_ms=10**23),
         keys.create(opened.id, project_id=other.project_id),
         keys.create("acc_none"),
         keys.of_account("acc_none"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.edges.cli.amounts import cents, parts_per_million
-from gateway.edges.cli.faults import complain
+from gateway.edges.cli.faults import complain, exit_for_faults
 from gateway.edges.cli.options import DEFAULT_CONFIG, AsJson, ConfigFile, OfAccount
 from gateway.edges.cli.printing import print_csv, print_facts, print_json, print_table
 from gateway.edges.cli.running import closer, invoices, on_stores
@@ -284,7 +284,8 @@ def _write(out: Path | None, name: str, content: bytes) -> None:
         sys.stdout.buffer.flush()
         return
     target = out or Path(name)
-    target.write_bytes(content)
+    with exit_for_faults():
+        target.write_bytes(content)
     complain(f"Written to {target}.")
 
 

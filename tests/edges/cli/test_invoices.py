@@ -128,6 +128,14 @@ def test_a_check_proves_the_books_and_finds_what_is_wrong(terminal: Terminal, ac
     assert f"{account_id}: the period from" in found.err
 
 
+def test_a_document_that_cannot_be_written_says_where(terminal: Terminal, account_id: str, tmp_path: Path) -> None:
+    number = terminal("invoice", "list", "--account", account_id, "--json").json["invoices"][-1]["number"]
+    for verb in ("pdf", "export"):
+        refused = terminal("invoice", verb, number, "--out", str(tmp_path / "nowhere" / "file"))
+        assert refused.code == 1
+        assert "nowhere/file: No such file or directory." in refused.err
+
+
 def test_a_draft_is_no_document(terminal: Terminal, account_id: str) -> None:
     draft = terminal("invoice", "list", "--account", account_id, "--json").json["invoices"][0]["id"]
     refused = terminal("invoice", "pdf", draft)
