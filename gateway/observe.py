@@ -8,8 +8,9 @@ import asyncio
 import logging
 import sys
 from collections import defaultdict
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Awaitable, Callable, Sized
+from contextlib import suppress
+from typing import Final, NoReturn, Protocol
 
 import orjson
 import structlog
@@ -19,9 +20,12 @@ from gateway.domain.credits import MILLICREDITS_PER_CREDIT, credits_text
 from gateway.domain.webhook import TryOutcome
 from gateway.edges.proxy.call import Call
 from gateway.flows.follow_job import JobAlert
+from gateway.ledger.faults import StoreUnavailable
+from gateway.ledger.outbox import OutboxLag
 from gateway.settings import LogFormat, LogLevel, LogSettings
 
 FLUSH_EVERY_S: Final = 0.25
+GAUGES_EVERY_S: Final = 2.0
 # At 2,000 calls a second: two seconds of a blocked log. What is beyond is counted, not kept.
 MOST_WAITING: Final = 4_096
 SLOW_S: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
@@ -83,9 +87,25 @@ class Metrics:
         self.refusals_dropped = Counter(
             "gateway_refusals_not_kept", "Refused calls that `explain` cannot tell of.", registry=registry
         )
-        self.in_flight = Gauge("gateway_holds_in_flight", "Calls of this process with an open hold.", registry=registry)
-        self.lag_records = Gauge("gateway_outbox_records", "Records that are not booked yet.", registry=registry)
-        self.lag_seconds = Gauge("gateway_outbox_lag_seconds", "Age of the oldest such record.", registry=registry)
+        # The modes say what several worker processes come to together.
+        self.in_flight = Gauge(
+            "gateway_holds_in_flight", "Calls with an open hold.", registry=registry, multiprocess_mode="livesum"
+        )
+        self.lag_records = Gauge(
+            "gateway_outbox_records", "Records not booked yet.", registry=registry, multiprocess_mode="livemostrecent"
+        )
+        self.lag_seconds = Gauge(
+            "gateway_outbox_lag_seconds",
+            "Age of the oldest record that is not booked yet.",
+            registry=registry,
+            multiprocess_mode="livemostrecent",
+        )
+        self.configuration_problems = Gauge(
+            "gateway_configuration_problems",
+            "What is wrong with changed configuration files, which are not in force therefore.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
 
         self.job_alerts = Counter(
             "gateway_job_alerts", "Jobs that an operator should look at.", ["kind", "alert"], registry=registry
@@ -182,6 +202,29 @@ class CallLog:
         if self._write is not None and calls:
             self._write(b"".join(map(_line, calls)))
         return [] if self._refused is None else [call for call in calls if call.is_refused]
+
+
+class Configured(Protocol):
+    """The part of a reload that is needed here."""
+
+    @property
+    def problems(self) -> Sized:
+        """What is wrong with the files."""
+        ...
+
+
+async def keep_gauges(
+    metrics: Metrics, live: Callable[[], int], lag: Callable[[], Awaitable[OutboxLag]], configured: Configured
+) -> NoReturn:
+    """Keeps the gauges that no call moves, until cancelled."""
+    while True:
+        metrics.in_flight.set(live())
+        metrics.configuration_problems.set(len(configured.problems))
+        with suppress(StoreUnavailable):
+            waiting = await lag()
+            metrics.lag_records.set(waiting.records)
+            metrics.lag_seconds.set(waiting.oldest_ms / 1000)
+        await asyncio.sleep(GAUGES_EVERY_S)
 
 
 def _line(call: Call) -> bytes:

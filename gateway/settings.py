@@ -85,6 +85,12 @@ class AdminSettings(Shape):
     token: Secret = None
 
 
+class BackgroundSettings(Shape):
+    """What `gateway background` listens on, with /healthz, /readyz and /metrics; None: on nothing."""
+
+    listen: Listen | None = None
+
+
 class IsolatesBy(StrEnum):
     """What an upstream keeps accounts apart by: they all share the gateway's one credential."""
 
@@ -256,6 +262,7 @@ class Settings(Shape):
     redis: RedisSettings = RedisSettings()
     books: BooksSettings = BooksSettings()
     admin: AdminSettings = AdminSettings()
+    background: BackgroundSettings = BackgroundSettings()
     dashboard: DashboardSettings = DashboardSettings()
     plans: Path = Path("plans.yaml")
     rate_card: Path = Path("rate_card.yaml")

@@ -300,6 +300,10 @@ class Place:
         eventually(gateway.ready, within_s=START_WITHIN_S)
         return gateway
 
+    def background(self) -> Running:
+        """Starts a process that does only the background work."""
+        return self._command("background")
+
     def cli(self, *arguments: str) -> dict[str, Any]:
         """What a command prints with --json; it must succeed."""
         process = self._command(*arguments, "--json")

@@ -19,7 +19,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.edges.serving import Server
+from gateway.edges.process import Server
 
 KEY = "sk_test_gateway"
 INTENT_PARAMS = {

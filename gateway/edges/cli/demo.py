@@ -17,7 +17,8 @@ from gateway.edges.cli.serve import run
 from gateway.edges.demo.accounts import DemoAccount, known_accounts, open_accounts
 from gateway.edges.demo.services import sample_pdf, services_app
 from gateway.edges.listeners import free_port
-from gateway.edges.serving import Role, Server, serve
+from gateway.edges.process import Server
+from gateway.edges.serving import Role, serve
 from gateway.observe import configure_logging
 from gateway.settings import AdminListen
 from gateway.stores import Stores
@@ -46,7 +47,7 @@ async def _demo(config: Path, data: Path, own_port: int | None) -> None:
             sample = data / "sample.pdf"
             await asyncio.to_thread(sample.write_bytes, sample_pdf(SAMPLE_PAGES))
             if not known_accounts(data):
-                print("Making four accounts with ninety days of history …", file=sys.stderr)
+                print("Making four accounts with more than ninety days of history …", file=sys.stderr)
             accounts = await open_accounts(stores, data)
             print(greeting(configuration, accounts, sample), flush=True)
 

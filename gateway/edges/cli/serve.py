@@ -14,7 +14,8 @@ from typing import Any, Final
 import structlog
 
 from gateway.configuration import Configuration, load
-from gateway.edges.serving import Role, bind, metrics_folder, run_background
+from gateway.edges.background_process import run_background
+from gateway.edges.serving import Role, bind, metrics_folder
 from gateway.edges.serving import serve as serve_process
 from gateway.ledger.server import EmbeddedValkey
 from gateway.observe import configure_logging
