@@ -61,6 +61,8 @@ def configure_logging(settings: LogSettings) -> None:
     logging.basicConfig(level=max(level, logging.INFO), handlers=[handler], force=True)
     # It would write down whole addresses of webhooks, which are their receivers' secrets.
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    # A line for each of its own parts, before the first migration.
+    logging.getLogger("alembic.runtime.plugins").setLevel(logging.WARNING)
 
 
 def process_registry() -> CollectorRegistry:
