@@ -103,6 +103,7 @@ async def open_gateway(
         directory = Directory(
             books=stores.books, terms_of=stores.billing.terms_of, pepper=stores.pepper, clock=stores.clock
         )
+        stack.push_async_callback(directory.close)
         live = LiveHolds(stores.ledger)
         settler = Settler(stores.ledger, stores.books, live, stores.rebuild)
         auditor = Auditor(books=stores.books, ledger=stores.ledger, rebuild=stores.rebuild)

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import running_jobs, usage
+from gateway.books import period_usage, running_jobs, usage
 from gateway.books.books import Books
 from gateway.domain.terms import Terms
 from gateway.domain.usage import UsageEvent
@@ -25,6 +25,8 @@ from gateway.ledger.ledger import Ledger
 
 # A capture between reading and loading makes the ledger refuse; so many in a row come from no one account.
 _TRIES: Final = 20
+# Of all accounts that a Redis has lost so many are rebuilt at a time; calls of others go on between them.
+_AT_ONCE: Final = 2
 
 
 class TellsUnbooked(Protocol):
@@ -88,7 +90,7 @@ def _is_whole(counters: Counters, terms: Terms) -> bool:
 async def _load(books: Books, ledger: Ledger, terms: Terms, counters: Counters, events: Sequence[UsageEvent]) -> bool:
     open_holds = [hold.hold_id for hold in counters.open_holds]
     async with books.read() as conn:
-        captured = dict(await usage.rolled_up_by_period(conn, terms.account_id))
+        captured = await period_usage.of_account(conn, terms.account_id)
         booked = await usage.booked_ids(conn, [event.id for event in events])
         running = await running_jobs.of_account(conn, terms.account_id)
         settled = await usage.settled_holds(conn, [*open_holds, *(job.request_id for job in running)])
@@ -111,7 +113,7 @@ async def _load(books: Books, ledger: Ledger, terms: Terms, counters: Counters, 
 class Rebuilder:
     """Callable with an account id: rebuilds it, and counts its budgets, where Redis lacks that.
 
-    Once for all tasks of this process that ask at the same time.
+    Once for all tasks of this process that ask at the same time, a few accounts at a time.
     """
 
     def __init__(
@@ -128,7 +130,7 @@ class Rebuilder:
         self._outbox = outbox
         self._terms_of = terms_of
         self._clock = clock
-        self._running: OnceForAll[str, bool] = OnceForAll()
+        self._running: OnceForAll[str, bool] = OnceForAll(at_once=_AT_ONCE)
 
     async def __call__(self, account_id: str) -> None:
         """Returns when Redis has the account. BooksUnavailable, StoreUnavailable, NoSuchThing."""

@@ -10,9 +10,12 @@ V = TypeVar("V")
 
 
 class Remembered(Generic[K, V]):
-    """At most so many values, each with the time it was read; what was used longest ago goes first."""
+    """At most so many values, each with the time it was read; what was used longest ago goes first.
 
-    def __init__(self, at_most: int, *, max_age_ms: int) -> None:
+    Without `max_age_ms` nothing is ever fresh: who asks knows by other means whether it holds still.
+    """
+
+    def __init__(self, at_most: int, *, max_age_ms: int = 0) -> None:
         self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._at_most = at_most
         self._max_age_ms = max_age_ms
@@ -28,12 +31,15 @@ class Remembered(Generic[K, V]):
     def whatever_age(self, key: K) -> V | None:
         """The value, however old."""
         found = self._kept.get(key)
-        return None if found is None else found[0]
+        if found is None:
+            return None
+        self._kept.move_to_end(key)
+        return found[0]
 
-    def read_ms(self, key: K) -> int | None:
-        """When the value passes for read."""
+    def ages(self, key: K, now_ms: int, *, after_ms: int) -> bool:
+        """Whether the value was read so long ago, or never."""
         found = self._kept.get(key)
-        return None if found is None else found[1]
+        return found is None or now_ms - found[1] >= after_ms
 
     def keep(self, key: K, value: V, read_ms: int) -> None:
         """Remember a value read at that time."""
@@ -61,10 +67,18 @@ class Remembered(Generic[K, V]):
 
 
 class OnceForAll(Generic[K, V]):
-    """Runs one read per key at a time; whoever asks meanwhile waits for its answer."""
+    """Runs one read per key at a time; whoever asks meanwhile waits for its answer.
 
-    def __init__(self) -> None:
+    Of a crowd of keys `at_once` are read at a time, so that other work goes on.
+    """
+
+    def __init__(self, *, at_once: int = 1_000) -> None:
         self._under_way: dict[K, asyncio.Task[V]] = {}
+        self._few = asyncio.Semaphore(at_once)
+
+    def __len__(self) -> int:
+        """How many keys are read or wait to be."""
+        return len(self._under_way)
 
     async def ask(self, key: K, read: Callable[[], Awaitable[V]]) -> V:
         """The answer of the read that runs for this key, begun now if none does. Its errors reach all who wait."""
@@ -82,7 +96,8 @@ class OnceForAll(Generic[K, V]):
 
     async def _run(self, key: K, read: Callable[[], Awaitable[V]]) -> V:
         try:
-            return await read()
+            async with self._few:
+                return await read()
         finally:
             if self._under_way.get(key) is asyncio.current_task():
                 del self._under_way[key]

@@ -49,6 +49,16 @@ async def test_books_of_a_newer_version_are_left_alone(books_url: str) -> None:
         await Books.open(books_url)
 
 
+async def test_closed_books_open_no_connection_for_whoever_comes_too_late(migrated_books_url: str) -> None:
+    books = await Books.open(migrated_books_url)
+    await books.close()
+    with pytest.raises(BooksUnavailable, match="closed"):
+        await books.ping()
+    with pytest.raises(BooksUnavailable, match="closed"):
+        async with books.begin():
+            pass
+
+
 async def test_an_exception_undoes_the_whole_transaction(books: Books) -> None:
     async def fail_halfway() -> None:
         async with books.begin() as conn:

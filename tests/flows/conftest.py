@@ -74,5 +74,7 @@ def keys(books: Books, tell: TellLedger, clock: Clock) -> Keys:
 
 
 @pytest.fixture
-def directory(books: Books, terms_of: TermsOf, clock: Clock) -> Directory:
-    return Directory(books=books, terms_of=terms_of, pepper=PEPPER, clock=clock)
+async def directory(books: Books, terms_of: TermsOf, clock: Clock) -> AsyncIterator[Directory]:
+    opened = Directory(books=books, terms_of=terms_of, pepper=PEPPER, clock=clock)
+    yield opened
+    await opened.close()

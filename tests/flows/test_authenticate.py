@@ -3,15 +3,18 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from gateway.books import usage
 from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
 from gateway.domain.instant import epoch_ms
+from gateway.flows import authenticate
 from gateway.flows.accounts import Accounts
-from gateway.flows.authenticate import MAX_AGE_MS, REMEMBERED, Directory, TermsOf
+from gateway.flows.authenticate import KEYS_AT_ONCE, MAX_AGE_MS, REMEMBERED, RENEWED_AFTER_MS, Directory, TermsOf
 from gateway.flows.keys import CreatedKey, Keys
 from gateway.flows.remembered import Remembered
 from gateway.wire import api_key
@@ -46,20 +49,28 @@ def counted(books: Books) -> Counted:
 
 
 @pytest.fixture
-def seen(counted: Counted, terms_of: TermsOf, clock: Clock) -> Directory:
+async def seen(counted: Counted, terms_of: TermsOf, clock: Clock) -> AsyncIterator[Directory]:
     """A directory whose reads of keys and terms are counted."""
 
     async def terms(account_id: str, at: Any) -> Any:
         async with counted.read():
             return await terms_of(account_id, at)
 
-    return Directory(
+    directory = Directory(
         books=counted,  # type: ignore[arg-type]
         terms_of=terms,
         pepper=b"a pepper for tests",
         clock=clock,
         patience_s=30,
     )
+    yield directory
+    await directory.close()
+
+
+async def renewed(directory: Directory) -> None:
+    """The question under way is answered."""
+    if (task := directory._renewal._task) is not None:
+        await task
 
 
 @pytest.fixture
@@ -88,7 +99,7 @@ async def test_a_caller_seen_lately_costs_no_store(seen: Directory, key: Created
 async def test_a_crowd_asks_once(seen: Directory, key: CreatedKey, counted: Counted) -> None:
     found = await asyncio.gather(*(seen.find(key.secret.encode()) for _ in range(200)))
     assert None not in found
-    assert counted.reads == 2
+    assert counted.reads == 1
 
 
 async def test_one_who_hangs_up_does_not_fail_the_crowd(seen: Directory, key: CreatedKey, counted: Counted) -> None:
@@ -209,6 +220,114 @@ async def test_forgetting_all_reads_afresh_and_keeps_no_answer_from_before(
     before = counted.reads
     await seen.find(key.secret.encode())
     assert counted.reads > before
+
+
+async def test_terms_in_use_are_renewed_before_they_are_too_old_in_one_question_for_all(
+    seen: Directory, accounts: Accounts, keys: Keys, counted: Counted, clock: Clock
+) -> None:
+    secrets = [(await keys.create((await accounts.create("Acme", "free")).id)).secret.encode() for _ in range(20)]
+    unused = (await keys.create((await accounts.create("Idle", "free")).id)).secret.encode()
+    for secret in (*secrets, unused):
+        await seen.find(secret)
+    clock.forward(milliseconds=RENEWED_AFTER_MS)
+    before = counted.reads
+    # The first begins to ask; the others are still remembered, and come along with the second question.
+    found = [seen.remembered(secret) for secret in secrets]
+    assert None not in found
+    assert counted.reads == before
+    await renewed(seen)
+    assert counted.reads == before + 1
+    clock.forward(milliseconds=MAX_AGE_MS - 1)
+    assert [seen.remembered(secret) for secret in secrets] == found
+    assert seen.remembered(unused) is None
+
+
+async def test_a_renewal_finds_what_nobody_told(seen: Directory, key: CreatedKey, keys: Keys, clock: Clock) -> None:
+    secret = key.secret.encode()
+    assert await seen.find(secret) is not None
+    await keys.revoke(key.id)
+    clock.forward(milliseconds=RENEWED_AFTER_MS)
+    assert await seen.find(secret) is not None
+    await renewed(seen)
+    assert await seen.find(secret) is None
+
+
+async def test_a_renewal_tells_how_far_the_books_are(
+    seen: Directory, key: CreatedKey, books: Books, clock: Clock
+) -> None:
+    secret = key.secret.encode()
+    caller = await seen.find(secret)
+    assert caller is not None
+    async with books.begin() as conn:
+        await usage.expect_seq(conn, key.account_id, 7)
+    clock.forward(milliseconds=RENEWED_AFTER_MS)
+    await seen.find(secret)
+    await renewed(seen)
+    again = await seen.find(secret)
+    assert again is not None
+    assert again == replace(caller, terms=replace(caller.terms, booked_seq=7))
+
+
+async def test_a_renewal_that_cannot_ask_leaves_what_is_known_and_rests(
+    seen: Directory, key: CreatedKey, counted: Counted, clock: Clock
+) -> None:
+    secret = key.secret.encode()
+    await seen.find(secret)
+    counted.away = True
+    clock.forward(milliseconds=RENEWED_AFTER_MS)
+    before = counted.reads
+    for _ in range(10):
+        assert await seen.find(secret) is not None
+        await renewed(seen)
+    assert counted.reads == before + 1
+
+
+async def test_forgetting_all_is_not_undone_by_a_renewal_under_way(
+    seen: Directory, key: CreatedKey, counted: Counted, clock: Clock
+) -> None:
+    secret = key.secret.encode()
+    await seen.find(secret)
+    clock.forward(milliseconds=RENEWED_AFTER_MS)
+    counted.hold = asyncio.Event()
+    counted.asked.clear()
+    await seen.find(secret)
+    await counted.asked.wait()
+    seen.forget_all()
+    counted.hold.set()
+    await renewed(seen)
+    assert seen.remembered(secret) is None
+
+
+async def test_a_crowd_of_unknown_callers_leaves_the_books_to_others(
+    seen: Directory, accounts: Accounts, keys: Keys, counted: Counted
+) -> None:
+    opened = await accounts.create("Acme", "free")
+    secrets = [(await keys.create(opened.id)).secret.encode() for _ in range(8)]
+    known = secrets.pop()
+    await seen.find(known)
+    before, counted.hold = counted.reads, asyncio.Event()
+    crowd = [asyncio.create_task(seen.find(secret)) for secret in secrets]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert counted.reads == before + KEYS_AT_ONCE
+    assert await seen.find(known) is not None
+    counted.hold.set()
+    assert None not in await asyncio.gather(*crowd)
+
+
+async def test_a_flood_of_made_up_keys_waits_in_bounded_number(
+    seen: Directory, counted: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(authenticate, "WAITING_KEYS", 50)
+    counted.hold = asyncio.Event()
+    made_up = [api_key.make(number.to_bytes(32)).encode() for number in range(60)]
+    flood = [asyncio.create_task(seen.find(secret)) for secret in made_up]
+    await counted.asked.wait()
+    await asyncio.sleep(0)
+    counted.hold.set()
+    answers = await asyncio.gather(*flood, return_exceptions=True)
+    assert answers.count(None) == 50
+    assert sum(isinstance(answer, BooksUnavailable) for answer in answers) == 10
 
 
 def test_what_is_remembered_is_bounded() -> None:
