@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import Final
 
 MILLICREDITS_PER_CREDIT: Final = 1000
+_DECIMALS: Final = 3
 # Lua numbers are doubles: above this a script could not tell two neighbouring amounts apart.
 MAX_MILLICREDITS: Final = 2**53 - 1
 
@@ -18,14 +19,26 @@ def millicredits(credits_: int | str | Decimal) -> int:
     ValueError where the amount is negative, finer than a millicredit, not finite or beyond 2^53 - 1.
     """
     try:
-        exact = Decimal(credits_) * MILLICREDITS_PER_CREDIT
+        exact = Decimal(credits_)
     except InvalidOperation as error:
         message = f"{credits_!r} is not a number of credits"
         raise ValueError(message) from error
-    if not exact.is_finite() or exact < 0 or exact > MAX_MILLICREDITS or exact != int(exact):
+    found = exact_millicredits(exact) if exact.is_finite() and 0 <= exact < MAX_MILLICREDITS else None
+    if found is None or found > MAX_MILLICREDITS:
         message = f"{credits_} credits: must be from 0 to {MAX_MILLICREDITS // MILLICREDITS_PER_CREDIT}, in thousandths"
         raise ValueError(message)
-    return int(exact)
+    return found
+
+
+def exact_millicredits(credits_: Decimal) -> int | None:
+    """Credits in whole millicredits; None where they are finer than that, by however little.
+
+    Of a finite number of a size that credits have: the digits are looked at, since multiplying rounds the 29th.
+    """
+    _, digits, exponent = credits_.as_tuple()
+    if isinstance(exponent, int) and exponent < -_DECIMALS and any(digits[exponent + _DECIMALS :]):
+        return None
+    return int(credits_ * MILLICREDITS_PER_CREDIT)
 
 
 def reported_millicredits(value: object) -> int | None:

@@ -1,14 +1,13 @@
 """Accounts for the operator: find, open, look at, put on a plan, correct, close; their projects."""
 
-from decimal import Decimal
 from typing import Annotated, Any, Final
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
 from gateway.books.accounts import Project
-from gateway.domain.credits import MILLICREDITS_PER_CREDIT
 from gateway.domain.terms import AccountStatus
-from gateway.edges.api.endpoint import Answer, Area, Ask, Document, Endpoint, Strict, wrong_member
+from gateway.edges.api.amounts import SignedCredits, millicredits
+from gateway.edges.api.endpoint import Answer, Area, Ask, Document, Endpoint, Strict
 from gateway.edges.api.paging import PageQuery, page, place, scope_of
 from gateway.edges.api.replies import admin as replies
 from gateway.edges.api.replies.billing import ChangedSubscription, Preview, Subscription
@@ -54,11 +53,7 @@ class AdminPlanWish(PlanWish):
 class AdjustWish(Strict):
     """A correction of the current period's credits; below zero they are taken back."""
 
-    credits: Annotated[
-        Decimal,
-        Field(ge=-(10**12), le=10**12),
-        WithJsonSchema({"type": "number", "minimum": -(10**12), "maximum": 10**12, "description": "In thousandths"}),
-    ]
+    credits: SignedCredits
     reason: Reason
 
 
@@ -110,10 +105,8 @@ def account_admin_endpoints(desk: Desk, area: Area) -> list[Endpoint]:
 
     async def adjusted(ask: Ask) -> Document:
         wish: AdjustWish = ask.body
-        exact = wish.credits * MILLICREDITS_PER_CREDIT
-        if exact != int(exact):
-            raise wrong_member("credits", "is finer than a thousandth")
-        made = await desk.accounts.adjust(area.account_of(ask), int(exact), reason=wish.reason, actor=ask.actor)
+        taken = millicredits("credits", wish.credits)
+        made = await desk.accounts.adjust(area.account_of(ask), taken, reason=wish.reason, actor=ask.actor)
         return {
             "grant_id": made.grant_id,
             "period_start": instant(made.period_start_ms),

@@ -4,7 +4,7 @@ Bounds what is read: 64 KiB, 32 levels, 50 complaints.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any, Final, TypeVar, get_args
@@ -49,6 +49,9 @@ def read_body(model: type[Model], body: bytes, content_type: str | None) -> Mode
     try:
         if issubclass(model, InFileWords):
             return model.model_validate(document)
+        # From here on a fraction is a double: what that cannot tell from its neighbour is refused, never rounded.
+        if rounded := next(_rounded(document, ["body"]), None):
+            raise Refuse(Fault.INVALID_BODY, found=[_complaint(rounded, "has too many digits", "too_precise")])
         return model.model_validate_json(body, strict=True)
     except ValidationError as wrong:
         raise Refuse(Fault.INVALID_BODY, found=_complaints(wrong, "body", model)) from None
@@ -69,6 +72,18 @@ def read_query(model: type[Model], request: Request) -> Model:
         return model.model_validate(sent)
     except ValidationError as wrong:
         raise Refuse(Fault.INVALID_QUERY, found=_complaints(wrong, "query", model)) from None
+
+
+def only_known(model: type[BaseModel] | None, request: Request) -> None:
+    """Refuse where the query has a parameter that the model has not; a misspelt one would answer another question."""
+    known = [] if model is None else _members(model, [])
+    found = [
+        _complaint(["query", name[:64]], f"is not known{did_you_mean(name[:64], known)}", "extra_forbidden")
+        for name in dict.fromkeys(request.query_params)
+        if name not in known
+    ]
+    if found:
+        raise Refuse(Fault.INVALID_QUERY, found=found[:_MOST_COMPLAINTS])
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
@@ -101,6 +116,19 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
             raise _SentTwice(name[:64])
         found[name] = value
     return found
+
+
+def _rounded(document: Any, loc: list[str | int]) -> Iterator[list[str | int]]:
+    """Where a number stands that has more digits than a double."""
+    inner: Iterable[tuple[str | int, Any]] = ()
+    if isinstance(document, Decimal) and Decimal(repr(float(document))) != document:
+        yield loc
+    elif isinstance(document, dict):
+        inner = ((name[:64], value) for name, value in document.items())
+    elif isinstance(document, list):
+        inner = enumerate(document)
+    for name, value in inner:
+        yield from _rounded(value, [*loc, name])
 
 
 def _deeper_than(document: Any, most: int) -> bool:

@@ -85,9 +85,11 @@ Answer: TypeAlias = Callable[[Ask], Awaitable[Document | Response]]
 class Endpoint:
     """`reply` is the type of the JSON answer, `files` are other types of content by media type, as JSON schemas.
 
-    `query_is_read` False: the answer reads the query itself, `query` only documents it. `edits` gives the document that
-    a change is meant for (no more than what it can change): reads carry its ETag, changes may carry it back in
-    If-Match. `whole_key`: not for keys that are for some products only. `problems` are those of this endpoint alone.
+    `query_is_read` False: the answer reads the query itself, `query` says what is in it. `more_is_sent`: parameters
+    that nobody knows are let be, since LlamaCloud's clients send some; elsewhere behind a door they are refused.
+    `edits` gives the document that a change is meant for (no more than what it can change): reads carry its ETag,
+    changes may carry it back in If-Match. `whole_key`: not for keys that are for some products only. `problems` are
+    those of this endpoint alone.
     """
 
     method: str
@@ -99,6 +101,7 @@ class Endpoint:
     status: int = 200
     query: type[BaseModel] | None = None
     query_is_read: bool = True
+    more_is_sent: bool = False
     body: type[BaseModel] | None = None
     body_is_read: bool = True
     files: Mapping[str, Document] = field(default_factory=dict)

@@ -3,14 +3,13 @@
 A change acts on every gateway process at the account's next call.
 """
 
-from decimal import Decimal
 from typing import Annotated, Any
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 
-from gateway.domain.credits import MILLICREDITS_PER_CREDIT
 from gateway.domain.instant import epoch_ms
 from gateway.domain.limits import ALERT_PERCENTS, SpendLimits
+from gateway.edges.api.amounts import Credits, millicredits
 from gateway.edges.api.endpoint import Answer, Area, Ask, Document, Endpoint, Strict, wrong_member
 from gateway.edges.api.instants import NearInstant
 from gateway.edges.api.replies.limits import Limits
@@ -19,11 +18,6 @@ from gateway.edges.documents.limits_json import limits_json
 from gateway.flows.limits import MOST_CENTS, MOST_PERCENT, MOST_THRESHOLDS
 from gateway.wire.problems import Fault
 
-Credits = Annotated[
-    Decimal,
-    Field(ge=0, le=10**12),
-    WithJsonSchema({"type": "number", "minimum": 0, "maximum": 10**12, "description": "In thousandths"}),
-]
 Percent = Annotated[int, Field(ge=1, le=MOST_PERCENT)]
 CentsLimit = Annotated[int, Field(ge=1, le=MOST_CENTS)]
 
@@ -87,7 +81,7 @@ def limit_endpoints(desk: Desk, area: Area) -> list[Endpoint]:
 
     async def budget_set(ask: Ask) -> Document:
         wish: BudgetWish = ask.body
-        limit = _millicredits("credits", wish.credits)
+        limit = millicredits("credits", wish.credits)
         return limits_json(
             await desk.limits.set_budget(area.account_of(ask), ask.path("subject_id"), limit, actor=ask.actor)
         )
@@ -137,7 +131,7 @@ def raise_endpoints(desk: Desk, area: Area) -> list[Endpoint]:
                 until_ms=epoch_ms(wish.until),
                 reason=wish.reason,
                 max_cents=wish.max_cents,
-                max_millicredits=None if wish.max_credits is None else _millicredits("max_credits", wish.max_credits),
+                max_millicredits=None if wish.max_credits is None else millicredits("max_credits", wish.max_credits),
                 actor=ask.actor,
             )
         )
@@ -155,10 +149,3 @@ def raise_endpoints(desk: Desk, area: Area) -> list[Endpoint]:
 
 def _endpoint(method: str, path: str, answer: Answer, summary: str, **more: Any) -> Endpoint:
     return Endpoint(method, path, answer, summary, "limits and alerts", reply=Limits, **more)
-
-
-def _millicredits(name: str, credits_: Decimal) -> int:
-    exact = credits_ * MILLICREDITS_PER_CREDIT
-    if exact != int(exact):
-        raise wrong_member(name, "is finer than a thousandth")
-    return int(exact)

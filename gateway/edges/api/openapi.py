@@ -208,7 +208,7 @@ def _responses(door: Door, endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[
     answers = {str(endpoint.status): {"description": endpoint.summary, "headers": headers, "content": content}}
     for status, what in endpoint.other_statuses.items():
         answers[str(status)] = {"description": what, "headers": headers, "content": content}
-    codes = [*door.problems, *endpoint.problems, *_implied(endpoint)]
+    codes = [*door.problems, *endpoint.problems, *_implied(endpoint, behind=door.name is not None)]
     for status in sorted({PROBLEMS[code].status for code in codes}):
         of_status = [code for code in dict.fromkeys(codes) if PROBLEMS[code].status == status]
         if str(status) not in answers:
@@ -216,10 +216,10 @@ def _responses(door: Door, endpoint: Endpoint, schemas: dict[Any, Any]) -> dict[
     return answers
 
 
-def _implied(endpoint: Endpoint) -> list[Code]:
-    """The problems that follow from what an endpoint reads."""
+def _implied(endpoint: Endpoint, *, behind: bool) -> list[Code]:
+    """The problems that follow from what an endpoint reads, `behind` a door or in the open."""
     codes: list[Code] = []
-    if endpoint.query is not None and endpoint.query_is_read:
+    if (endpoint.query is not None and endpoint.query_is_read) or (behind and not endpoint.more_is_sent):
         codes += [Fault.INVALID_QUERY]
     if endpoint.changes:
         codes += _CHANGE

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.edges.api.checked import body_of, etag_matches, header_once, read_body, read_query
+from gateway.edges.api.checked import body_of, etag_matches, header_once, only_known, read_body, read_query
 from gateway.edges.api.endpoint import Answered, Ask, Document, Door, Endpoint, Refuse
 from gateway.edges.api.faults import fault_reply
 from gateway.edges.api.json_reply import json_reply, new_request_id, problem_reply
@@ -92,6 +92,8 @@ class Served:
             raise Refuse(Fault.KEY_NOT_ALLOWED, PRODUCTS_ONLY)
         if endpoint.query is not None and endpoint.query_is_read:
             query = read_query(endpoint.query, request)
+        elif self._door.name is not None and not endpoint.more_is_sent:
+            only_known(endpoint.query, request)
         if endpoint.body is not None and endpoint.body_is_read:
             raw = await body_of(request)
             kind = header_once(request.headers, request.headers.raw, "content-type")

@@ -67,6 +67,7 @@ def usage_endpoints(desk: Desk) -> list[Endpoint]:
             reply=UsageAndPlan,
             query=UsageQuery,
             query_is_read=False,
+            more_is_sent=True,
             problems=(Fault.NO_SUCH_PROJECT, Fault.INVALID_QUERY, Fault.BAD_REQUEST),
         )
         for path, answer, summary in (

@@ -88,6 +88,7 @@ def usage_metrics_endpoints(metrics: UsageMetrics) -> list[Endpoint]:
             reply=UsageMetricsPage,
             query=MetricsQuery,
             query_is_read=False,
+            more_is_sent=True,
             problems=(Fault.INVALID_QUERY, Fault.NO_SUCH_PROJECT),
         )
     ]

@@ -1,6 +1,6 @@
 """The account API and the admin listener over real stores, asked without a network."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from gateway.books.books import Books
 from gateway.configuration import load as load_configuration
+from gateway.domain.plan import Plan
 from gateway.edges.api.account import account_api
 from gateway.edges.api.admin import admin_api
 from gateway.edges.api.front import Front
@@ -38,6 +39,7 @@ from gateway.ledger.connection import RedisConnection
 from gateway.ledger.holds import Holds
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
+from gateway.ledger.scripts import Script
 from tests.billing import billing_over
 from tests.made_up import PLANS, Clock
 
@@ -96,21 +98,27 @@ async def proxied(scope: Scope, receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-@pytest.fixture
-async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running]:
-    now = datetime.now(UTC)
-    clock = Clock(now.replace(microsecond=now.microsecond // 1000 * 1000))
-    books = await Books.open(sqlite_copy_url)
+@asynccontextmanager
+async def open_running(
+    books_url: str,
+    redis_url: str,
+    *,
+    clock: Clock,
+    plans: Mapping[str, Plan] = PLANS,
+    scripts: Mapping[str, Script] | None = None,
+) -> AsyncIterator[Running]:
+    """Everything, over these stores. `scripts`: the ledger's, where Redis is to live by another clock."""
+    books = await Books.open(books_url)
     store = RedisConnection(redis_url, attempt_timeout_ms=5000, call_timeout_ms=5000)
     await store.open()
-    ledger = Ledger(store)
-    terms_of = partial(current_terms, books, PLANS)
-    tell = TellLedger(books=books, ledger=ledger, plans=lambda: PLANS, clock=clock)
+    ledger = Ledger(store, scripts=scripts)
+    terms_of = partial(current_terms, books, plans)
+    tell = TellLedger(books=books, ledger=ledger, plans=lambda: plans, clock=clock)
     readiness = Readiness(ledger=ledger, books=books)
     directory = Directory(books=books, terms_of=terms_of, pepper=PEPPER, clock=clock)
     load = Rebuilder(books=books, ledger=ledger, outbox=Outbox(store), terms_of=terms_of, clock=clock)
     desk = desk_over(
-        billing_over(books, clock, ledger=ledger, tell=tell),
+        billing_over(books, clock, plans=plans, ledger=ledger, tell=tell),
         ledger=ledger,
         holds=Holds(store),
         parts_of=lambda _: None,
@@ -120,7 +128,7 @@ async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running
     parts = AccountApiParts(
         desk=desk,
         directory=directory,
-        admission=Admission(ledger, directory, load=load, plans=lambda: PLANS, clock=clock),
+        admission=Admission(ledger, directory, load=load, plans=lambda: plans, clock=clock),
         quotes=QuoteParts(
             offer=lambda: OFFER,
             saved_modes=SavedModes({}, clock),
@@ -141,18 +149,28 @@ async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running
         lag=Outbox(store).lag,
         open_holds=lambda: 0,
     )
-    yield Running(
-        books=books,
-        store=store,
-        ledger=ledger,
-        accounts=desk.accounts,
-        keys=desk.keys,
-        readiness=readiness,
-        registry=registry,
-        clock=clock,
-        front=Front(own=account_api(parts), proxy=proxied),
-        parts=parts,
-        admin_parts=admin_parts,
-    )
-    await store.close()
-    await books.close()
+    try:
+        yield Running(
+            books=books,
+            store=store,
+            ledger=ledger,
+            accounts=desk.accounts,
+            keys=desk.keys,
+            readiness=readiness,
+            registry=registry,
+            clock=clock,
+            front=Front(own=account_api(parts), proxy=proxied),
+            parts=parts,
+            admin_parts=admin_parts,
+        )
+    finally:
+        await store.close()
+        await books.close()
+
+
+@pytest.fixture
+async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running]:
+    now = datetime.now(UTC)
+    clock = Clock(now.replace(microsecond=now.microsecond // 1000 * 1000))
+    async with open_running(sqlite_copy_url, redis_url, clock=clock) as opened:
+        yield opened
