@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 import os
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -33,13 +33,20 @@ class Reload:
     """Keeps the running configuration up to date with its files.
 
     `adopt` is called on the event loop with each good new version; it must not fail. `environ` as for `load`.
+    `faults` says of a version that is good by itself what it would break here; it is shown the running one too.
     """
 
     def __init__(
-        self, running: Configuration, adopt: Callable[[Configuration], None], environ: Mapping[str, str] | None = None
+        self,
+        running: Configuration,
+        adopt: Callable[[Configuration], None],
+        environ: Mapping[str, str] | None = None,
+        *,
+        faults: Callable[[Configuration, Configuration], Awaitable[tuple[Problem, ...]]] | None = None,
     ) -> None:
         self.running = running
         self._adopt = adopt
+        self._faults = faults
         self._environ = os.environ if environ is None else environ
         self._booted = running.settings
         self._seen = b""
@@ -101,6 +108,8 @@ class Reload:
             return self._keep(invalid.problems)
         if unknown := _unknown_upstreams(fresh, self._booted):
             return self._keep(unknown)
+        if self._faults is not None and (broken := await self._faults(fresh, self.running)):
+            return self._keep(broken)
         self._problems = ()
         for name in _needing_restart(self._booted, fresh.settings):
             log.warning("configuration_needs_restart", setting=name)

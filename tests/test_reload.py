@@ -12,6 +12,7 @@ import pytest
 import structlog
 from structlog.testing import capture_logs
 
+from gateway.config_files.problem import Problem
 from gateway.configuration import Configuration, load
 from gateway.reload import Reload
 
@@ -152,6 +153,26 @@ async def test_routes_to_an_upstream_that_is_not_running_wait_for_a_restart(fold
     (folder / "routes.yaml").write_text((folder / "routes.yaml").read_text() + "  POST /ocr: {upstream: ocr}\n")
     assert [problem.path for problem in await reload.look()] == ["upstreams.ocr"]
     assert adopted.all == []
+
+
+async def test_a_version_that_would_break_something_here_is_not_adopted(folder: Path) -> None:
+    adopted = Adopted()
+    began = load(folder / "gateway.yaml", {})
+    shown: list[tuple[Configuration, Configuration]] = []
+    found = [Problem("plans.yaml", 0, 0, "free", "is missing")]
+
+    async def faults(fresh: Configuration, running: Configuration) -> tuple[Problem, ...]:
+        shown.append((fresh, running))
+        return tuple(found)
+
+    reload = Reload(began, adopted, {}, faults=faults)
+    (folder / "plans.yaml").write_text(plans_with(7))
+    assert await reload.look() == tuple(found) == reload.problems
+    assert (adopted.all, reload.running) == ([], began)
+    assert (monthly(7)(shown[0][0]), shown[0][1]) == (True, began)
+    found.clear()
+    assert await reload.look() == () == reload.problems
+    assert monthly(7)(adopted.all[-1])
 
 
 async def test_sighup_looks_at_once(folder: Path) -> None:

@@ -3,13 +3,15 @@
 Which change is allowed, and when it takes effect, is for the flows.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.ids import new_id
 from gateway.books.tables import accounts, subscriptions
+from gateway.domain.terms import AccountStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,21 @@ async def plans_in_force(conn: AsyncConnection, at_ms: int) -> dict[str, str]:
         select(table.c.account_id, table.c.plan_id)
         .join(accounts, accounts.c.id == table.c.account_id)
         .where(table.c.started_ms <= own_ms, (table.c.ended_ms.is_(None)) | (table.c.ended_ms > own_ms))
+    )
+    return {row[0]: row[1] for row in await conn.execute(query)}
+
+
+async def on_other_plans(conn: AsyncConnection, sold: Collection[str], at_ms: int) -> dict[str, int]:
+    """Plans that are not `sold`, by how many open accounts are on each, or will be when their period ends."""
+    table = subscriptions
+    own_ms = at_ms + func.coalesce(accounts.c.clock_offset_ms, 0)
+    not_over = or_(table.c.ended_ms.is_(None), (table.c.ended_ms > own_ms) & (table.c.ended_ms > table.c.started_ms))
+    query = (
+        select(table.c.plan_id, func.count(table.c.account_id.distinct()))
+        .join(accounts, accounts.c.id == table.c.account_id)
+        .where(table.c.plan_id.not_in(sold), accounts.c.status != AccountStatus.CLOSED, not_over)
+        .group_by(table.c.plan_id)
+        .order_by(table.c.plan_id)
     )
     return {row[0]: row[1] for row in await conn.execute(query)}
 

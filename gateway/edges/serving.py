@@ -36,6 +36,7 @@ from gateway.flows.job_news import JobNews
 from gateway.flows.keep_refusals import RefusalKeeper
 from gateway.flows.reconcile import reconcile
 from gateway.observe import Metrics, call_log, keep_gauges, process_registry
+from gateway.plans_in_use import demand_plans, plans_taken_away
 from gateway.reload import Reload
 from gateway.settings import IsolatesBy, Settings
 from gateway.stores import Stores, open_stores
@@ -58,12 +59,14 @@ async def serve(
     ready: Callable[[Stores], Coroutine[Any, Any, None]] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> None:
-    """Serves until a signal. `ready` runs over the open stores before the first call is taken. CannotListen.
+    """Serves until a signal. `ready` runs over the open stores before the first call is taken.
 
-    `environ` is what the configuration was loaded with, for its reloads; None: the process's own.
+    CannotListen; ConfigurationInvalid where a plan is gone that accounts are on. `environ` is what the configuration
+    was loaded with, for its reloads; None: the process's own.
     """
     sockets = _sockets(configuration.settings, role)
     async with open_stores(configuration.settings, configuration.catalog) as stores:
+        await demand_plans(configuration, stores.books, stores.clock())
         if ready is not None:
             await ready(stores)
         await _serve_over(configuration, stores, role, sockets, environ)
@@ -84,7 +87,8 @@ async def _serve_over(
         readiness = Readiness(ledger=stores.ledger, books=stores.books)
         asked = desk(stores)
         for_people = dashboard_parts(settings, stores, asked)
-        reload = Reload(configuration, lambda new: stores.current.replace(new.catalog), environ)
+        faults = partial(plans_taken_away, books=stores.books, clock=stores.clock)
+        reload = Reload(configuration, lambda new: stores.current.replace(new.catalog), environ, faults=faults)
         operators = operator_parts(settings, stores, for_people, lambda: [str(one) for one in reload.problems])
         pages = [*dashboard_routes(for_people), *fake_bank_routes(asked.payments)]
         front = Front(
@@ -184,8 +188,9 @@ def _sockets(settings: Settings, role: Role) -> list[socket.socket]:
 
 def metrics_folder(data: Path) -> Path:
     """Where several worker processes keep their numbers, for one of them to show."""
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)  # by whoever comes first, never open to others
     folder = data / "metrics"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
         old.unlink()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)

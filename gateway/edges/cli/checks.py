@@ -22,13 +22,14 @@ import httpx
 from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
 from gateway.config_files.problem import ConfigurationInvalid
-from gateway.configuration import load
+from gateway.configuration import Configuration, load
 from gateway.ledger.connection import RedisConnection
 from gateway.ledger.faults import InvariantBroken, StoreUnavailable
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.server import EmbeddedValkey
 from gateway.ledger.server_process import EmbeddedServerError, find_binary
+from gateway.plans_in_use import plans_gone
 from gateway.settings import IsolatesBy, Settings, Upstream
 
 UPSTREAM_PATIENCE_S: Final = 3.0
@@ -70,7 +71,7 @@ async def examine(config: Path) -> list[Finding]:
     findings.append(Finding("config", Status.OK, ", ".join(map(str, configuration.files))))
     findings += _data_folder(settings.data)
     findings += [finding async for finding in _redis(settings)]
-    findings.append(await _books(settings))
+    findings += await _books(configuration)
     findings += await asyncio.gather(*(_upstream(name, one) for name, one in settings.upstreams.items()))
     return findings
 
@@ -178,18 +179,24 @@ async def _clocks(store: RedisConnection) -> Finding:
     return Finding("clocks", status, f"this host and Redis differ by {skew.total_seconds():.3f} s", mend)
 
 
-async def _books(settings: Settings) -> Finding:
+async def _books(configuration: Configuration) -> list[Finding]:
+    settings = configuration.settings
     part, file = "books", settings.data / "books.sqlite"
     if settings.books.url is None and not file.exists():
-        return Finding(part, Status.OK, f"{file} is not there yet; the first start makes it")
+        return [Finding(part, Status.OK, f"{file} is not there yet; the first start makes it")]
     url = f"sqlite:///{file}" if settings.books.url is None else settings.books.url.get_secret_value()
     try:
         books = await Books.open(url, read_only=True)
+        try:
+            gone = await plans_gone(configuration, books, datetime.now(UTC))
+        finally:
+            await books.close()
     except BooksUnavailable as away:
-        return Finding(part, Status.FAIL, away.reason, "start the store, or mend books.url and its rights")
-    await books.close()
+        return [Finding(part, Status.FAIL, away.reason, "start the store, or mend books.url and its rights")]
     kind = "SQLite" if url.startswith("sqlite") else "PostgreSQL"
-    return Finding(part, Status.OK, f"{kind} answers, with the tables of this version")
+    answers = Finding(part, Status.OK, f"{kind} answers, with the tables of this version")
+    mend = "with these files no gateway starts, and one that runs stays with those it has"
+    return [answers, *(Finding("plans", Status.FAIL, str(problem), mend) for problem in gone)]
 
 
 async def _upstream(name: str, upstream: Upstream) -> Finding:

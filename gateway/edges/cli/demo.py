@@ -3,6 +3,7 @@
 import asyncio
 import os
 import secrets
+import shlex
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -32,6 +33,8 @@ UPSTREAMS: Final = ("PARSE", "EXTRACT", "CLASSIFY", "SPLIT", "INDEX")
 def demo(*, data: Path | None, port: int | None) -> None:
     """Runs until a signal. Everything it makes is below `data`; nothing else on the machine is touched."""
     folder = (data or DEFAULT_DATA).absolute()
+    if data is None:
+        folder.parent.mkdir(mode=0o700, exist_ok=True)  # where `gateway serve` keeps its stores
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     run(_demo(DEFAULT_CONFIG, folder, port))
 
@@ -130,7 +133,7 @@ Sign in there with one of these API keys, one for each plan:
 Paste these into another terminal:
 
 # Parse a PDF of {SAMPLE_PAGES} pages: held at once, charged when the job's true cost is known
-curl -s {url}/api/v2/parse/upload {bearer} {upload} -F file=@{sample.resolve()}
+curl -s {url}/api/v2/parse/upload {bearer} {upload} -F {shlex.quote(f"file=@{sample.resolve()}")}
 
 # One retrieval: one credit, and the headers that say so
 curl -si {retrieve} {bearer} {json_body} {query}

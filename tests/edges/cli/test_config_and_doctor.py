@@ -126,6 +126,16 @@ def test_a_data_folder_open_to_others_is_warned_of(terminal: Terminal) -> None:
     assert (answer.code, warned["part"], warned["mend"]) == (0, "data folder", f"chmod 700 {terminal.data}")
 
 
+@pytest.mark.usefixtures("upstreams")
+def test_a_plan_that_is_gone_while_an_account_is_on_it_fails(terminal: Terminal) -> None:
+    terminal.account("free")
+    break_it(terminal, "plans.yaml", "free:\n", "gratis:\n")
+    answer = terminal("doctor", "--json")
+    (failed,) = [check for check in answer.json["checks"] if check["status"] == "fail"]
+    assert (answer.code, failed["part"]) == (1, "plans")
+    assert "free: is missing, but 1 account is on it" in failed["said"]
+
+
 def test_a_bad_configuration_is_all_the_doctor_can_see(terminal: Terminal) -> None:
     break_it(terminal, "gateway.yaml", "drain_s: 30", "drain_s: soon")
     answer = terminal("doctor", "--json")
