@@ -13,6 +13,7 @@ from gateway.domain.money import dollars_text
 from gateway.domain.plan import RateLimit
 
 _MINUTE_MS: Final = 60_000
+_YEAR_IS_CLEAR_MS: Final = 300 * DAY_MS
 _MINUS: Final = "\N{MINUS SIGN}"
 _STEPS: Final = ((365 * DAY_MS, "year"), (30 * DAY_MS, "month"), (DAY_MS, "day"), (HOUR_MS, "hour"), (60_000, "minute"))
 _WINDOWS: Final = {1_000: "second", _MINUTE_MS: "minute", HOUR_MS: "hour", DAY_MS: "day"}
@@ -40,6 +41,14 @@ def credits_(millicredits: int) -> str:
     whole, part = divmod(abs(millicredits), MILLICREDITS_PER_CREDIT)
     text = f"{whole:,}" + (f".{part:03d}".rstrip("0") if part else "")
     return f"{_MINUS}{text}" if millicredits < 0 else text
+
+
+def axis(millicredits: int) -> str:
+    """Credits beside a chart: "0", "250", "7.5K", "1.25M"."""
+    for unit, mark in ((1_000_000 * MILLICREDITS_PER_CREDIT, "M"), (1_000 * MILLICREDITS_PER_CREDIT, "K")):
+        if millicredits >= unit:
+            return f"{credits_(millicredits * MILLICREDITS_PER_CREDIT // unit)}{mark}"
+    return credits_(millicredits)
 
 
 def about(millicredits: int) -> str:
@@ -101,6 +110,12 @@ def exactly(at_ms: int) -> str:
     return f"{date(at_ms)}, {from_epoch_ms(at_ms):%H:%M:%S} UTC"
 
 
+def moment(at_ms: int, now_ms: int) -> str:
+    """For a list of one's own, as in "Nov 23, 12:34:56"; the year where it might be another."""
+    year = "" if abs(now_ms - at_ms) < _YEAR_IS_CLEAR_MS else f" {from_epoch_ms(at_ms).year},"
+    return f"{day(at_ms)},{year} {from_epoch_ms(at_ms):%H:%M:%S}"
+
+
 def iso(at_ms: int) -> str:
     """For a machine: "2026-11-23T12:34:56Z"."""
     return f"{from_epoch_ms(at_ms):%Y-%m-%dT%H:%M:%SZ}"
@@ -147,6 +162,13 @@ def percent(part: int, whole: int) -> str:
     return "<1%" if part > 0 and share == 0 else f"{share:,}%"
 
 
+def change(was: int, now: int) -> str:
+    """How much more than it was, which is not nothing: "+12%", "\N{MINUS SIGN}3%", "\N{PLUS-MINUS SIGN}0%"."""
+    percents = round((now - was) * 100 / was)
+    sign = "+" if percents > 0 else _MINUS if percents < 0 else "\N{PLUS-MINUS SIGN}"
+    return f"{sign}{abs(percents):,}%"
+
+
 def share(part: int, whole: int, *, out_of: int = 1000) -> int:
     """How much of a bar is filled, from 0 to `out_of`; a little is never nothing."""
     if whole <= 0 or part <= 0:
@@ -191,6 +213,7 @@ def short_id(raw: str) -> str:
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "number": number,
     "credits": credits_,
+    "axis": axis,
     "about": about,
     "money": money,
     "dollars": dollars,
@@ -201,6 +224,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "clock_time": clock_time,
     "instant": instant,
     "exactly": exactly,
+    "moment": moment,
     "iso": iso,
     "ago": ago,
     "lasting": lasting,

@@ -29,13 +29,14 @@ from gateway.flows.faults import WrongParameter
 from gateway.flows.usage_report import Range
 from gateway.flows.usage_series import Series, SeriesWindow, summed
 
+# As they are said, and as there is room for.
 SPANS: Final = (
-    (Span.PERIOD, "This billing period"),
-    (Span.WEEK, "Last 7 days"),
-    (Span.MONTH, "Last 30 days"),
-    (Span.QUARTER, "Last 90 days"),
-    (Span.YEAR, "Last 12 months"),
-    (Span.CUSTOM, "Days of your own"),
+    (Span.PERIOD, "This billing period", "Period"),
+    (Span.WEEK, "Last 7 days", "7d"),
+    (Span.MONTH, "Last 30 days", "30d"),
+    (Span.QUARTER, "Last 90 days", "90d"),
+    (Span.YEAR, "Last 12 months", "12m"),
+    (Span.CUSTOM, "Days of your own", "Custom"),
 )
 TOLD: Final = (
     (Told.PRODUCT, "Product"),
@@ -83,6 +84,7 @@ class BarTexts:
     total: str
     values: tuple[str, ...]
     before: str | None
+    change: str
     calls: str
 
 
@@ -104,28 +106,43 @@ class Looked:
     live: bool
 
     @property
-    def change_percent(self) -> int | None:
-        """How much more than before, rounded; None where there was nothing before."""
+    def change(self) -> str:
+        """How much more than before: "+12%"; nothing where there was nothing before."""
         was, now = self.before.captured_millicredits, self.total.captured_millicredits
-        return None if was == 0 else round((now - was) * 100 / was)
+        return formats.change(was, now) if was else ""
+
+    @property
+    def average_millicredits(self) -> int:
+        """What a call cost, to a tenth of a credit."""
+        used, calls = self.total.captured_millicredits, max(1, self.total.calls)
+        return (used + calls * 50) // (calls * 100) * 100
+
+    def colour(self, row: Row) -> int:
+        """The chart's colour of a row of the table; 0 where the chart tells other things apart."""
+        key = {Told.PRODUCT: (row.product,), Told.MODE: (row.product, row.mode)}.get(self.filters.told)
+        if key is None or not self.chart.groups:
+            return 0
+        return next((group.colour for group in self.chart.groups if group.key == key), self.chart.groups[-1].colour)
 
     @property
     def for_script(self) -> str:
         """What is shown when a bar is pointed at, and what a zoom leads to, as JSON."""
         data: dict[str, Any] = {
             "groups": [group.label for group in self.chart.groups],
+            "colours": [group.colour for group in self.chart.groups],
             "bars": [
                 {
                     "label": one.bar.label,
                     "total": one.total,
                     "before": one.before,
+                    "change": one.change,
                     "values": one.values,
+                    "heights": self.chart.heights(one.bar) if self.filters.drawn is Drawn.LINES else (),
                     "first": one.bar.first_day,
                     "last": one.bar.last_day,
                 }
                 for one in self.bars
             ],
-            "zoom": self.filters.query(span=Span.CUSTOM, first=None, last=None, window=None),
         }
         return orjson.dumps(data).decode()
 
@@ -186,6 +203,7 @@ def usage_routes(pages: Pages) -> list[Route]:
             zones=tuple(dict.fromkeys((*ZONES, looked.filters.zone))),
             bars=Drawn.BARS,
             lines=Drawn.LINES,
+            wider=looked.filters.wider(from_epoch_ms(visit.own_now_ms)),
         )
 
     async def as_csv(visit: Visit) -> Response:
@@ -232,6 +250,7 @@ async def _look(desk: Desk, visit: Visit) -> Looked:
         before=_only(before.windows, filters) if filters.compared else (),
         cumulative=filters.cumulative,
         stacked=filters.drawn is Drawn.BARS,
+        so_far=within.to_ms > visit.own_now_ms,
     )
     return Looked(
         filters=filters,
@@ -257,6 +276,7 @@ def _texts(chart: Chart, filters: Filters) -> tuple[BarTexts, ...]:
             formats.credits_(bar.total),
             tuple(formats.credits_(value) if value else "" for value in bar.values),
             None if bar.before is None else formats.credits_(bar.before),
+            formats.change(bar.before, bar.total) if bar.before else "",
             _times(bar.start_ms, bar.end_ms) + filtered,
         )
         for bar in chart.bars

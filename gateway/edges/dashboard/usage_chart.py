@@ -4,7 +4,7 @@ Drawn by the server as SVG, so that it is there without a script, follows the pa
 `usage.js` adds pointing, arrow keys and zooming to what is there. Asks nothing and draws nothing itself.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from itertools import accumulate
@@ -23,7 +23,10 @@ HEIGHT: Final = 1000
 BAR: Final = 10
 GAP: Final = 2
 STEPS: Final = 4
-_NICE: Final = (1, 2, 4, 5, 8, 10)
+# In tenths: their quarters are what stands beside the axis.
+_NICE: Final = (10, 12, 16, 20, 24, 30, 40, 60, 80, 100)
+_HOURS_APART: Final = (1, 2, 3, 6, 12, 24)
+_WEEK_DAYS: Final = 7
 _MOST_LABELS: Final = 7
 
 Key = tuple[str, ...]
@@ -68,13 +71,22 @@ class Bar:
 
 
 @dataclass(frozen=True, slots=True)
+class Label:
+    """What stands below a bar. `place`: the bar's middle, in thousandths of the width."""
+
+    text: str
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
 class Chart:
-    """All of it. `top` is where the axis ends, in millicredits; `labels` stand below it, evenly apart."""
+    """All of it. `top` is where the axis ends, in millicredits; `so_far`: the last bar's window is still running."""
 
     groups: tuple[Group, ...]
     bars: tuple[Bar, ...]
     top: int
-    labels: tuple[str, ...]
+    labels: tuple[Label, ...]
+    so_far: bool = False
 
     @property
     def width(self) -> int:
@@ -92,31 +104,44 @@ class Chart:
         highest = max(self.bars, key=lambda bar: bar.total, default=None)
         return highest if highest is not None and highest.total > 0 else None
 
-    @property
-    def fills(self) -> dict[int, str]:
-        """By colour, all its parts of bars as one path: a drawing of a few hundred bars stays small."""
+    def fills(self, *, so_far: bool) -> dict[int, str]:
+        """By colour, its parts of the bars as one path: a drawing of a few hundred bars stays small.
+
+        `so_far`: of the bar that still grows alone, else of all others.
+        """
+        last = len(self.bars) - 1 if self.so_far else -1
         paths: dict[int, list[str]] = {group.colour: [] for group in self.groups}
         for number, bar in enumerate(self.bars):
-            for piece in bar.pieces:
-                paths[piece.colour].append(_box(number, piece.y, piece.height))
-        return {colour: "".join(boxes) for colour, boxes in paths.items()}
+            if (number == last) is so_far:
+                for piece in bar.pieces:
+                    paths[piece.colour].append(_box(number, piece.y, piece.height))
+        return {colour: "".join(boxes) for colour, boxes in paths.items() if boxes}
 
-    @property
-    def fill_before(self) -> str:
-        """The range before as a path."""
-        heights = [_height(bar.before or 0, self.top) for bar in self.bars]
-        return "".join(_box(number, HEIGHT - height, height) for number, height in enumerate(heights) if height)
+    def line(self, number: int, *, so_far: bool) -> str:
+        """A group's values as points of a line; `so_far`: the end of it that still grows alone, else the rest."""
+        return self._points([bar.values[number] for bar in self.bars], so_far=so_far)
 
-    def line(self, number: int) -> str:
-        """A group's values as points of a line."""
-        return self._points(bar.values[number] for bar in self.bars)
+    def line_together(self, *, so_far: bool) -> str:
+        """All groups' sum as points of a line."""
+        return self._points([bar.total for bar in self.bars], so_far=so_far)
 
     def line_before(self) -> str:
-        """The range before as points of a line."""
-        return self._points(bar.before or 0 for bar in self.bars)
+        """The range before as points of a line, from its first usage on."""
+        first = next((number for number, bar in enumerate(self.bars) if bar.before), len(self.bars))
+        return " ".join(self._point(number, bar.before or 0) for number, bar in enumerate(self.bars) if number >= first)
 
-    def _points(self, values: Iterable[int]) -> str:
-        return " ".join(f"{n * BAR + BAR // 2},{HEIGHT - _height(value, self.top)}" for n, value in enumerate(values))
+    def heights(self, bar: Bar) -> tuple[int, ...]:
+        """Where the lines are at a bar, in thousandths of the height."""
+        return tuple(_height(value, self.top) for value in bar.values)
+
+    def _points(self, values: Sequence[int], *, so_far: bool) -> str:
+        points = [self._point(number, value) for number, value in enumerate(values)]
+        if not self.so_far:
+            return "" if so_far else " ".join(points)
+        return " ".join(points[-2:] if so_far else points[:-1])
+
+    def _point(self, number: int, value: int) -> str:
+        return f"{number * BAR + BAR // 2},{HEIGHT - _height(value, self.top)}"
 
 
 def draw(
@@ -129,8 +154,12 @@ def draw(
     before: Sequence[SeriesWindow] = (),
     cumulative: bool = False,
     stacked: bool = True,
+    so_far: bool = False,
 ) -> Chart:
-    """The chart of these windows. `label` names what a group's key stands for; `before` is the range before's."""
+    """The chart of these windows. `label` names what a group's key stands for; `before` is the range before's.
+
+    `so_far`: the last window is not over yet.
+    """
     groups = _groups(windows, by, label)
     columns = {group.key: number for number, group in enumerate(groups)}
     rows = [_row(each.buckets, by, columns) for each in windows]
@@ -138,16 +167,19 @@ def draw(
     if cumulative:
         rows = list(accumulate(rows, lambda left, right: [a + b for a, b in zip(left, right, strict=True)]))
         past = list(accumulate(past)) if past is not None else None
-    tops = [sum(row) if stacked else max(row, default=0) for row in rows]
+    # Lines that are compared have one for all together.
+    tops = [sum(row) if stacked or before else max(row, default=0) for row in rows]
     top = nice(max([*tops, *(past or [])], default=0))
-    bars = []
+    bars, starts = [], []
     for number, (each, values) in enumerate(zip(windows, rows, strict=True)):
         start, last = (from_epoch_ms(at_ms).astimezone(zone) for at_ms in (each.start_ms, each.end_ms - 1))
+        unfinished = ", so far" if so_far and number == len(windows) - 1 else ""
+        starts.append(start)
         bars.append(
             Bar(
                 start_ms=each.start_ms,
                 end_ms=each.end_ms,
-                label=said(start, last, window),
+                label=f"{said(start, last, window)}{unfinished}",
                 first_day=start.date().isoformat(),
                 last_day=last.date().isoformat(),
                 values=tuple(values),
@@ -155,7 +187,7 @@ def draw(
                 pieces=_pieces(groups, values, top),
             )
         )
-    return Chart(groups, tuple(bars), top, _labels(bars))
+    return Chart(groups, tuple(bars), top, _labels(starts, window), so_far and bool(bars))
 
 
 def said(start: datetime, last: datetime, window: Window) -> str:
@@ -176,7 +208,7 @@ def said(start: datetime, last: datetime, window: Window) -> str:
 
 def nice(millicredits: int) -> int:
     """The round number at or above, for the end of an axis; never nothing."""
-    unit = MILLICREDITS_PER_CREDIT
+    unit = MILLICREDITS_PER_CREDIT // _NICE[0]
     while unit * _NICE[-1] < millicredits:
         unit *= 10
     return next(unit * step for step in _NICE if unit * step >= millicredits)
@@ -236,9 +268,25 @@ def _height(millicredits: int, top: int) -> int:
     return min(HEIGHT, millicredits * HEIGHT // top)
 
 
-def _labels(bars: Sequence[Bar]) -> tuple[str, ...]:
-    """As many as fit below the bars, evenly apart, the first and the last among them."""
-    steps = min(len(bars), _MOST_LABELS) - 1
-    if steps < 1:
-        return tuple(bar.label for bar in bars)
-    return tuple(bars[number * (len(bars) - 1) // steps].label for number in range(steps + 1))
+def _labels(starts: Sequence[datetime], window: Window) -> tuple[Label, ...]:
+    """Evenly apart, as many as fit, where people look for them: days at Mondays, hours at midnight and noon."""
+    apart, first = max(1, -(-len(starts) // _MOST_LABELS)), 0
+    if window is Window.HOUR:
+        apart = next((hours for hours in _HOURS_APART if hours >= apart), -(-apart // 24) * 24)
+        first = next((number for number, at in enumerate(starts) if at.hour % min(apart, 24) == 0), 0)
+    elif window is Window.DAY and apart > 1:
+        apart = -(-apart // _WEEK_DAYS) * _WEEK_DAYS
+        first = next((number for number, at in enumerate(starts) if at.weekday() == 0), 0)
+    return tuple(
+        Label(_short(starts[number], window, first=number == first), (2 * number + 1) * 500 // len(starts))
+        for number in range(first, len(starts), apart)
+    )
+
+
+def _short(at: datetime, window: Window, *, first: bool) -> str:
+    """A window below its bar: "Nov 23", "14:00", "Nov", and "Jan 2027" where a year begins."""
+    if window is Window.MONTH:
+        return f"{at:%b %Y}" if first or at.month == 1 else f"{at:%b}"
+    if window is Window.HOUR and at.hour:
+        return f"{at:%H:%M}"
+    return f"{at:%b} {at.day}"

@@ -122,6 +122,15 @@ class Filters:
             return Window.DAY
         return Window.WEEK if days <= 400 else Window.MONTH  # noqa: PLR2004
 
+    def wider(self, now: datetime) -> str:
+        """The address of twice as many days around those of a custom range, until today; empty for any other."""
+        if self.span is not Span.CUSTOM or self.first is None or self.last is None:
+            return ""
+        more = timedelta(days=(self.last - self.first).days // 2 + 1)
+        last = min(self.last + more, max(now.astimezone(self.tzinfo).date(), self.last))
+        first = max(self.first - more, last - timedelta(milliseconds=LONGEST_RANGE_MS), _EARLIEST)
+        return self.query(first=first, last=last, window=None)
+
     def query(self, **changes: object) -> str:
         """The address of this view, or of one that differs in `changes`, without the page it is on."""
         changed = replace(self, **changes) if changes else self  # type: ignore[arg-type] # fields by their names

@@ -14,6 +14,12 @@ NOON_MS = epoch_ms(NOON)
     ("format_", "given", "says"),
     [
         ("number", (1_234_567,), "1,234,567"),
+        ("axis", (0,), "0"),
+        ("axis", (250_000,), "250"),
+        ("axis", (7_500_000,), "7.5K"),
+        ("axis", (1_250_000_000,), "1.25M"),
+        ("moment", (1_795_458_896_000, 1_795_458_896_000), "Nov 23, 18:34:56"),
+        ("moment", (1_795_458_896_000 - 365 * DAY_MS, 1_795_458_896_000), "Nov 23, 2025, 18:34:56"),
         ("credits", (0,), "0"),
         ("credits", (1,), "0.001"),
         ("credits", (1_234_500,), "1,234.5"),
@@ -71,3 +77,8 @@ NOON_MS = epoch_ms(NOON)
 )
 def test_people_read(format_: str, given: tuple[Any, ...], says: object) -> None:
     assert formats.FILTERS[format_](*given) == says
+
+
+def test_a_change_is_told_with_its_direction() -> None:
+    said = [formats.change(200, now) for now in (224, 200, 100)]
+    assert said == ["+12%", "\N{PLUS-MINUS SIGN}0%", "\N{MINUS SIGN}50%"]

@@ -30,7 +30,10 @@
       this.spoken.setAttribute("aria-live", "polite");
       this.zoomed = element("div", "chart-zoom");
       this.zoomed.hidden = true;
-      this.plot.append(this.tip, this.zoomed);
+      const drawn = this.data.bars.some((bar) => bar.heights.length) ? this.data.colours : [];
+      this.points = drawn.map((colour) => element("span", `chart-point chart-dot-${colour}`));
+      this.points.forEach((point) => (point.hidden = true));
+      this.plot.append(...this.points, this.zoomed, this.tip);
       figure.append(this.spoken);
       this.plot.tabIndex = 0;
       this.plot.setAttribute("role", "application");
@@ -96,6 +99,8 @@
       } else if (event.key === "Enter" && this.chosen >= 0) {
         window.location.assign(this.slots[this.chosen].getAttribute("href"));
       } else if (event.key === "Escape") {
+        this.dragFrom = null;
+        this.zoomed.hidden = true;
         this.choose(-1);
       }
     }
@@ -105,6 +110,7 @@
       this.slots[this.chosen]?.classList.remove("chart-chosen");
       this.chosen = number;
       this.tip.hidden = number < 0;
+      this.points.forEach((point) => (point.hidden = number < 0));
       if (number < 0) return;
       this.slots[number].classList.add("chart-chosen");
       const bar = this.data.bars[number];
@@ -113,18 +119,31 @@
       const room = this.plot.clientWidth;
       const width = this.tip.offsetWidth;
       const middle = share * room;
-      const left = middle + width + 16 > room ? middle - width - 12 : middle + 12;
+      const beside = room / this.slots.length / 2 + 10;
+      const left = middle + beside + width > room ? middle - width - beside : middle + beside;
       this.tip.style.left = `${Math.max(0, left)}px`;
+      bar.heights.forEach((height, group) => {
+        this.points[group].style.left = `${middle}px`;
+        this.points[group].style.top = `${(1 - height / 1000) * this.svg.clientHeight}px`;
+      });
       if (aloud) this.spoken.textContent = `${bar.label}: ${bar.total} credits`;
     }
 
     told(bar) {
       const list = element("dl");
       this.data.groups.forEach((label, number) => {
-        if (bar.values[number]) list.append(this.line(label, bar.values[number], `chart-dot-${number + 1}`));
+        const row = this.line(label, bar.values[number] || "0", `chart-dot-${this.data.colours[number]}`);
+        row.classList.toggle("quiet", !bar.values[number]);
+        list.append(row);
       });
-      list.append(this.line("Together", bar.total));
-      if (bar.before !== null) list.append(this.line("Before", bar.before, "chart-dot-before"));
+      const all = this.line("Together", bar.total);
+      all.className = "chart-tip-all";
+      list.append(all);
+      if (bar.before !== null) {
+        const before = this.line("Before", bar.before, "chart-dot-before");
+        if (bar.change) before.lastChild.append(element("span", "quiet", ` ${bar.change}`));
+        list.append(before);
+      }
       return [element("p", "chart-tip-title", bar.label), list];
     }
 
@@ -145,13 +164,23 @@
       this.zoomed.style.width = `${(last - first + 1) * bar}px`;
     }
 
+    // To the days of these bars; to their calls where all that is shown is one day.
     zoom(from, to) {
       const [first, last] = [Math.min(from, to), Math.max(from, to)];
-      const query = new URLSearchParams(this.data.zoom);
-      query.set("range", "custom");
-      query.set("from", this.data.bars[first].first);
-      query.set("to", this.data.bars[last].last);
-      window.location.assign(`${this.figure.dataset.here}?${query}`);
+      const { bars } = this.data;
+      if (bars[0].first === bars.at(-1).last) {
+        const calls = new URL(this.slots[first].href.baseVal, window.location);
+        const end = new URL(this.slots[last].href.baseVal, window.location);
+        calls.searchParams.set("end", end.searchParams.get("end"));
+        window.location.assign(calls);
+        return;
+      }
+      const form = document.querySelector(".toolbar");
+      form.elements.range.value = "custom";
+      form.elements.window.value = "";
+      form.elements.from.value = bars[first].first;
+      form.elements.to.value = bars[last].last;
+      form.dispatchEvent(new Event("change", { bubbles: true }));
     }
   }
 
