@@ -205,6 +205,9 @@ def test_a_service_that_cannot_be_reached_costs_nothing(rough: Rough, account: A
     assert (reply.status_code, reply.json()["code"]) == (502, "upstream_unreachable")
     assert reply.json()["retryable"] is True
     assert "127.0.0.1" not in reply.text
+    # it was counted, and says so like any reply
+    assert reply.headers["ratelimit-policy"].startswith('"requests";q=')
+    assert reply.headers["ratelimit"].startswith('"requests";r=')
     assert rough.used(account) == 0
 
 

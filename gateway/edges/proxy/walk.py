@@ -69,6 +69,8 @@ class Walk:
     _exchange: Exchange | None = None
     _keeping: Keeping | None = None
     _changing: Changing | None = None
+    # What the limits that counted the call say of themselves; replaced, never changed.
+    _counted: Headers = []  # noqa: RUF012
 
     def __init__(self, parts: Parts, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         self._parts = parts
@@ -133,7 +135,7 @@ class Walk:
 
     def _problem(self, code: RefusalCode | Fault, *, detail: str | None = None, close: bool = False) -> ProblemReply:
         self._call.code = str(code)
-        headers = (CLOSE,) if close else ()
+        headers = [*self._counted, CLOSE] if close else self._counted
         return problem(code, request_id=self._call.request_id, detail=detail, headers=headers)
 
     async def _walked(self) -> ProblemReply | None:
@@ -290,15 +292,13 @@ class Walk:
         if match.route.name in self._offer.changing:
             self._changing = Changing(parts.saved_modes, call.account_id, scope["raw_path"].decode("ascii"), self._send)
             self._send = self._changing.send
+        self._counted = rate_limit_headers(allowed.admitted.limits)
         charge = self._charge(allowed, readable.quote, match)
         exchange = self._exchange = Exchange(
             call,
             parts.settler,
             charge=charge,
-            own_headers=[
-                (b"x-request-id", call.request_id.encode()),
-                *rate_limit_headers(allowed.admitted.limits),
-            ],
+            own_headers=[(b"x-request-id", call.request_id.encode()), *self._counted],
             poll_seen=self._poll_seen(match, allowed),
             body=self._body,
             receive=self._receive,
