@@ -7,8 +7,10 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import alerts, invoice_collections, payment_attempts, plan_change_payments, usage, webhooks
+from gateway.books import alerts, invoice_collections, payment_attempts, plan_change_payments, series, usage, webhooks
 from gateway.books.books import Books
+from gateway.books.reports import By
+from gateway.domain.instant import DAY_MS, HOUR_MS
 from tests import made_up
 
 Question = Callable[[AsyncConnection], Awaitable[object]]
@@ -55,3 +57,17 @@ async def test_no_table_is_read_from_end_to_end(sqlite_copy_url: str, name: str)
     await books.close()
     assert plan
     assert [step for step in plan if step.startswith("SCAN ") and not step.endswith(CONSTANT)] == []
+
+
+async def test_usage_over_time_reads_the_accounts_own_rows_on_postgresql(postgres_emptied_url: str) -> None:
+    books = await Books.open(postgres_emptied_url)
+    asked: list[tuple[str, Any]] = []
+    hours = range(made_up.NOON_MS + 1, made_up.NOON_MS + 90 * DAY_MS, HOUR_MS)
+    async with books.read() as conn:
+        event.listen(conn.sync_connection, "before_cursor_execute", lambda *given: asked.append(given[2:4]))
+        await series.usage(conn, "acc_1", hours, (By.PRODUCT, By.KEY), project_id="prj_1", limit=10)
+        ((statement, parameters),) = list(asked)
+        plan = [row[0] for row in await conn.exec_driver_sql(f"EXPLAIN {statement}", parameters)]
+    await books.close()
+    assert any("Index" in step and "usage_events" in step for step in plan)
+    assert [step for step in plan if "Seq Scan" in step or "Workers" in step] == []
