@@ -213,8 +213,6 @@ class StripeSettings(Shape):
     """A secret or, better, a restricted key: customers, payment methods, checkout, payment intents, refunds."""
     webhook_secret: Secret = None
     """What Stripe signs its webhooks with, whsec_…; None: none are taken, and the gateway asks by itself alone."""
-    publishable_key: OptionalText = None
-    """For pages that show Stripe's own elements; the shipped ones send people to Stripe's page."""
     api_base: OptionalHttpUrl = None
     """Another address than Stripe's, for tests."""
 

@@ -5,7 +5,7 @@ and close in reverse. Importing this opens nothing.
 """
 
 import secrets
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,28 +118,13 @@ async def open_gateway(
         saved_modes = SavedModes(apart, stores.clock)
         counter = PageCounter()
         stack.push_async_callback(counter.close)
-        follower = Follower(
-            stores.ledger,
-            settler,
-            job_kinds=lambda: stores.current.catalog.job_kinds,
-            upstreams=followed,
-            tell=tell,
-            capped=lambda route: route in stores.current.capped_routes,
-            shards=stores.ledger.shards,
-        )
+        follower = _follower(stores, settler, followed, tell)
         proxy = Proxy(
             Parts(
                 offer=offers,
                 targets=targets,
                 directory=directory,
-                admission=Admission(
-                    stores.ledger,
-                    directory,
-                    load=stores.rebuild,
-                    plans=stores.current.plans,
-                    clock=stores.clock,
-                    recall=OldJobs(stores.books, stores.ledger).recall,
-                ),
+                admission=_admission(stores, directory),
                 saved_modes=saved_modes,
                 first_calls=FirstCalls(Idempotency(stores.store, shards=stores.ledger.shards), stores.books),
                 settler=settler,
@@ -155,13 +140,7 @@ async def open_gateway(
         sender = WebhookSender(allow_private=settings.webhooks.allow_private)
         stack.push_async_callback(sender.close)
         background = Background(
-            relay=Relay(
-                outbox=stores.outbox,
-                books=stores.books,
-                consumer=f"relay-{secrets.token_hex(6)}",
-                doubt=auditor.doubt,
-                noticed=AlertWatch(books=stores.books, clock=stores.clock),
-            ),
+            relay=_relay(stores, auditor),
             sweeper=Sweeper(stores.ledger, stores.ledger.shards),
             follower=follower,
             closer=closer(stores),
@@ -218,6 +197,39 @@ def operator_parts(
         problems=problems,
         public_url=stores.billing_url.removesuffix("/settings/billing"),
         on=bool(secret(settings.admin.token)),
+    )
+
+
+def _admission(stores: Stores, directory: Directory) -> Admission:
+    return Admission(
+        stores.ledger,
+        directory,
+        load=stores.rebuild,
+        plans=stores.current.plans,
+        clock=stores.clock,
+        recall=OldJobs(stores.books, stores.ledger).recall,
+    )
+
+
+def _follower(stores: Stores, settler: Settler, followed: Mapping[str, Followed], tell: TellsOperators) -> Follower:
+    return Follower(
+        stores.ledger,
+        settler,
+        job_kinds=lambda: stores.current.catalog.job_kinds,
+        upstreams=followed,
+        tell=tell,
+        capped=lambda route: route in stores.current.capped_routes,
+        shards=stores.ledger.shards,
+    )
+
+
+def _relay(stores: Stores, auditor: Auditor) -> Relay:
+    return Relay(
+        outbox=stores.outbox,
+        books=stores.books,
+        consumer=f"relay-{secrets.token_hex(6)}",
+        doubt=auditor.doubt,
+        noticed=AlertWatch(books=stores.books, clock=stores.clock),
     )
 
 

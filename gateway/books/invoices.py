@@ -3,7 +3,7 @@
 Draws no lines and computes no amounts: `domain.invoice` does. A document's bytes are kept as they were issued.
 """
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -290,15 +290,6 @@ async def credit_notes_of(conn: AsyncConnection, invoice_ids: Sequence[str]) -> 
         for row in await conn.execute(query):
             found.setdefault(row.invoice_id, []).append(CreditNote(*row))
     return found
-
-
-async def events_of(conn: AsyncConnection, invoice_id: str) -> AsyncIterator[InvoicedEvent]:
-    """Every usage event behind an invoice, page by page in one transaction."""
-    last = ""
-    while events := await events_page(conn, invoice_id, after=last):
-        for event in events:
-            yield event
-        last = events[-1].event_id
 
 
 async def events_page(conn: AsyncConnection, invoice_id: str, *, after: str) -> list[InvoicedEvent]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from sqlalchemy import Update, and_, delete, or_, select, union, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -52,19 +52,7 @@ async def add(conn: AsyncConnection, period: BookedPeriod) -> bool:
     """Book the period; False where it was booked before."""
     statement = (
         upsert(conn, periods)
-        .values(
-            account_id=period.account_id,
-            start_ms=period.start_ms,
-            end_ms=period.end_ms,
-            subscription_id=period.subscription_id,
-            plan_id=period.plan_id,
-            allowance_millicredits=period.allowance_millicredits,
-            overage_millicredits=period.overage_millicredits,
-            price_cents=period.price_cents,
-            nanodollars_per_millicredit=period.nanodollars_per_millicredit,
-            contract_version=period.contract_version,
-            rollover_parts_per_million=period.rollover_parts_per_million,
-        )
+        .values(account_id=period.account_id, start_ms=period.start_ms, **_sold(period))
         .on_conflict_do_nothing()
         .returning(periods.c.start_ms)
     )
@@ -131,21 +119,23 @@ async def close(conn: AsyncConnection, period: BookedPeriod, end_ms: int) -> Non
 
 async def revise(conn: AsyncConnection, period: BookedPeriod) -> None:
     """Give a period that has not begun other terms; the difference in its grant is booked by the caller."""
-    await conn.execute(
-        _one(period).values(
-            end_ms=period.end_ms,
-            subscription_id=period.subscription_id,
-            plan_id=period.plan_id,
-            allowance_millicredits=period.allowance_millicredits,
-            overage_millicredits=period.overage_millicredits,
-            price_cents=period.price_cents,
-            nanodollars_per_millicredit=period.nanodollars_per_millicredit,
-            contract_version=period.contract_version,
-            rollover_parts_per_million=period.rollover_parts_per_million,
-            # Whatever was charged for it was the other plan's fee.
-            opened_by=None,
-        )
-    )
+    # Whatever was charged for it was the other plan's fee.
+    await conn.execute(_one(period).values(**_sold(period), opened_by=None))
+
+
+def _sold(period: BookedPeriod) -> dict[str, Any]:
+    """Until when, and what it was sold as."""
+    return {
+        "end_ms": period.end_ms,
+        "subscription_id": period.subscription_id,
+        "plan_id": period.plan_id,
+        "allowance_millicredits": period.allowance_millicredits,
+        "overage_millicredits": period.overage_millicredits,
+        "price_cents": period.price_cents,
+        "nanodollars_per_millicredit": period.nanodollars_per_millicredit,
+        "contract_version": period.contract_version,
+        "rollover_parts_per_million": period.rollover_parts_per_million,
+    }
 
 
 async def withdraw(conn: AsyncConnection, period: BookedPeriod) -> None:

@@ -161,7 +161,6 @@ Rate = Annotated[
     WithJsonSchema({"type": "string", "pattern": r"^(unlimited|[0-9_]+ */ *[0-9_]* *(s|sec|min|h|hour|d|day))$"}),
 ]
 Whole = Annotated[int, BeforeValidator(whole)]
-Number = Annotated[Decimal, BeforeValidator(number), WithJsonSchema({"type": "number"})]
 Seconds = Annotated[float, BeforeValidator(number), Field(gt=0, le=86_400)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Text = Annotated[str, BeforeValidator(_text), Field(min_length=1)]

@@ -5,9 +5,11 @@ from functools import partial
 import pytest
 
 from gateway.books.books import Books
+from gateway.domain.terms import Terms
 from gateway.flows.accounts import Accounts
 from gateway.flows.authenticate import Directory, TermsOf
 from gateway.flows.keys import Keys
+from gateway.flows.rebuild import rebuild
 from gateway.flows.tell_ledger import TellLedger
 from gateway.flows.terms import current_terms
 from gateway.ledger.connection import RedisConnection
@@ -78,3 +80,15 @@ async def directory(books: Books, terms_of: TermsOf, clock: Clock) -> AsyncItera
     opened = Directory(books=books, terms_of=terms_of, pepper=PEPPER, clock=clock)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def terms(
+    accounts: Accounts, terms_of: TermsOf, clock: Clock, books: Books, ledger: Ledger, outbox: Outbox
+) -> Terms:
+    """An account that Redis knows: Starter, 40,000 credits, pay-as-you-go."""
+    opened = await accounts.create("Acme", "starter")
+    known = await terms_of(opened.id, clock())
+    assert known is not None
+    assert await rebuild(books, ledger, outbox, known)
+    return known

@@ -205,7 +205,7 @@ async def test_each_event_is_stamped_once_with_the_line_that_charges_it(
     await _month_later(clock, books, opened.id)
     (closing,) = await closer.close_due()
     async with books.read() as conn:
-        events = [one async for one in invoices.events_of(conn, closing.id)]
+        events = await invoices.events_page(conn, closing.id, after="")
     split = [(one.included_millicredits, one.pay_as_you_go_millicredits) for one in events]
     assert split == [(39_990 * CREDIT, 0), (10 * CREDIT, 20 * CREDIT), (0, 5 * CREDIT)]
     assert [one.line_id for one in events] == [None, f"{closing.id}.1", f"{closing.id}.1"]

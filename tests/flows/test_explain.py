@@ -11,10 +11,8 @@ from gateway.domain.hold import Ending
 from gateway.domain.terms import Terms
 from gateway.domain.usage import Settlement, UsageEvent
 from gateway.flows.accounts import Accounts
-from gateway.flows.authenticate import TermsOf
 from gateway.flows.explain import Explain, Receipt, ReceiptState
 from gateway.flows.faults import NoSuchThing
-from gateway.flows.rebuild import rebuild
 from gateway.flows.relay import Relay
 from gateway.ledger.answers import HoldSeen
 from gateway.ledger.connection import RedisConnection
@@ -25,7 +23,7 @@ from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from gateway.wire.call_facts import facts_json, settlement_json
 from tests.flows.calls import call, capture, hold
-from tests.made_up import CREDIT, NOON_MS, Clock, facts
+from tests.made_up import CREDIT, NOON_MS, facts
 
 REFUSAL = Refusal(
     request_id=f"req_{77:032x}",
@@ -49,18 +47,6 @@ REFUSAL = Refusal(
     retry_in_ms=None,
     resets_at_ms=NOON_MS + 1,
 )
-
-
-@pytest.fixture
-async def terms(
-    accounts: Accounts, terms_of: TermsOf, clock: Clock, books: Books, ledger: Ledger, outbox: Outbox
-) -> Terms:
-    """An account that Redis knows: Starter, 40,000 credits, pay-as-you-go."""
-    opened = await accounts.create("Acme", "starter")
-    known = await terms_of(opened.id, clock())
-    assert known is not None
-    assert await rebuild(books, ledger, outbox, known)
-    return known
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from gateway.domain.terms import Terms
 from gateway.flows.accounts import Accounts
 from gateway.flows.authenticate import TermsOf
 from gateway.flows.faults import CallerFault, NoSuchThing
-from gateway.flows.rebuild import rebuild
 from gateway.flows.relay import Relay
 from gateway.flows.usage_report import Range, UsageReport, UsageReports
 from gateway.ledger.answers import Counters
@@ -22,18 +21,6 @@ from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from tests.flows.calls import DELIVERED, call, calls, capture, hold
 from tests.made_up import CREDIT, Clock
-
-
-@pytest.fixture
-async def terms(
-    accounts: Accounts, terms_of: TermsOf, clock: Clock, books: Books, ledger: Ledger, outbox: Outbox
-) -> Terms:
-    """An account that Redis knows: Starter, 40,000 credits, pay-as-you-go."""
-    opened = await accounts.create("Acme", "starter")
-    known = await terms_of(opened.id, clock())
-    assert known is not None
-    assert await rebuild(books, ledger, outbox, known)
-    return known
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from gateway.edges.api.subscription import (
 )
 from gateway.edges.api.usage_document import amount, instant, usage_document
 from gateway.edges.desk import Desk
-from gateway.flows.accounts import ListedAccount
+from gateway.flows.accounts import AccountView, ListedAccount
+from gateway.flows.usage_report import UsageReport
 from gateway.wire.problems import Fault
 
 BASE: Final = "/admin/v1/accounts"
@@ -91,17 +92,9 @@ def account_admin_endpoints(desk: Desk, area: Area) -> list[Endpoint]:
         return {"id": opened.id, "name": opened.name, "plan": opened.plan_id, "project_id": opened.project_id}
 
     async def shown(ask: Ask) -> Document:
-        view = await desk.accounts.show(area.account_of(ask))
-        report = await desk.reports.of_account(area.account_of(ask), desk.clock())
-        usage = usage_document(report)
-        return {
-            **_listed(ListedAccount(view.account, view.plan_id)),
-            "pending_plan": view.pending_plan_id,
-            "period": usage["period"],
-            "credits": usage["credits"],
-            "projects": [_project(project) for project in view.projects],
-            "live": report.live,
-        }
+        account_id = area.account_of(ask)
+        view = await desk.accounts.show(account_id)
+        return _in_full(view, await desk.reports.of_account(account_id, desk.clock()))
 
     async def adjusted(ask: Ask) -> Document:
         wish: AdjustWish = ask.body
@@ -190,6 +183,18 @@ def _listed(one: ListedAccount) -> dict[str, Any]:
         "status": one.account.status.value,
         "sandbox": one.account.sandbox,
         "created_at": instant(one.account.created_ms),
+    }
+
+
+def _in_full(view: AccountView, report: UsageReport) -> dict[str, Any]:
+    usage = usage_document(report)
+    return {
+        **_listed(ListedAccount(view.account, view.plan_id)),
+        "pending_plan": view.pending_plan_id,
+        "period": usage["period"],
+        "credits": usage["credits"],
+        "projects": [_project(project) for project in view.projects],
+        "live": report.live,
     }
 
 

@@ -93,34 +93,16 @@ def file_endpoints(desk: Desk, path: str, found: Callable[[Ask], Awaitable[Invoi
         view = _issued(await found(ask))
         return Response(export(view), headers=as_file(view, "json"), media_type="application/json")
 
+    def file(suffix: str, answer: Answer, summary: str, **told: Any) -> Endpoint:
+        return Endpoint(
+            "GET", f"{path}/{{invoice_id}}.{suffix}", answer, summary, "invoices", problems=issued_only, **told
+        )
+
+    binary, text = {"type": "string", "format": "binary"}, {"type": "string"}
     return [
-        Endpoint(
-            "GET",
-            f"{path}/{{invoice_id}}.pdf",
-            as_pdf,
-            "An issued invoice as PDF, its data attached",
-            "invoices",
-            files={"application/pdf": {"type": "string", "format": "binary"}},
-            problems=issued_only,
-        ),
-        Endpoint(
-            "GET",
-            f"{path}/{{invoice_id}}.csv",
-            as_csv,
-            "Every usage event behind an issued invoice",
-            "invoices",
-            files={"text/csv": {"type": "string"}},
-            problems=issued_only,
-        ),
-        Endpoint(
-            "GET",
-            f"{path}/{{invoice_id}}.json",
-            as_json,
-            "An issued invoice as it was frozen, to be verified",
-            "invoices",
-            reply=ExportedInvoice,
-            problems=issued_only,
-        ),
+        file("pdf", as_pdf, "An issued invoice as PDF, its data attached", files={"application/pdf": binary}),
+        file("csv", as_csv, "Every usage event behind an issued invoice", files={"text/csv": text}),
+        file("json", as_json, "An issued invoice as it was frozen, to be verified", reply=ExportedInvoice),
         Endpoint(
             "GET",
             f"{path}/{{invoice_id}}",

@@ -23,7 +23,7 @@ from gateway.edges.documents.invoice_json import as_file, export
 from gateway.edges.documents.invoice_pdf import invoice_pdf
 from gateway.flows.faults import CallerFault, PaymentNeeded
 from gateway.flows.invoices import InvoiceView
-from gateway.payments.provider import ActionRequired, Failed, Paid
+from gateway.payments.provider import ActionRequired, Failed, Outcome, Paid
 from gateway.wire import page_token
 
 PAGE: Final = 24
@@ -179,16 +179,20 @@ def invoice_routes(pages: Pages) -> list[Route]:
             return visit.go(f"{pages.door.home}/payment-methods", "Add a payment method first, then pay.", Tone.BAD)
         except CallerFault as fault:
             return visit.go(back, f"{str(fault)[:1].upper()}{str(fault)[1:]}.", Tone.BAD)
-        match outcome:
-            case Paid():
-                return visit.go(back, f"Invoice {invoice.number} is paid. Thank you.")
-            case Failed(reason=reason):
-                said = f"The payment failed ({reason}). Try another payment method, or ask your bank."
-                return visit.go(back, said, Tone.BAD)
-            case ActionRequired():
-                return visit.go(back, "Your bank wants you to confirm this payment: follow the link below.", Tone.PLAIN)
-            case _:
-                return visit.go(back, "The payment is on its way; your bank takes a moment.", Tone.PLAIN)
+        return visit.go(back, *_said_of(outcome, invoice.number))
+
+    one = f"{home}/{{invoice_id}}"
+    return [
+        pages.get(home, listed),
+        *_file_routes(pages, one),
+        pages.get(one, shown),
+        pages.post(f"{one}/pay", pay),
+    ]
+
+
+def _file_routes(pages: Pages, one: str) -> list[Route]:
+    """An issued invoice as the files that it is."""
+    desk = pages.parts.desk
 
     async def as_pdf(visit: Visit) -> Response:
         view = _issued(await _mine(desk, visit))
@@ -204,14 +208,10 @@ def invoice_routes(pages: Pages) -> list[Route]:
         view = _issued(await _mine(desk, visit))
         return Response(export(view), headers=as_file(view, "json"), media_type="application/json")
 
-    one = f"{home}/{{invoice_id}}"
     return [
-        pages.get(home, listed),
         pages.get(f"{one}.pdf", as_pdf),
         pages.get(f"{one}.csv", as_csv),
         pages.get(f"{one}.json", as_json),
-        pages.get(one, shown),
-        pages.post(f"{one}/pay", pay),
     ]
 
 
@@ -219,6 +219,18 @@ async def _mine(desk: Desk, visit: Visit) -> Shown:
     """The invoice of the path, if it is the visitor's account's. NoSuchThing."""
     view = await desk.invoices.find(visit.request.path_params["invoice_id"], owner=visit.account_id)
     return Shown(view, visit.own_now_ms)
+
+
+def _said_of(outcome: Outcome, number: str | None) -> tuple[str, Tone]:
+    match outcome:
+        case Paid():
+            return f"Invoice {number} is paid. Thank you.", Tone.GOOD
+        case Failed(reason=reason):
+            return f"The payment failed ({reason}). Try another payment method, or ask your bank.", Tone.BAD
+        case ActionRequired():
+            return "Your bank wants you to confirm this payment: follow the link below.", Tone.PLAIN
+        case _:
+            return "The payment is on its way; your bank takes a moment.", Tone.PLAIN
 
 
 async def _page(desk: Desk, visit: Visit, invoice: Shown) -> Response:

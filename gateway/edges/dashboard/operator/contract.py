@@ -1,12 +1,8 @@
 """An account's contract: every version of it, agreeing another one in the words of its file, and ending it."""
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from decimal import Decimal
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Final
 
-import orjson
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -14,14 +10,13 @@ from gateway.config_files.contract_file import ContractShape, check_contract, da
 from gateway.config_files.contract_file import contract as of_domain
 from gateway.config_files.judge import judge
 from gateway.config_files.yaml_source import read_yaml
-from gateway.domain.contract import Contract
 from gateway.edges.dashboard import formats
 from gateway.edges.dashboard.operator.account_changes import account_of, path_of, reason
 from gateway.edges.dashboard.operator.change_page import REASON, ChangePage, Input, change_routes
 from gateway.edges.dashboard.operator.typed import day_ms as typed_day_ms
 from gateway.edges.dashboard.pages import Pages, Visit
 from gateway.edges.desk import Desk
-from gateway.edges.documents.contract_json import terms_json
+from gateway.edges.documents.contract_yaml import terms_yaml
 from gateway.flows.contracts import ContractState
 from gateway.flows.faults import WrongParameter
 
@@ -46,23 +41,33 @@ net_days: 30                  # days until an invoice is due
 
 def contract_routes(pages: Pages) -> list[Route]:
     """`/admin/accounts/{account_id}/contract`, `…/agree` and `…/end` below it."""
-    desk = pages.parts.desk
+    answers = _Answers(pages.parts.desk)
     path = f"{pages.door.home}/accounts/{{account_id}}/contract"
+    return [
+        pages.get(path, answers.look),
+        *change_routes(pages, f"{path}/agree", answers.agreeing, answers.agreed),
+        *change_routes(pages, f"{path}/end", answers.ending, answers.ended),
+    ]
 
-    async def look(visit: Visit) -> Response:
-        view = await desk.contracts.show(account_of(visit))
+
+@dataclass(frozen=True, slots=True)
+class _Answers:
+    desk: Desk
+
+    async def look(self, visit: Visit) -> Response:
+        view = await self.desk.contracts.show(account_of(visit))
         return visit.page(
             "admin/contract.html",
             title="Contract",
             section="accounts",
-            account=(await desk.accounts.show(account_of(visit))).account,
+            account=(await self.desk.accounts.show(account_of(visit))).account,
             it=view,
             said=SAID,
             texts={one.version: terms_yaml(one.contract) for one, _ in view.versions},
         )
 
-    async def agreeing(visit: Visit) -> ChangePage:
-        view = await desk.contracts.show(account_of(visit))
+    async def agreeing(self, visit: Visit) -> ChangePage:
+        view = await self.desk.contracts.show(account_of(visit))
         latest = next((one for one, state in view.versions if state is not ContractState.REPLACED), None)
         if view.in_force is None:
             when = "It begins at once, unless it says when it starts: the running period ends now and is invoiced."
@@ -81,10 +86,10 @@ def contract_routes(pages: Pages) -> list[Route]:
             "Agree it",
         )
 
-    async def agreed(visit: Visit) -> tuple[str, str]:
-        said = _read(desk, visit.form["terms"])
+    async def agreed(self, visit: Visit) -> tuple[str, str]:
+        said = _read(self.desk, visit.form["terms"])
         starts_ms = None if said.starts is None else day_ms(said.starts)
-        made = await desk.contracts.agree(
+        made = await self.desk.contracts.agree(
             account_of(visit), of_domain(said), reason=reason(visit), starts_ms=starts_ms, actor=visit.visitor.actor
         )
         invoice = made.invoice
@@ -92,8 +97,8 @@ def contract_routes(pages: Pages) -> list[Route]:
         effective = formats.instant(made.version.effective_ms)
         return f"{path_of(visit)}/contract", f"Version {made.version.version} is agreed, from {effective}.{invoiced}"
 
-    async def ending(visit: Visit) -> ChangePage:
-        view = await desk.contracts.show(account_of(visit))
+    async def ending(self, visit: Visit) -> ChangePage:
+        view = await self.desk.contracts.show(account_of(visit))
         return ChangePage(
             "End the contract",
             "accounts",
@@ -116,18 +121,12 @@ def contract_routes(pages: Pages) -> list[Route]:
             "bad",
         )
 
-    async def ended(visit: Visit) -> tuple[str, str]:
+    async def ended(self, visit: Visit) -> tuple[str, str]:
         ends_ms = typed_day_ms(visit, "ends") if visit.form.get("ends") else None
-        version = await desk.contracts.end(
+        version = await self.desk.contracts.end(
             account_of(visit), reason=reason(visit), ends_ms=ends_ms, actor=visit.visitor.actor
         )
         return f"{path_of(visit)}/contract", f"The contract ends on {formats.instant(version.effective_ms)}."
-
-    return [
-        pages.get(path, look),
-        *change_routes(pages, f"{path}/agree", agreeing, agreed),
-        *change_routes(pages, f"{path}/end", ending, ended),
-    ]
 
 
 def _read(desk: Desk, text: str) -> ContractShape:
@@ -141,26 +140,3 @@ def _read(desk: Desk, text: str) -> ContractShape:
         problems = [str(problem).removeprefix(f"{FILE}:") for problem in sorted(source.problems)]
         raise WrongParameter("terms", "\n".join(f"Line {problem}" for problem in problems) or "there are no terms")
     return file
-
-
-def terms_yaml(contract: Contract) -> str:
-    """A contract in the words of its file, without what is left out there."""
-    said = json.loads(orjson.dumps(terms_json(contract)), parse_float=Decimal)
-    return "".join(f"{line}\n" for line in _lines(said, ""))
-
-
-def _lines(said: Mapping[str, Any], indent: str) -> Iterator[str]:
-    for name, value in said.items():
-        if value in (None, {}, []):
-            continue
-        match value:
-            case dict():
-                yield f"{indent}{name}:"
-                yield from _lines(value, f"{indent}  ")
-            case list():
-                yield f"{indent}{name}:"
-                for one in value:
-                    inner = ", ".join(f"{key}: {part}" for key, part in one.items() if part is not None)
-                    yield f"{indent}  - {{{inner}}}"
-            case _:
-                yield f"{indent}{name}: {value}"

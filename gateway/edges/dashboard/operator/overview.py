@@ -8,6 +8,7 @@ from gateway.domain.terms import AccountStatus
 from gateway.edges.dashboard.flash import Tone
 from gateway.edges.dashboard.operator.parts import OperatorParts
 from gateway.edges.dashboard.pages import Pages, Visit
+from gateway.edges.desk import Desk
 from gateway.flows.look_up import Found, Kind
 from gateway.flows.overview import DAYS, MOST_WAITING
 from gateway.wire.problems import PROBLEMS
@@ -61,7 +62,7 @@ def overview_routes(pages: Pages, parts: OperatorParts) -> list[Route]:
         found = await parts.look_up.find(said)
         if len(found) == 1:
             return visit.go(path_of(home, found[0]))
-        listed = [] if found or not said.isprintable() else await _named(said)
+        listed = [] if found or not said.isprintable() else await _named(desk, said)
         return visit.page(
             "admin/find.html",
             title="Find",
@@ -69,12 +70,6 @@ def overview_routes(pages: Pages, parts: OperatorParts) -> list[Route]:
             found=[(one, path_of(home, one)) for one in found],
             accounts=listed,
         )
-
-    async def _named(said: str) -> list[tuple[str, str]]:
-        if not 0 < len(said) <= 200:  # noqa: PLR2004 - the longest name
-            return []
-        accounts, _ = await desk.accounts.page(name=said, size=20)
-        return [(one.account.id, one.account.name) for one in accounts]
 
     return [
         pages.get(home, look),
@@ -99,3 +94,11 @@ def path_of(home: str, found: Found) -> str:
 def titled(code: str) -> str:
     """A refusal in words."""
     return next((problem.title for known, problem in PROBLEMS.items() if known == code), code)
+
+
+async def _named(desk: Desk, said: str) -> list[tuple[str, str]]:
+    """Ids and names of accounts with this in their name."""
+    if not 0 < len(said) <= 200:  # noqa: PLR2004 - the longest name
+        return []
+    accounts, _ = await desk.accounts.page(name=said, size=20)
+    return [(one.account.id, one.account.name) for one in accounts]

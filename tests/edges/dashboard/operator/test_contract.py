@@ -5,7 +5,8 @@ from gateway.config_files.judge import judge
 from gateway.config_files.yaml_source import read_yaml
 from gateway.domain.contract import BillingPeriod, Contract, OverageMode
 from gateway.domain.plan import RateLimit, Tier
-from gateway.edges.dashboard.operator.contract import EXAMPLE, terms_yaml
+from gateway.edges.dashboard.operator.contract import EXAMPLE
+from gateway.edges.documents.contract_yaml import terms_yaml
 from tests.edges.dashboard.conftest import Someone
 from tests.edges.dashboard.forms import text
 from tests.edges.dashboard.operator.conftest import Operating
