@@ -205,10 +205,15 @@ def test_a_service_that_cannot_be_reached_costs_nothing(rough: Rough, account: A
     assert (reply.status_code, reply.json()["code"]) == (502, "upstream_unreachable")
     assert reply.json()["retryable"] is True
     assert "127.0.0.1" not in reply.text
-    # it was counted, and says so like any reply
-    assert reply.headers["ratelimit-policy"].startswith('"requests";q=')
-    assert reply.headers["ratelimit"].startswith('"requests";r=')
     assert rough.used(account) == 0
+
+
+def test_a_call_that_was_counted_says_so_also_where_the_service_failed_it(rough: Rough) -> None:
+    with rough.gateway.caller(rough.place.account("free")) as caller:
+        reply = caller.post("/test/nowhere", json=QUERY)
+    assert reply.status_code == 502
+    assert reply.headers["ratelimit-policy"] == '"requests";q=20;w=60'
+    assert reply.headers["ratelimit"] == '"requests";r=19;t=60'
 
 
 def test_a_service_that_does_not_answer_in_time_costs_nothing(rough: Rough, account: Account) -> None:
