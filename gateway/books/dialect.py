@@ -1,8 +1,10 @@
-"""The few places where SQLite and PostgreSQL differ in words: upserts and the store's own clock. No tables."""
+"""The few places where SQLite and PostgreSQL differ in words: upserts, long lists, the store's own clock. No tables."""
 
+import json
+from collections.abc import Iterable
 from typing import Any, TypeAlias
 
-from sqlalchemy import BigInteger, Table
+from sqlalchemy import BigInteger, Column, ColumnElement, Table, Text, any_, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.ext.compiler import compiles
@@ -14,6 +16,15 @@ Upsert: TypeAlias = postgresql.Insert | sqlite.Insert
 def upsert(conn: AsyncConnection, table: Table) -> Upsert:
     """An INSERT that knows ON CONFLICT, in the words of the connection's store."""
     return postgresql.insert(table) if conn.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def one_of(conn: AsyncConnection, column: Column[str], values: Iterable[str]) -> ColumnElement[bool]:
+    """Whether a text is among these: one parameter and the same words for any number of them."""
+    listed = list(values)
+    if conn.dialect.name == "postgresql":
+        return column == any_(literal(listed, postgresql.ARRAY(Text)))
+    each = func.json_each(literal(json.dumps(listed), Text)).table_valued("value")
+    return column.in_(select(each.c.value))
 
 
 class now_ms(FunctionElement[int]):  # noqa: N801 - it is used as a function

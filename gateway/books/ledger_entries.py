@@ -7,12 +7,15 @@ part. Money is not in it: that is what invoices are for.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
-from sqlalchemy import BigInteger, cast, func, insert, select, union_all
+from sqlalchemy import BigInteger, cast, func, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from gateway.books.bulk import Bulk
 from gateway.books.dialect import now_ms
 from gateway.books.tables import ledger_entries
+from gateway.domain.usage import UsageEvent
 
 
 class LedgerAccount(StrEnum):
@@ -21,6 +24,9 @@ class LedgerAccount(StrEnum):
     ISSUED = "issued"  # the house: minus everything ever granted
     ALLOWANCE = "allowance"  # granted and not used
     USED = "used"  # captured
+
+
+_ENTRIES: Final = Bulk(ledger_entries, told={"booked_at_ms": now_ms()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +51,25 @@ def granted(transaction_id: str, account_id: str, period_start_ms: int, amount_m
 
 async def book(conn: AsyncConnection, transfers: Sequence[Transfer]) -> None:
     """Write the transfers, each a transaction of one leg."""
-    if not transfers:
-        return
-    rows = [
-        (t.transaction_id, 0, t.account_id, t.period_start_ms, t.debit, t.credit, t.amount_millicredits)
-        for t in transfers
-    ]
-    columns = [column.name for column in ledger_entries.columns][:-1]
-    await conn.execute(
-        insert(ledger_entries).values(booked_at_ms=now_ms()), [dict(zip(columns, row, strict=True)) for row in rows]
+    await _ENTRIES.write(
+        conn,
+        [
+            (t.transaction_id, 0, t.account_id, t.period_start_ms, t.debit, t.credit, t.amount_millicredits)
+            for t in transfers
+        ],
+    )
+
+
+async def book_used(conn: AsyncConnection, events: Sequence[UsageEvent]) -> None:
+    """Write what these events captured, as used from the allowance."""
+    sides = (LedgerAccount.ALLOWANCE.value, LedgerAccount.USED.value)
+    await _ENTRIES.write(
+        conn,
+        [
+            (event.id, 0, event.facts.account_id, event.period_start_ms, *sides, event.captured_millicredits)
+            for event in events
+            if event.captured_millicredits > 0
+        ],
     )
 
 

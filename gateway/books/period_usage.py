@@ -4,29 +4,20 @@ Kept by `usage.book` in the transaction that books the events, so it is what the
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books.dialect import upsert
+from gateway.books.bulk import Bulk, adding_up
 from gateway.books.tables import period_usage
+
+_SUMS: Final = Bulk(period_usage, settled=adding_up("captured_millicredits"))
 
 
 async def add(conn: AsyncConnection, captured: Mapping[tuple[str, int], int]) -> None:
     """Add millicredits by account and start of period. In the order of the keys: two relays never wait in a circle."""
-    if not captured:
-        return
-    adding = upsert(conn, period_usage)
-    total = period_usage.c.captured_millicredits + adding.excluded.captured_millicredits
-    await conn.execute(
-        adding.on_conflict_do_update(
-            index_elements=["account_id", "period_start_ms"], set_={"captured_millicredits": total}
-        ),
-        [
-            {"account_id": key[0], "period_start_ms": key[1], "captured_millicredits": captured[key]}
-            for key in sorted(captured)
-        ],
-    )
+    await _SUMS.write(conn, [(*key, captured[key]) for key in sorted(captured)])
 
 
 async def of_period(conn: AsyncConnection, account_id: str, period_start_ms: int) -> int:

@@ -4,29 +4,30 @@ Whose job an id is, for good, is in `jobs`.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books.dialect import upsert
+from gateway.books.bulk import Bulk, Row
+from gateway.books.dialect import one_of
 from gateway.books.tables import running_jobs
 from gateway.domain.usage import JobAttached, UsageEvent
 from gateway.wire.call_facts import facts_json, read_facts
 
+_BEGUN: Final = Bulk(running_jobs, settled=lambda insert: insert.on_conflict_do_nothing())
+
 
 async def begin(conn: AsyncConnection, attached: Sequence[JobAttached]) -> None:
     """Remember jobs that have begun; again changes nothing."""
-    if attached:
-        rows = [_row(job) for job in sorted(attached, key=lambda job: job.request_id)]
-        await conn.execute(upsert(conn, running_jobs).on_conflict_do_nothing(), rows)
+    await _BEGUN.write(conn, [_row(job) for job in sorted(attached, key=lambda job: job.request_id)])
 
 
 async def end(conn: AsyncConnection, events: Sequence[UsageEvent]) -> None:
     """Forget the jobs whose end is booked with these events."""
     ended = sorted({event.facts.request_id for event in events if event.job_id is not None})
     if ended:
-        await conn.execute(delete(running_jobs).where(running_jobs.c.request_id.in_(ended)))
+        await conn.execute(delete(running_jobs).where(one_of(conn, running_jobs.c.request_id, ended)))
 
 
 async def of_account(conn: AsyncConnection, account_id: str) -> list[JobAttached]:
@@ -41,21 +42,22 @@ async def accounts_with_jobs(conn: AsyncConnection) -> list[str]:
     return list((await conn.execute(query)).scalars())
 
 
-def _row(job: JobAttached) -> dict[str, Any]:
-    return {
-        "request_id": job.request_id,
-        "account_id": job.account_id,
-        "facts": facts_json(job.facts).decode(),
-        "kind": job.job_kind,
-        "upstream": job.upstream,
-        "job_id": job.job_id,
-        "held_millicredits": job.held_millicredits,
-        "period_start_ms": job.period_start_ms,
-        "admitted_at_ms": job.admitted_at_ms,
-        "deadline_ms": job.deadline_ms,
-        "attached_at_ms": job.happened_at_ms,
-        "seq": job.seq,
-    }
+def _row(job: JobAttached) -> Row:
+    """In the order of the table's columns."""
+    return (
+        job.request_id,
+        job.account_id,
+        facts_json(job.facts).decode(),
+        job.job_kind,
+        job.upstream,
+        job.job_id,
+        job.held_millicredits,
+        job.period_start_ms,
+        job.admitted_at_ms,
+        job.deadline_ms,
+        job.happened_at_ms,
+        job.seq,
+    )
 
 
 def _job(row: Any) -> JobAttached:

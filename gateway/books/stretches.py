@@ -10,7 +10,8 @@ from typing import Final, NamedTuple
 from sqlalchemy import BigInteger, case, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books.dialect import upsert
+from gateway.books.bulk import Bulk, rows_of
+from gateway.books.dialect import Upsert
 from gateway.books.tables import usage_stretches
 from gateway.domain.usage import UsageEvent
 
@@ -40,26 +41,27 @@ async def add(conn: AsyncConnection, events: Iterable[UsageEvent]) -> None:
         key = (facts.account_id, event.period_start_ms, event.seq // STRETCH_SEQS, facts.product, facts.mode)
         known = sums.setdefault(key, [0, at_ms, at_ms])
         known[:] = known[0] + captured, min(known[1], at_ms), max(known[2], at_ms)
-    if not sums:
-        return
-    names = [column.name for column in usage_stretches.columns]
-    adding = upsert(conn, usage_stretches)
-    table, new = usage_stretches.c, adding.excluded
+    await _STRETCHES.write(conn, rows_of(sums))
+
+
+def _widened(insert: Upsert) -> Upsert:
+    """A stretch that is there already grows by what is new, and by when that was admitted."""
+    table, new = usage_stretches.c, insert.excluded
     first = case(
         (new.first_admitted_ms < table.first_admitted_ms, new.first_admitted_ms), else_=table.first_admitted_ms
     )
     last = case((new.last_admitted_ms > table.last_admitted_ms, new.last_admitted_ms), else_=table.last_admitted_ms)
-    await conn.execute(
-        adding.on_conflict_do_update(
-            index_elements=list(usage_stretches.primary_key.columns),
-            set_={
-                "captured_millicredits": table.captured_millicredits + new.captured_millicredits,
-                "first_admitted_ms": first,
-                "last_admitted_ms": last,
-            },
-        ),
-        [dict(zip(names, (*key, *sums[key]), strict=True)) for key in sorted(sums)],
+    return insert.on_conflict_do_update(
+        index_elements=list(usage_stretches.primary_key.columns),
+        set_={
+            "captured_millicredits": table.captured_millicredits + new.captured_millicredits,
+            "first_admitted_ms": first,
+            "last_admitted_ms": last,
+        },
     )
+
+
+_STRETCHES: Final = Bulk(usage_stretches, settled=_widened)
 
 
 async def of_period(conn: AsyncConnection, account_id: str, period_start_ms: int) -> list[Stretch]:

@@ -12,18 +12,33 @@ from sqlalchemy import BigInteger, Table, and_, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import jobs, ledger_entries, period_usage, running_jobs, stretches
-from gateway.books.dialect import now_ms, upsert
-from gateway.books.ledger_entries import LedgerAccount, Transfer
+from gateway.books.bulk import Bulk, Row, adding_up, rows_of
+from gateway.books.dialect import now_ms, one_of
 from gateway.books.tables import account_seq, usage_daily, usage_events, usage_hourly
 from gateway.domain.hold import Ending
 from gateway.domain.instant import DAY_MS, HOUR_MS
 from gateway.domain.usage import JobAttached, UsageEvent
 
 CAPTURES: Final = frozenset({Ending.CAPTURED, Ending.LATE, Ending.RECOVERED})
-# Building a statement keeps the event loop busy: for this many rows about two milliseconds.
-_BATCH: Final = 200
+# So many rows keep the event loop busy for about two milliseconds.
+_BATCH: Final = 500
+# And so many conditions of three columns each.
+_PAIRS: Final = 200
 # Calls, units and millicredits by the key of a rollup's row.
 _Sums = dict[tuple[str, int, int, str, str, str, str], list[int]]
+
+_EVENTS: Final = Bulk(usage_events, told={"booked_at_ms": now_ms()})
+_HOURS, _DAYS = (
+    Bulk(rollup, settled=adding_up("calls", "units", "captured_millicredits")) for rollup in (usage_hourly, usage_daily)
+)
+_SEQS: Final = Bulk(
+    account_seq,
+    settled=lambda insert: insert.on_conflict_do_update(
+        index_elements=["account_id"],
+        set_={"seq": insert.excluded.seq},
+        where=account_seq.c.seq < insert.excluded.seq,
+    ),
+)
 
 
 async def book(conn: AsyncConnection, events: Sequence[UsageEvent | JobAttached]) -> int:
@@ -34,67 +49,53 @@ async def book(conn: AsyncConnection, events: Sequence[UsageEvent | JobAttached]
     attached = [event for event in events if isinstance(event, JobAttached)]
     settled = {event.id: event for event in events if isinstance(event, UsageEvent)}
     ordered = [settled[event_id] for event_id in sorted(settled)]
-    fresh: list[UsageEvent] = []
-    for first in range(0, len(ordered), _BATCH):
-        new = await _insert(conn, ordered[first : first + _BATCH])
-        await ledger_entries.book(conn, [_transfer(event) for event in new if event.captured_millicredits > 0])
-        fresh += new
+    # First, for it locks the accounts: of two relays with the same events the second waits here, and finds them booked.
+    await _keep_seq(conn, events)
+    booked = await booked_ids(conn, [event.id for event in ordered])
+    fresh = [event for event in ordered if event.id not in booked]
+    for first in range(0, len(fresh), _BATCH):
+        batch = fresh[first : first + _BATCH]
+        await _EVENTS.write(conn, [_row(event) for event in batch])
+        await ledger_entries.book_used(conn, batch)
     await _roll_up(conn, fresh)
     await stretches.add(conn, fresh)
     new_jobs = await jobs.book(conn, attached)
     await running_jobs.begin(conn, attached)
     await running_jobs.end(conn, ordered)
-    await _keep_seq(conn, events)
     return len(fresh) + new_jobs
 
 
-async def _insert(conn: AsyncConnection, events: Sequence[UsageEvent]) -> list[UsageEvent]:
-    """Write the events that are not there yet and return those."""
-    statement = (
-        upsert(conn, usage_events)
-        .values(booked_at_ms=now_ms())
-        .on_conflict_do_nothing(index_elements=["id"])
-        .returning(usage_events.c.id)
+def _row(event: UsageEvent) -> Row:
+    """In the order of the table's columns."""
+    facts, settlement = event.facts, event.settlement
+    return (
+        event.id,
+        facts.request_id,
+        event.ending.value,
+        facts.account_id,
+        facts.project_id,
+        facts.key_id,
+        facts.product,
+        facts.mode,
+        facts.unit,
+        facts.route,
+        facts.upstream,
+        facts.plan_id,
+        facts.rate_card_version,
+        facts.millicredits_per_unit,
+        facts.expected_units,
+        facts.quote_millicredits,
+        settlement.units,
+        settlement.evidence,
+        event.held_millicredits,
+        event.captured_millicredits,
+        event.period_start_ms,
+        event.admitted_at_ms,
+        event.happened_at_ms,
+        event.seq,
+        event.job_id,
+        settlement.billed_mode,
     )
-    inserted = set((await conn.execute(statement, [_row(event) for event in events])).scalars())
-    return [event for event in events if event.id in inserted]
-
-
-def _row(event: UsageEvent) -> dict[str, str | int | None]:
-    facts = event.facts
-    return {
-        "id": event.id,
-        "request_id": facts.request_id,
-        "ending": event.ending.value,
-        "account_id": facts.account_id,
-        "project_id": facts.project_id,
-        "key_id": facts.key_id,
-        "product": facts.product,
-        "mode": facts.mode,
-        "unit": facts.unit,
-        "route": facts.route,
-        "upstream": facts.upstream,
-        "plan_id": facts.plan_id,
-        "rate_card_version": facts.rate_card_version,
-        "millicredits_per_unit": facts.millicredits_per_unit,
-        "expected_units": facts.expected_units,
-        "quote_millicredits": facts.quote_millicredits,
-        "units": event.settlement.units,
-        "evidence": event.settlement.evidence,
-        "billed_mode": event.settlement.billed_mode,
-        "held_millicredits": event.held_millicredits,
-        "captured_millicredits": event.captured_millicredits,
-        "period_start_ms": event.period_start_ms,
-        "admitted_at_ms": event.admitted_at_ms,
-        "happened_at_ms": event.happened_at_ms,
-        "seq": event.seq,
-        "job_id": event.job_id,
-    }
-
-
-def _transfer(event: UsageEvent) -> Transfer:
-    sides = (LedgerAccount.ALLOWANCE, LedgerAccount.USED)
-    return Transfer(event.id, event.facts.account_id, event.period_start_ms, *sides, event.captured_millicredits)
 
 
 async def _roll_up(conn: AsyncConnection, events: Iterable[UsageEvent]) -> None:
@@ -113,26 +114,9 @@ async def _roll_up(conn: AsyncConnection, events: Iterable[UsageEvent]) -> None:
             total[1] += event.settlement.units or 0
             total[2] += event.captured_millicredits
         by_period[facts.account_id, event.period_start_ms] += event.captured_millicredits
-    if not hours:
-        return
-    await _add_up(conn, usage_hourly, hours)
-    await _add_up(conn, usage_daily, days)
+    await _HOURS.write(conn, rows_of(hours))
+    await _DAYS.write(conn, rows_of(days))
     await period_usage.add(conn, by_period)
-
-
-async def _add_up(conn: AsyncConnection, rollup: Table, sums: _Sums) -> None:
-    """Add sums by key to a rollup's rows."""
-    names = [column.name for column in rollup.columns]
-    rows = [dict(zip(names, (*key, *sums[key]), strict=True)) for key in sorted(sums)]
-    adding = upsert(conn, rollup)
-    table, new = rollup.c, adding.excluded
-    await conn.execute(
-        adding.on_conflict_do_update(
-            index_elements=list(rollup.primary_key.columns),
-            set_={name: table[name] + new[name] for name in ("calls", "units", "captured_millicredits")},
-        ),
-        rows,
-    )
 
 
 async def _keep_seq(conn: AsyncConnection, events: Iterable[UsageEvent | JobAttached]) -> None:
@@ -141,20 +125,7 @@ async def _keep_seq(conn: AsyncConnection, events: Iterable[UsageEvent | JobAtta
     for event in events:
         account_id = event.account_id if isinstance(event, JobAttached) else event.facts.account_id
         highest[account_id] = max(highest.get(account_id, 0), event.seq)
-    if highest:
-        await _raise_seqs(conn, highest)
-
-
-async def _raise_seqs(conn: AsyncConnection, highest: Mapping[str, int]) -> None:
-    raising = upsert(conn, account_seq)
-    await conn.execute(
-        raising.on_conflict_do_update(
-            index_elements=["account_id"],
-            set_={"seq": raising.excluded.seq},
-            where=account_seq.c.seq < raising.excluded.seq,
-        ),
-        [{"account_id": account_id, "seq": highest[account_id]} for account_id in sorted(highest)],
-    )
+    await _SEQS.write(conn, sorted(highest.items()))
 
 
 async def doubtful(conn: AsyncConnection, events: Sequence[UsageEvent]) -> frozenset[str]:
@@ -167,8 +138,8 @@ async def doubtful(conn: AsyncConnection, events: Sequence[UsageEvent]) -> froze
     highest = await _highest_seqs(conn, {event.facts.account_id for event in events})
     repeated = [event for event in events if event.seq <= highest.get(event.facts.account_id, 0)]
     table = usage_events.c
-    for first in range(0, len(repeated), _BATCH):
-        batch = repeated[first : first + _BATCH]
+    for first in range(0, len(repeated), _PAIRS):
+        batch = repeated[first : first + _PAIRS]
         numbers = {(event.facts.account_id, event.period_start_ms, event.seq): event.id for event in batch}
         ids = {event.id: event.seq for event in batch}
         by_number = select(table.account_id, table.period_start_ms, table.seq, table.id).where(
@@ -181,13 +152,15 @@ async def doubtful(conn: AsyncConnection, events: Sequence[UsageEvent]) -> froze
             )
         )
         found |= {row[0] for row in await conn.execute(by_number) if numbers[row[0], row[1], row[2]] != row[3]}
-        by_id = select(table.account_id, table.id, table.seq).where(table.id.in_(list(ids)))
+        by_id = select(table.account_id, table.id, table.seq).where(one_of(conn, table.id, ids))
         found |= {row[0] for row in await conn.execute(by_id) if ids[row[1]] != row[2]}
     return frozenset(found)
 
 
 async def _highest_seqs(conn: AsyncConnection, account_ids: Iterable[str]) -> dict[str, int]:
-    query = select(account_seq.c.account_id, account_seq.c.seq).where(account_seq.c.account_id.in_(sorted(account_ids)))
+    query = select(account_seq.c.account_id, account_seq.c.seq).where(
+        one_of(conn, account_seq.c.account_id, account_ids)
+    )
     return {row[0]: row[1] for row in await conn.execute(query)}
 
 
@@ -200,7 +173,7 @@ async def booked_seqs(conn: AsyncConnection, *, after: str, count: int) -> list[
 
 async def expect_seq(conn: AsyncConnection, account_id: str, seq: int) -> None:
     """From now on a Redis below this number is behind, and is rebuilt before anyone is admitted."""
-    await _raise_seqs(conn, {account_id: seq})
+    await _SEQS.write(conn, [(account_id, seq)])
 
 
 async def has_settled(conn: AsyncConnection, hold_id: str) -> bool:
@@ -223,7 +196,7 @@ async def booked_ids(conn: AsyncConnection, event_ids: Sequence[str]) -> frozens
     """Which of these events are booked."""
     found: set[str] = set()
     for first in range(0, len(event_ids), _BATCH):
-        query = select(usage_events.c.id).where(usage_events.c.id.in_(event_ids[first : first + _BATCH]))
+        query = select(usage_events.c.id).where(one_of(conn, usage_events.c.id, event_ids[first : first + _BATCH]))
         found.update((await conn.execute(query)).scalars())
     return frozenset(found)
 
