@@ -43,6 +43,7 @@ class Books:
         self._is_sqlite = engine.dialect.name == "sqlite"
         # SQLite has one writer at a time: here it queues without polling, between processes by busy_timeout.
         self._writing = asyncio.Lock()
+        self._closed = False
 
     @classmethod
     async def open(cls, url: str, *, read_only: bool = False) -> Self:
@@ -65,12 +66,14 @@ class Books:
         return books
 
     async def close(self) -> None:
-        """Close every connection."""
+        """Close every connection, and open none for whoever comes too late."""
+        self._closed = True
         await self._engine.dispose()
 
     @contextlib.asynccontextmanager
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """One writing transaction, committed at the end of the block, undone by any exception."""
+        self._must_be_open()
         if self._read_only:
             raise BooksUnavailable("they were opened to be read only")
         async with contextlib.AsyncExitStack() as stack:
@@ -82,6 +85,7 @@ class Books:
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """One reading transaction that sees a single moment and waits for no writer."""
+        self._must_be_open()
         options: dict[str, Any] = {"reads_only": True}
         if not self._is_sqlite:
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -95,6 +99,10 @@ class Books:
         """BooksUnavailable where a reading round trip fails."""
         async with self.read() as conn:
             await conn.execute(text("SELECT 1"))
+
+    def _must_be_open(self) -> None:
+        if self._closed:
+            raise BooksUnavailable("they are closed")
 
     async def _check_tables(self) -> None:
         async with self.read() as conn:
