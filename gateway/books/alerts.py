@@ -7,17 +7,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, ColumnElement, cast, func, select, tuple_
+from sqlalchemy import BigInteger, Column, ColumnElement, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.contracts import contract_of
-from gateway.books.dialect import upsert
+from gateway.books.dialect import one_of, upsert
 from gateway.books.ids import new_id
 from gateway.books.tables import accounts, alerts, contracts, grants, period_usage, periods
 from gateway.domain.alert import Alert, AlertKind
 from gateway.domain.plan import Tier
 
-_BATCH: Final = 200
+_BATCH: Final = 500
 PeriodKey = tuple[str, int]
 
 
@@ -57,41 +57,43 @@ class RaisedAlert:
     raised_ms: int
 
 
-async def standings(conn: AsyncConnection, keys: Collection[PeriodKey]) -> list[PeriodStanding]:
-    """How these periods stand; those that are not booked are left out."""
-    granted = (
-        select(cast(func.coalesce(func.sum(grants.c.amount_millicredits), 0), BigInteger))
-        .where(grants.c.account_id == periods.c.account_id, grants.c.period_start_ms == periods.c.start_ms)
-        .scalar_subquery()
-    )
-    query = select(
+_GRANTED: Final = (
+    select(cast(func.coalesce(func.sum(grants.c.amount_millicredits), 0), BigInteger))
+    .where(grants.c.account_id == periods.c.account_id, grants.c.period_start_ms == periods.c.start_ms)
+    .scalar_subquery()
+)
+_STANDINGS: Final = (
+    select(
         periods.c.account_id,
         periods.c.start_ms,
         periods.c.end_ms,
         periods.c.plan_id,
         periods.c.overage_millicredits,
         periods.c.nanodollars_per_millicredit,
-        granted,
+        _GRANTED,
         func.coalesce(period_usage.c.captured_millicredits, 0),
         func.coalesce(accounts.c.clock_offset_ms, 0),
         contracts.c.terms,
     )
-    query = (
-        query.join(accounts, accounts.c.id == periods.c.account_id)
-        .outerjoin(
-            contracts,
-            (contracts.c.account_id == periods.c.account_id) & (contracts.c.version == periods.c.contract_version),
-        )
-        .outerjoin(
-            period_usage,
-            (period_usage.c.account_id == periods.c.account_id)
-            & (period_usage.c.period_start_ms == periods.c.start_ms),
-        )
+    .join(accounts, accounts.c.id == periods.c.account_id)
+    .outerjoin(
+        contracts,
+        (contracts.c.account_id == periods.c.account_id) & (contracts.c.version == periods.c.contract_version),
     )
+    .outerjoin(
+        period_usage,
+        (period_usage.c.account_id == periods.c.account_id) & (period_usage.c.period_start_ms == periods.c.start_ms),
+    )
+)
+
+
+async def standings(conn: AsyncConnection, keys: Collection[PeriodKey]) -> list[PeriodStanding]:
+    """How these periods stand; those that are not booked are left out."""
+    wanted = set(keys)
     found: list[PeriodStanding] = []
     for batch in _batches(keys):
-        chosen = query.where(_one_of(periods.c.account_id, periods.c.start_ms, batch))
-        found += [_standing(*row) for row in await conn.execute(chosen)]
+        rows = await conn.execute(_STANDINGS.where(_about(conn, periods.c.account_id, periods.c.start_ms, batch)))
+        found += [_standing(*row) for row in rows if (row[0], row[1]) in wanted]
     return found
 
 
@@ -102,13 +104,15 @@ async def standing(conn: AsyncConnection, key: PeriodKey) -> PeriodStanding | No
 
 async def raised(conn: AsyncConnection, keys: Collection[PeriodKey]) -> Mapping[PeriodKey, frozenset[Alert]]:
     """What was raised in these periods so far."""
+    wanted = set(keys)
     found: dict[PeriodKey, set[Alert]] = {}
     for batch in _batches(keys):
         query = select(alerts.c.account_id, alerts.c.period_start_ms, alerts.c.kind, alerts.c.threshold)
         for account_id, start_ms, kind, threshold in await conn.execute(
-            query.where(_one_of(alerts.c.account_id, alerts.c.period_start_ms, batch))
+            query.where(_about(conn, alerts.c.account_id, alerts.c.period_start_ms, batch))
         ):
-            found.setdefault((account_id, start_ms), set()).add(Alert(AlertKind(kind), threshold))
+            if (account_id, start_ms) in wanted:
+                found.setdefault((account_id, start_ms), set()).add(Alert(AlertKind(kind), threshold))
     return {key: frozenset(known) for key, known in found.items()}
 
 
@@ -156,9 +160,12 @@ def new_alert_id() -> str:
     return new_id("alt")
 
 
-def _one_of(account: Column[str], start: Column[int], keys: Sequence[PeriodKey]) -> ColumnElement[bool]:
-    """The accounts are named beside the pairs: SQLite finds pairs by no index."""
-    return account.in_({account_id for account_id, _ in keys}) & tuple_(account, start).in_(keys)
+def _about(
+    conn: AsyncConnection, account: Column[str], start: Column[int], keys: Sequence[PeriodKey]
+) -> ColumnElement[bool]:
+    """These periods and few others of the same accounts: a list of pairs takes longer to write than to answer."""
+    starts = [start_ms for _, start_ms in keys]
+    return one_of(conn, account, {account_id for account_id, _ in keys}) & start.between(min(starts), max(starts))
 
 
 def _batches(keys: Collection[PeriodKey]) -> list[Sequence[PeriodKey]]:

@@ -26,6 +26,7 @@ _CLAIM_EVERY_S: Final = 0.5
 _CALL_REMAINS_MS: Final = 60_000
 _JOB_REMAINS_MS: Final = 3_600_000
 _ACK_BATCH: Final = 200
+_DECODED: Final = 100
 _POLL_EVERY_MS: Final = 100
 # Reading and acknowledging hundreds of records is no call that a user waits for.
 _DEADLINE_MS: Final = 5000
@@ -165,12 +166,18 @@ class Outbox:
             if wait_ms and not any(replies):
                 await asyncio.sleep(min(wait_ms, _POLL_EVERY_MS) / 1000)
         shard_of_key = {outbox_key(shard_prefix(shard)).encode(): shard for shard in shards}
-        return [
-            _record(shard_of_key[key], stream_id, flat)
+        entries = [
+            (shard_of_key[key], stream_id, flat)
             for streams in replies
-            for key, entries in streams or ()
-            for stream_id, flat in entries
+            for key, found in streams or ()
+            for stream_id, flat in found
         ]
+        records: list[OutboxRecord] = []
+        for first in range(0, len(entries), _DECODED):
+            records += (_record(*entry) for entry in entries[first : first + _DECODED])
+            # A thousand records take as long as fifty calls, which are not to wait for them.
+            await asyncio.sleep(0)
+        return records
 
     async def _read_all(
         self, reader: RedisConnection, consumer: str, per_shard: int, wait_ms: int, shards: Sequence[int]

@@ -13,6 +13,8 @@ from gateway.domain.quote import Quote
 from gateway.domain.usage import CallFacts, Settlement
 
 _FACTS: Final[dict[str, type]] = {each.name: int if each.type in (int, "int") else str for each in fields(CallFacts)}
+_NAMES: Final = tuple(_FACTS)
+_KINDS: Final = tuple(_FACTS.values())
 
 
 def facts_json(facts: CallFacts) -> bytes:
@@ -57,6 +59,8 @@ def _inside(part: dict[str, object]) -> bytes:
 def read_facts(text: bytes) -> CallFacts:
     """What `facts_json` wrote. ValueError names the field that is missing, unknown or of the wrong kind."""
     found = _object(text, "facts")
+    if tuple(found) == _NAMES and tuple(map(type, found.values())) == _KINDS:
+        return CallFacts(*found.values())  # as `facts_json` and `joined_facts` write them, all but always
     if found.keys() != _FACTS.keys():
         odd = sorted(found.keys() ^ _FACTS.keys())
         raise ValueError(f"facts: missing or unknown: {', '.join(odd)}")

@@ -94,9 +94,9 @@ def _text(raw: Mapping[bytes, bytes], name: bytes) -> str:
 def _amount(raw: Mapping[bytes, bytes], name: bytes) -> int:
     text = _bytes(raw, name)
     # int() would also take signs, spaces and underscores, none of which a script writes.
-    if not text.isdigit() or int(text) > MAX_MILLICREDITS:
-        raise ValueError(f"{name.decode()}: {text!r} is no whole number below 2^53")
-    return int(text)
+    if text.isdigit() and (amount := int(text)) <= MAX_MILLICREDITS:
+        return amount
+    raise ValueError(f"{name.decode()}: {text!r} is no whole number below 2^53")
 
 
 def _must_match(name: str, found: str, expected: str) -> None:
