@@ -7,7 +7,16 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import alerts, invoice_collections, payment_attempts, plan_change_payments, series, usage, webhooks
+from gateway.books import (
+    alerts,
+    invoice_collections,
+    invoices,
+    payment_attempts,
+    plan_change_payments,
+    series,
+    usage,
+    webhooks,
+)
 from gateway.books.books import Books
 from gateway.books.reports import By
 from gateway.domain.instant import DAY_MS, HOUR_MS
@@ -28,6 +37,7 @@ QUESTIONS: dict[str, Question] = {
     "due": lambda conn: invoice_collections.due(conn, "stripe", at_ms=1, least_cents=50),
     "settled meanwhile": lambda conn: invoice_collections.settled_meanwhile(conn, limit=10),
     "sandboxes": lambda conn: invoice_collections.sandboxes(conn, after="", limit=10),
+    "invoices of all accounts": lambda conn: invoices.page(conn, None, statuses=None, after=(2, "inv_2"), limit=40),
     "undecided": lambda conn: payment_attempts.to_look_at(conn, "stripe", at_ms=1, limit=10),
     "of an invoice": lambda conn: payment_attempts.holding(conn, "inv_1"),
     "of a change": lambda conn: payment_attempts.of_change(conn, "pcp_1"),

@@ -69,6 +69,8 @@ invoices: Final = Table(
     text_column("content_hash"),
     Column("due_ms", BigInteger, nullable=False, server_default=text("0")),
     Index(None, "account_id", "issued_ms"),
+    # The operator's list is of all accounts.
+    Index(None, "issued_ms", "id"),
     # Whoever collects asks again and again for the few that are not paid.
     Index(None, "status", "id"),
 )

@@ -236,7 +236,7 @@ async def _look(desk: Desk, visit: Visit) -> Looked:
     window, earlier = filters.window_for(within), filters.range_before(within)
     ask = partial(_series, desk, account_id, filters)
     series = await ask(within, window, by=BY[filters.told])
-    by_mode = await ask(within, Window.MONTH, by=BY[Told.MODE])
+    by_mode = series if filters.told is Told.MODE else await ask(within, Window.MONTH, by=BY[Told.MODE])
     before = await ask(earlier, window if filters.compared else Window.MONTH, by=BY[Told.MODE])
     if len(series.windows) > MOST_BARS:
         raise WrongParameter("window", f"that would be {len(series.windows)} bars; choose wider ones")
