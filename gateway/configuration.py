@@ -21,7 +21,8 @@ from gateway.config_files.plans_file import PlansFile, check_plans, plans
 from gateway.config_files.problem import ConfigurationInvalid, Problem
 from gateway.config_files.rate_card_file import RateCardFile, check_rate_card, rate_card
 from gateway.config_files.route_checks import check_routes
-from gateway.config_files.routes_file import RoutesFile, job_kinds, routes
+from gateway.config_files.routes_file import job_kinds, routes
+from gateway.config_files.routes_shape import RoutesFile
 from gateway.config_files.yaml_source import YamlSource, read_file
 from gateway.configuration_schema import json_schema
 from gateway.domain.plan import Plan

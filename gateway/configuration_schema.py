@@ -13,7 +13,7 @@ from gateway.config_files.contract_file import ContractShape
 from gateway.config_files.interpolation import LOOKS_INTERPOLATED
 from gateway.config_files.plans_file import PlansFile
 from gateway.config_files.rate_card_file import RateCardFile
-from gateway.config_files.routes_file import RoutesFile
+from gateway.config_files.routes_shape import RoutesFile
 from gateway.settings import Settings
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gateway.config_files.judge import did_you_mean
 from gateway.config_files.plans_file import PlansFile
 from gateway.config_files.rate_card_file import RateCardFile, product_rates
-from gateway.config_files.routes_file import NO_LIMIT, ExtraPartShape, RoutesFile, RouteShape
+from gateway.config_files.routes_shape import NO_LIMIT, ExtraPartShape, RoutesFile, RouteShape
 from gateway.config_files.yaml_source import ValuePath, YamlSource
 from gateway.domain.rate_card import ProductRates
 

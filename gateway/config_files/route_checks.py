@@ -5,7 +5,8 @@ from collections.abc import Collection, Iterable
 from typing import Final
 
 from gateway.config_files.judge import did_you_mean
-from gateway.config_files.routes_file import (
+from gateway.config_files.routes_file import read_from
+from gateway.config_files.routes_shape import (
     ConditionShape,
     CountPagesShape,
     JobKindShape,
@@ -14,7 +15,6 @@ from gateway.config_files.routes_file import (
     SavedShape,
     StreamShape,
     WhereShape,
-    read_from,
 )
 from gateway.config_files.yaml_source import ValuePath, YamlSource
 from gateway.wire.readers import READERS

@@ -15,9 +15,10 @@ from typing import Final, Protocol
 import structlog
 
 from gateway.domain.hold import JobHold
-from gateway.domain.job import JobAge, JobCost, JobStatus, NoCost, first_known, together
+from gateway.domain.job import JobAge, JobCost, JobStatus, NoCost, together
 from gateway.domain.outcome import Capture, Release
 from gateway.domain.usage import CallFacts
+from gateway.flows.job_costs import JobCosts, Look, Over
 from gateway.flows.job_documents import Followed, Gone, JobDocuments, Unreadable
 from gateway.flows.look_lanes import LaneFull, LookLanes
 from gateway.flows.own_job import OwnJobs, Wait
@@ -28,15 +29,12 @@ from gateway.ledger.ledger import Ledger
 from gateway.upstream.faults import UpstreamFault
 from gateway.wire.call_facts import read_facts
 from gateway.wire.job_reply import (
-    cost_sources,
     job_ids,
     last_job,
     read_billed_mode,
-    read_cost,
-    read_each,
     read_job_report,
 )
-from gateway.wire.route import CostSource, JobKind
+from gateway.wire.route import JobKind
 
 LOOK_EVERY_S: Final = 0.5
 LEASE_MS: Final = 30_000
@@ -44,8 +42,6 @@ LEASES_PER_SHARD: Final = 16
 LOOK_WITHIN_S: Final = 20.0
 LATER_PAUSES_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 UNKNOWN_KIND_PAUSE_MS: Final = 15_000
-# Jobs of a job of jobs are asked about so many at a time.
-ASKED_AT_ONCE: Final = 8
 
 log = structlog.get_logger()
 
@@ -77,30 +73,6 @@ class NotYet:
     mark: JobMark | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What one look is about."""
-
-    lease: JobLease
-    facts: CallFacts
-    kind: JobKind
-    age: JobAge
-
-    @property
-    def names(self) -> dict[str, str]:
-        """What the log calls it."""
-        return {"request_id": self.lease.hold_id, "job": self.lease.job_id, "kind": self.kind.name}
-
-
-@dataclass(frozen=True, slots=True)
-class _Over:
-    """One job of a hold that is over. `document` is its poll's, None where the upstream does not have it any more."""
-
-    job_id: str
-    status: JobStatus
-    document: object
-
-
 class Follower:
     """Settles jobs. Any number of processes may follow at a time."""
 
@@ -120,6 +92,7 @@ class Follower:
         self._settler = settler
         self._job_kinds = job_kinds
         self._documents = JobDocuments(upstreams)
+        self._costs = JobCosts(self._documents)
         self._own = OwnJobs(ledger)
         self._tell = tell
         self._capped = capped
@@ -191,7 +164,7 @@ class Follower:
         age = _age(lease, kind)
         try:
             async with self._lanes.place(lease.upstream), asyncio.timeout(LOOK_WITHIN_S):
-                await self._look(_Look(lease, read_facts(lease.facts), kind, age))
+                await self._look(Look(lease, read_facts(lease.facts), kind, age))
         except LaneFull:
             await self._missed(lease, kind, age)
         except (UpstreamFault, TimeoutError, StoreUnavailable, NotAcknowledged) as error:
@@ -208,7 +181,7 @@ class Follower:
             self._tell.job_alert(kind.name, JobAlert.NEVER_ANSWERED)
         await self._later(lease, age.pause_ms)
 
-    async def _look(self, look: _Look) -> None:
+    async def _look(self, look: Look) -> None:
         lease = look.lease
         decided = await self._decide(look)
         if isinstance(decided, NotYet):
@@ -219,18 +192,18 @@ class Follower:
     async def _settle(self, hold_id: str, facts: CallFacts, decided: Capture | Release) -> None:
         await self._settler.settle_job(hold_id, facts.account_id, decided, cap=self._capped(facts.route))
 
-    async def _decide(self, look: _Look) -> Capture | Release | NotYet:
+    async def _decide(self, look: Look) -> Capture | Release | NotYet:
         """What the hold's jobs cost together, once all of them are over."""
         if (known := await self._known(look)) is not None:
             return await self._priced(look, [known])
-        over: list[_Over] = []
+        over: list[Over] = []
         deleted: list[str] = []
         for job_id in job_ids(look.lease.job_id):
             document = await self._document(look, look.kind.poll_path, job_id)
             if isinstance(document, Unreadable):
-                if not await self._billed(look, job_id):
+                if not await self._costs.told_elsewhere(look, job_id):
                     return self._unreadable(look)
-                over.append(_Over(job_id, JobStatus.CHARGED, None))
+                over.append(Over(job_id, JobStatus.CHARGED, None))
                 continue
             if isinstance(document, Gone):
                 deleted.append(job_id)
@@ -238,68 +211,55 @@ class Follower:
             status = read_job_report(document, look.kind).status
             if status is JobStatus.RUNNING:
                 return self._running(look)
-            over.append(_Over(job_id, status, document))
+            over.append(Over(job_id, status, document))
         if (pointer := last_job(look.kind)) is not None and len(over) == 1:
             own = await self._own.find(look.lease, look.age, over[0].document, pointer)
             if isinstance(own, Wait):
                 return NotYet(None if look.lease.gone_at_ms is None else JobMark.THERE)
             if isinstance(own, Capture | Release):
                 return own
-            over = [_Over(over[0].job_id, over[0].status if own.named else JobStatus.STOPPED, own.document)]
+            over = [Over(over[0].job_id, over[0].status if own.named else JobStatus.STOPPED, own.document)]
         if deleted and look.age.ended_ms is None and not look.age.gone_for_sure:
             return NotYet(JobMark.GONE)
         # A job that ended, and was deleted before it was known what it costs, is owed all the same.
         status = JobStatus.STOPPED if look.lease.ended_at_ms is None else JobStatus.CHARGED
-        over += [_Over(job_id, status, None) for job_id in deleted]
+        over += [Over(job_id, status, None) for job_id in deleted]
         return await self._priced(look, over)
 
-    async def _known(self, look: _Look) -> _Over | None:
+    async def _known(self, look: Look) -> Over | None:
         """The hold's own job, of those that a job is only the latest of, where an earlier look has seen it end."""
         pointer = last_job(look.kind)
         if pointer is None or look.age.ended_ms is None:
             return None
         document = await self._own.known(look.lease, pointer)
         status = JobStatus.STOPPED if look.lease.ended_at_ms is None else JobStatus.CHARGED
-        return None if document is None else _Over(look.lease.job_id, status, document)
+        return None if document is None else Over(look.lease.job_id, status, document)
 
-    def _running(self, look: _Look) -> Release | NotYet:
+    def _running(self, look: Look) -> Release | NotYet:
         if look.age.over_limit:
             log.error("a job did not end within its limit: its hold is given back", **look.names)
             self._tell.job_alert(look.kind.name, JobAlert.NEVER_ENDED)
             return Release("the job did not end within its limit")
         return NotYet(None if look.lease.gone_at_ms is None else JobMark.THERE)
 
-    def _unreadable(self, look: _Look) -> Capture | NotYet:
+    def _unreadable(self, look: Look) -> Capture | NotYet:
         """Nobody knows whether such a job has ended, so it is looked at until its limit; it is never free."""
         if look.age.over_limit:
             return self._quote(look, "no reply about the job could be read: the quote")
         return NotYet(None if look.lease.gone_at_ms is None else JobMark.THERE)
 
-    async def _billed(self, look: _Look, job_id: str) -> bool:
-        """Whether a place that does not need the job's own reply tells a cost: what is billed has ended."""
-        for source in cost_sources(None, look.kind):
-            if source.path is None or source.each is not None:
-                continue
-            try:
-                cost = await self._ask(look, source, job_id)
-            except UpstreamFault:
-                continue
-            if isinstance(cost, JobCost):
-                return True
-        return False
-
-    def _quote(self, look: _Look, evidence: str) -> Capture:
+    def _quote(self, look: Look, evidence: str) -> Capture:
         log.error("a job's cost was never told: its quote is charged", why=evidence, **look.names)
         self._tell.job_alert(look.kind.name, JobAlert.COST_NEVER_TOLD)
         return Capture(None, None, evidence)
 
-    async def _priced(self, look: _Look, over: list[_Over]) -> Capture | Release | NotYet:
+    async def _priced(self, look: Look, over: list[Over]) -> Capture | Release | NotYet:
         """The cost of jobs that are all over."""
         costs: list[JobCost] = []
         for job in over:
             if job.status is JobStatus.FREE:
                 continue
-            cost = await self._cost(look, job)
+            cost = await self._costs.of(look, job)
             if cost is NoCost.NOT_YET:
                 seen = [one.status for one in over if one.document is not None]
                 return NotYet(_mark(seen) if seen or look.age.ended_ms is not None else JobMark.GONE)
@@ -314,54 +274,7 @@ class Follower:
         modes = {mode for job in over if (mode := read_billed_mode(job.document, look.kind)) is not None}
         return self._capture(cost, look.facts, "follower", ",".join(sorted(modes)) or None)
 
-    async def _cost(self, look: _Look, job: _Over) -> JobCost | NoCost:
-        """What an ended job costs, from its kind's sources in order of trust.
-
-        NOT_THERE: nothing tells it, or nothing has for long.
-        """
-        deleted_midway = job.document is None and look.age.ended_ms is None
-        over = look.age.deleted_patience_over if deleted_midway else look.age.patience_over
-        readings: list[JobCost | NoCost] = []
-        sources = cost_sources(job.document, look.kind)
-        for source in sources:
-            readings.append(await self._read(look, source, job.job_id, job.document))
-            cost = first_known(readings, patience_over=over)
-            if isinstance(cost, JobCost):
-                return cost
-        asks = any(source.path is not None for source in sources)
-        if over or not sources or (job.document is None and not asks):
-            return NoCost.NOT_THERE
-        return NoCost.NOT_YET
-
-    async def _read(self, look: _Look, source: CostSource, job_id: str, document: object) -> JobCost | NoCost:
-        if source.path is None:
-            return read_cost(document, source)
-        if source.each is None:
-            return await self._ask(look, source, job_id)
-        ids = read_each(document, source.each)
-        if isinstance(ids, NoCost):
-            return ids
-        costs: list[JobCost] = []
-        for chunk in range(0, len(ids), ASKED_AT_ONCE):
-            found = await asyncio.gather(
-                *(self._ask(look, source, one) for one in ids[chunk : chunk + ASKED_AT_ONCE]), return_exceptions=True
-            )
-            for cost in found:
-                if isinstance(cost, BaseException):
-                    raise cost
-                if isinstance(cost, NoCost):
-                    return cost
-                costs.append(cost)
-        evidence = f"{len(ids)} jobs, {costs[0].evidence}" if costs else "the job names no further jobs: free"
-        return together(costs, per_unit=look.facts.millicredits_per_unit, evidence=evidence)
-
-    async def _ask(self, look: _Look, source: CostSource, job_id: str) -> JobCost | NoCost:
-        found = await self._document(look, source.path or "", job_id)
-        if isinstance(found, Gone):
-            return NoCost.NOT_THERE
-        return read_cost(None if isinstance(found, Unreadable) else found, source)
-
-    async def _document(self, look: _Look, path: str, job_id: str) -> "object | Gone | Unreadable":
+    async def _document(self, look: Look, path: str, job_id: str) -> "object | Gone | Unreadable":
         return await self._documents.get(look.lease.upstream, look.facts, path, job_id)
 
     def _capture(self, cost: JobCost, facts: CallFacts, who: str, billed_mode: str | None) -> Capture:
@@ -409,7 +322,7 @@ def _mark(seen: Sequence[JobStatus]) -> JobMark | None:
     return JobMark.STOPPED if JobStatus.STOPPED in seen else None
 
 
-def _nothing_owed(over: list[_Over], age: JobAge) -> str:
+def _nothing_owed(over: list[Over], age: JobAge) -> str:
     """Why jobs that are over cost nothing, in words."""
     if all(job.status is JobStatus.FREE for job in over):
         return "the job failed: free"

@@ -30,7 +30,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "budgets_counted": ("clock",),
     "counters": ("clock", "times", "limits"),
     "outbox_page": ("clock",),
-    "ack": ("clock", "times"),
+    "ack": ("clock",),
     "lag": ("clock", "times"),
     "open_holds": ("clock",),
     "idem_claim": ("clock", "times"),
