@@ -14,6 +14,7 @@ from typing import Final
 import orjson
 
 from gateway.books import periods, usage
+from gateway.books.billing_details import SELLER
 from gateway.domain.contract import Contract, OverageMode
 from gateway.domain.credits import MILLICREDITS_PER_CREDIT
 from gateway.domain.instant import epoch_ms
@@ -23,6 +24,7 @@ from gateway.edges.demo.past_invoices import billing_at, issue_past
 from gateway.flows.accounts import Accounts, OpenedAccount
 from gateway.flows.alerts import AlertWatch
 from gateway.flows.contracts import Contracts
+from gateway.flows.invoices import Invoices
 from gateway.flows.keys import CreatedKey, Keys
 from gateway.flows.terms import current_terms
 from gateway.payments.fake import Fake
@@ -31,6 +33,11 @@ from gateway.stores import Stores
 BATCH: Final = 500
 KEYS: Final = "demo-keys.json"
 FIRST_PROJECT: Final = "default"
+SOLD_BY: Final = {
+    "name": "Your company, selling document AI",
+    "address": "1 Example Street\nSpringfield",
+    "email": "billing@example.com",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,7 @@ class Story:
     habits: tuple[Habit, ...]
     rhythm: Rhythm
     keys: Mapping[str, str]
+    address: str = ""
     most_percent: int = 400
     contract: Contract | None = None
 
@@ -97,6 +105,7 @@ STORIES: Final = (
         ),
         Rhythm(days_out={83: 1.7, 82: 1.9, 53: 1.6, 52: 2.1, 31: 0.1, 23: 1.8, 22: 2.0}),
         {"production": FIRST_PROJECT, "staging": FIRST_PROJECT},
+        "48 Mill Lane\nBristol BS1 4XX\nUnited Kingdom",
     ),
     Story(
         "pro",
@@ -113,6 +122,7 @@ STORIES: Final = (
         ),
         Rhythm(days_out={74: 0.3, 41: 2.3, 40: 1.6, 16: 0.45}),
         {"production": FIRST_PROJECT, "nightly import": FIRST_PROJECT, "assistant": "Claims assistant"},
+        "Kobaltgasse 7\n1010 Vienna\nAustria",
     ),
     Story(
         "enterprise",
@@ -128,6 +138,7 @@ STORIES: Final = (
         ),
         Rhythm(days_out={89: 1.5, 61: 1.7, 60: 1.4, 37: 0.25, 12: 1.5}),
         {"production": FIRST_PROJECT, "customs": "Customs", "helpdesk": "Helpdesk"},
+        "Pier 3, Gate 12\n3011 Rotterdam\nNetherlands",
         contract=DELTAS_CONTRACT,
     ),
 )
@@ -145,6 +156,8 @@ async def open_accounts(stores: Stores, data: Path) -> list[DemoAccount]:
     """The accounts of this data folder, made where they are not there yet."""
     if known := known_accounts(data):
         return known
+    first = stores.clock() - timedelta(days=max(story.days for story in STORIES))
+    await Invoices(billing_at(stores, first)).change_details(SELLER, SOLD_BY, actor="demo")
     # The oldest first, so that invoices are numbered in the order of their days.
     opened = {
         story.plan_id: await _open(stores, story, seed)
@@ -169,6 +182,8 @@ async def _open(stores: Stores, story: Story, seed: int) -> DemoAccount:
         await Contracts(billing).agree(opened.id, story.contract, reason="Master agreement MSA-104", actor="demo")
     terms = await current_terms(stores.books, stores.current.plans(), opened.id, now)
     assert terms is not None, "the account was made a moment ago"  # noqa: S101
+    if story.address:
+        await Invoices(billing_at(stores, then)).change_details(opened.id, {"address": story.address}, actor="demo")
     keys = await _keys(stores, flow, opened, story, then)
     owner = Owner(opened.id, {name: (key.id, key.project_id) for name, key in keys.items()})
     async with stores.books.read() as conn:

@@ -19,7 +19,9 @@ def drawn(count: int, length: timedelta, window: Window, *, so_far: bool = False
     return draw(windows, (), str, window=window, zone=UTC, so_far=so_far)
 
 
-@pytest.mark.parametrize(("most", "top"), [(0, 1_000), (1, 1_000), (15_900, 16_000), (21_000, 24_000), (99_000, 100_000)])
+@pytest.mark.parametrize(
+    ("most", "top"), [(0, 1_000), (1, 1_000), (15_900, 16_000), (21_000, 24_000), (99_000, 100_000)]
+)
 def test_an_axis_ends_at_the_next_round_number(most: int, top: int) -> None:
     assert nice(most) == top
 
