@@ -6,18 +6,20 @@ What is digested, sealed and answered is for the flow.
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import delete, select, tuple_, update
+from sqlalchemy import delete, func, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.dialect import upsert
 from gateway.books.tables import api_idempotency
 
 _SWEPT_AT_ONCE: Final = 100
+# Stands for an answer that is not there yet.
+COMMITTED: Final = b""
 
 
 @dataclass(frozen=True, slots=True)
 class BookedClaim:
-    """Who came first with a key. `reply` None: it has not ended, or ended without an answer that could be kept."""
+    """Who came first with a key. `reply` None: nothing is committed; empty: something is, without an answer yet."""
 
     digest: bytes
     claim_id: str
@@ -64,6 +66,31 @@ async def forget(conn: AsyncConnection, scope: str, key: str, *, claim_id: str) 
     table = api_idempotency.c
     mine = (table.scope == scope, table.key == key, table.claim_id == claim_id)
     await conn.execute(delete(api_idempotency).where(*mine))
+
+
+async def made(conn: AsyncConnection, scope: str, key: str, *, claim_id: str) -> bool:
+    """Note that something is committed under the claim, with that; False where it is another's by now."""
+    table = api_idempotency.c
+    this = (table.scope == scope, table.key == key)
+    noted = update(api_idempotency).where(*this, table.claim_id == claim_id)
+    done = await conn.execute(noted.values(reply=func.coalesce(table.reply, COMMITTED)))
+    return done.rowcount == 1 or (await conn.execute(select(table.claim_id).where(*this))).first() is None
+
+
+async def take_over(conn: AsyncConnection, scope: str, key: str, *, claim_id: str, of: str, at_ms: int) -> bool:
+    """The claim of one that is dead and committed nothing; False where it is not like that any more."""
+    table = api_idempotency.c
+    dead = (table.scope == scope, table.key == key, table.claim_id == of, table.reply.is_(None))
+    done = await conn.execute(update(api_idempotency).where(*dead).values(claim_id=claim_id, claimed_ms=at_ms))
+    return done.rowcount == 1
+
+
+async def fail(conn: AsyncConnection, scope: str, key: str, *, claim_id: str) -> None:
+    """It broke: nothing committed, and the next with this key is the first; else there will be no answer."""
+    table = api_idempotency.c
+    mine = (table.scope == scope, table.key == key, table.claim_id == claim_id)
+    await conn.execute(delete(api_idempotency).where(*mine, table.reply.is_(None)))
+    await conn.execute(update(api_idempotency).where(*mine).values(claimed_ms=0))
 
 
 async def _sweep(conn: AsyncConnection, at_ms: int) -> None:

@@ -7,7 +7,8 @@ the modules beside this one.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextvars import ContextVar
 from typing import Any, Final, Self
 
 import asyncpg
@@ -32,6 +33,7 @@ _MIGRATION_LOCK: Final = 0x636777626F6F6B73
 # The store is away, full, shutting down, locked or asks to be tried again; anything else is our own mistake.
 _AWAY_SQLSTATES: Final = ("08", "28", "3D", "40", "53", "55P03", "57", "58", "XX")
 _AWAY_SQLITE: Final = ("locked", "busy", "disk", "unable to open", "readonly", "full", "not a database", "malformed")
+_ALSO: Final[ContextVar[Callable[[AsyncConnection], Awaitable[None]] | None]] = ContextVar("also", default=None)
 
 
 class Books:
@@ -80,7 +82,19 @@ class Books:
             if self._is_sqlite:
                 await stack.enter_async_context(self._writing)
             stack.enter_context(_translated())
-            yield await stack.enter_async_context(self._engine.begin())
+            conn = await stack.enter_async_context(self._engine.begin())
+            yield conn
+            if (also := _ALSO.get()) is not None:
+                await also(conn)
+
+    @contextlib.contextmanager
+    def every_commit(self, also: Callable[[AsyncConnection], Awaitable[None]]) -> Iterator[None]:
+        """Do this at the end of every writing transaction within the block, in it, and of tasks that start there."""
+        token = _ALSO.set(also)
+        try:
+            yield
+        finally:
+            _ALSO.reset(token)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:

@@ -107,6 +107,7 @@ async def _serve_over(
                 lag=gateway.background.relay.lag,
                 open_holds=gateway.live.__len__,
                 pages=admin_dashboard_routes(operators),
+                trusted=for_people.trusted,
             )
             servers.append(Server(server_config(admin_api(admin), listen.host, listen.port)))
         process = Process(servers, readiness)

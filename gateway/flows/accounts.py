@@ -118,10 +118,16 @@ class Accounts:
         return OpenedAccount(created.id, name, plan.id, created.project_id)
 
     async def preview(
-        self, account_id: str, plan_id: str, *, when: ChangeAt | None = None, by_owner: bool = False
+        self,
+        account_id: str,
+        plan_id: str,
+        *,
+        when: ChangeAt | None = None,
+        by_owner: bool = False,
+        honour: bool = True,
     ) -> PlanPreview:
-        """What `change_plan` would do now; a price is kept, and honoured for ten minutes. CallerFault as there."""
-        return await preview_plan(self._billing, account_id, plan_id, when=when, by_owner=by_owner)
+        """What `change_plan` would do now; with `honour` a price is kept, and holds for ten minutes. CallerFault."""
+        return await preview_plan(self._billing, account_id, plan_id, when=when, by_owner=by_owner, honour=honour)
 
     async def change_plan(
         self,

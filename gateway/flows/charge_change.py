@@ -29,11 +29,11 @@ HONOURED_MS: Final = 10 * 60 * 1000
 
 @dataclass(frozen=True, slots=True)
 class ToldPrice:
-    """What a change at once would be invoiced, as it was told."""
+    """What a change at once would be invoiced, as told. `honoured_until_ms` None: to one who may not change it."""
 
     lines: tuple[Line, ...]
     sums: Totals
-    honoured_until_ms: int
+    honoured_until_ms: int | None
 
 
 async def charge_opening(
@@ -86,8 +86,9 @@ async def tell_price(
     *,
     known: InRedis,
     at_ms: int,
+    honour: bool = True,
 ) -> ToldPrice:
-    """What `charge_change` would invoice now, kept so that it can be honoured. Books what Redis knew."""
+    """What `charge_change` would invoice now, kept if it is to be honoured. Books what Redis knew."""
     account_id = now.running.account_id
     if known.unbooked:
         await usage.book(conn, known.unbooked)
@@ -100,6 +101,8 @@ async def tell_price(
     account = await accounts.get(conn, account_id)
     named = await parties(conn, account_id, account.name if account is not None else account_id)
     sums = totals(drawn.lines, named.tax)
+    if not honour:
+        return ToldPrice(tuple(drawn.lines), sums, None)
     await plan_previews.add(
         conn,
         BookedPreview(

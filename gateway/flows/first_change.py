@@ -1,15 +1,18 @@
 """Changes through the API: is this the first with its Idempotency-Key, and is what it edits still as it was read?
 
-Claims are kept in the books for a day, with the first answer, sealed, since it may hold a new secret. A claim whose
-process died is never run again: whether its change was made is not known.
+Claims are kept in the books for a day, with the first answer, sealed, since it may hold a new secret. Each transaction
+of a change notes in itself that it was made. So one that broke, or whose process died, before anything was committed is
+made when it is sent again; of any other it is told that there is no answer, and it is never made twice.
 """
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
 from typing import Final
+
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import api_idempotency
 from gateway.books.books import Books
@@ -45,14 +48,36 @@ class FirstChanges:
             held = await api_idempotency.claim(
                 conn, scope, f"key {key}", digest=digest, claim_id=claim_id, at_ms=at_ms, expires_ms=at_ms + KEPT_MS
             )
-        if held.claim_id == claim_id:
+            dead = at_ms - held.claimed_ms >= ENDS_WITHIN_MS
+            mine = held.claim_id == claim_id
+            if not mine and dead and held.digest == digest and held.reply is None:
+                mine = await api_idempotency.take_over(
+                    conn, scope, f"key {key}", claim_id=claim_id, of=held.claim_id, at_ms=at_ms
+                )
+        if mine:
             return None
         if held.digest != digest:
             return Repeat.MISMATCH
-        if held.reply is not None:
+        if held.reply:
             # In a thread: a quarter of a megabyte at most, but the event loop is not where to hash it.
             return await asyncio.to_thread(self._opened, held.reply) or Repeat.NOT_KEPT
-        return Repeat.IN_PROGRESS if at_ms - held.claimed_ms < ENDS_WITHIN_MS else Repeat.NOT_KEPT
+        return Repeat.NOT_KEPT if dead and held.reply is not None else Repeat.IN_PROGRESS
+
+    @contextmanager
+    def noting(self, scope: str, key: str, *, claim_id: str) -> Iterator[None]:
+        """What is committed within the block is noted with it. EditedByAnother instead where another took over."""
+
+        async def note(conn: AsyncConnection) -> None:
+            if not await api_idempotency.made(conn, scope, f"key {key}", claim_id=claim_id):
+                raise EditedByAnother(key)
+
+        with self._books.every_commit(note):
+            yield
+
+    async def fail(self, scope: str, key: str, *, claim_id: str) -> None:
+        """The change broke: it may be made again if nothing of it was committed. BooksUnavailable."""
+        async with self._books.begin() as conn:
+            await api_idempotency.fail(conn, scope, f"key {key}", claim_id=claim_id)
 
     async def keep(self, scope: str, key: str, *, claim_id: str, reply: bytes) -> None:
         """Keeps the first reply for a day; one that is too long is told to be gone. BooksUnavailable."""

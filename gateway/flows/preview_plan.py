@@ -60,17 +60,24 @@ class PlanPreview:
                 verb = "would stay" if preview else "stays"
                 said = f"{self.account_id} {verb} on {self.plan_id}, with {included}."
         if preview and self.price is not None:
-            until = from_epoch_ms(self.price.honoured_until_ms)
-            said += (
-                f" It would cost {dollars_text(self.price.sums.total_cents)} now; this holds until {until:%H:%M} UTC."
-            )
+            said += f" It would cost {dollars_text(self.price.sums.total_cents)} now"
+            until_ms = self.price.honoured_until_ms
+            said += "." if until_ms is None else f"; this holds until {from_epoch_ms(until_ms):%H:%M} UTC."
         return said + (back if self.replaced_plan_id else "")
 
 
 async def preview_plan(
-    billing: Billing, account_id: str, plan_id: str, *, when: ChangeAt | None, by_owner: bool = False
+    billing: Billing,
+    account_id: str,
+    plan_id: str,
+    *,
+    when: ChangeAt | None,
+    by_owner: bool = False,
+    honour: bool = True,
 ) -> PlanPreview:
     """What `Accounts.change_plan` would do now. CallerFault as there.
+
+    `honour` False: for one who may look and not change, and whose look leaves the price that an owner was told.
 
     While Redis is away, the price is by what the books have.
     """
@@ -82,7 +89,7 @@ async def preview_plan(
         return foreseen
     known = await billing.in_redis(account_id)
     async with billing.books.begin() as conn:
-        price = await tell_price(conn, billing.plans(), now, plan, known=known, at_ms=at_ms)
+        price = await tell_price(conn, billing.plans(), now, plan, known=known, at_ms=at_ms, honour=honour)
     return replace(foreseen, price=price)
 
 

@@ -234,7 +234,7 @@ class World:
             if isinstance(answer, Admitted | Refused):
                 return isinstance(answer, Admitted)
             one.terms = None
-        raise AssertionError(answer)
+        raise AssertionError(f"Redis does not get to know {one.id}")
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Idempotency-Keys of the API, and edits that wait for each other, in the books."""
 
 import asyncio
+import contextlib
 
 import pytest
 from sqlalchemy import func, select
@@ -61,14 +62,49 @@ async def test_a_change_that_was_not_made_may_be_asked_for_again(changes: FirstC
     assert await claim(changes, "req_2", digest=b"other") is None
 
 
-async def test_a_change_whose_process_died_is_not_made_again_within_the_day(
-    changes: FirstChanges, clock: Clock
+async def test_a_change_whose_process_died_after_it_was_made_is_not_made_again_within_the_day(
+    changes: FirstChanges, books: Books, clock: Clock
 ) -> None:
     await claim(changes, "req_1")
+    with changes.noting("acc_1", "k", claim_id="req_1"):
+        async with books.begin():
+            pass  # the change
+    assert await claim(changes, "req_2") is Repeat.IN_PROGRESS
     clock.forward(minutes=3)
     assert await claim(changes, "req_2") is Repeat.NOT_KEPT
     clock.forward(hours=24)
     assert await claim(changes, "req_2") is None
+
+
+async def test_a_change_whose_process_died_before_it_was_made_is_made_by_the_next_and_by_no_other(
+    changes: FirstChanges, books: Books, clock: Clock
+) -> None:
+    await claim(changes, "req_1")
+    clock.forward(minutes=3)
+    answers = await asyncio.gather(*(claim(changes, f"req_{n}") for n in range(2, 6)))
+    assert answers.count(None) == 1
+    assert answers.count(Repeat.IN_PROGRESS) == 3
+    # It was only slow: what it would still do is undone.
+    with pytest.raises(EditedByAnother), changes.noting("acc_1", "k", claim_id="req_1"):
+        async with books.begin():
+            pass
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_what_broke_may_be_asked_again_unless_something_was_committed(
+    changes: FirstChanges, books: Books, *, committed: bool
+) -> None:
+    async def write() -> None:
+        async with books.begin():
+            if not committed:
+                raise ZeroDivisionError
+
+    await claim(changes, "req_1")
+    with contextlib.suppress(ZeroDivisionError), changes.noting("acc_1", "k", claim_id="req_1"):
+        # Whoever writes for the change, also a task of its own.
+        await asyncio.create_task(write())
+    await changes.fail("acc_1", "k", claim_id="req_1")
+    assert await claim(changes, "req_2") is (Repeat.NOT_KEPT if committed else None)
 
 
 async def test_claims_that_have_expired_are_swept_by_later_ones(

@@ -59,7 +59,8 @@ def admin_endpoints(parts: AdminApiParts) -> list[Endpoint]:
 def admin_doors(parts: AdminApiParts) -> list[tuple[Door, list[Endpoint]]]:
     """Every endpoint of the admin listener, by who may come in."""
     open_ = [*health_endpoints(parts.readiness), *metrics_endpoints(parts.registry)]
-    doors: list[tuple[Door, list[Endpoint]]] = [(OpenDoor(), open_), (AdminDoor(parts.token), admin_endpoints(parts))]
+    operator = AdminDoor(parts.token, trusted=parts.trusted, clock=parts.desk.clock)
+    doors: list[tuple[Door, list[Endpoint]]] = [(OpenDoor(), open_), (operator, admin_endpoints(parts))]
     open_.append(openapi_endpoint("/admin/v1/openapi.json", "Credit Gateway: admin API", ABOUT, doors))
     return doors
 

@@ -7,6 +7,7 @@ no way around it. While Redis is away it is not counted, so that usage and invoi
 import hmac
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from hashlib import sha256
 from typing import Final
 
@@ -14,13 +15,16 @@ from pydantic import SecretStr
 from starlette.requests import Request
 
 from gateway.domain.admission import RefusalCode, Refused
+from gateway.domain.instant import epoch_ms
 from gateway.domain.plan import Plan
 from gateway.edges.api.endpoint import Answered, Code, Refuse, Who
+from gateway.edges.attempts import Attempts
+from gateway.edges.peers import peer_of
 from gateway.edges.proxy.walk import bearer
 from gateway.flows.admit import Admission, Asked, KeyRevoked, NeverProjected, PlanMissing
 from gateway.flows.authenticate import Caller, Directory
 from gateway.ledger.faults import StoreUnavailable
-from gateway.wire.problems import Fault, refusal
+from gateway.wire.problems import Fault, problem, refusal
 from gateway.wire.rate_limit_fields import rate_limit_headers
 from gateway.wire.route import Route
 
@@ -69,11 +73,12 @@ class AccountDoor:
 
 
 class AdminDoor:
-    """The operator. Without a token there is no way in."""
+    """The operator. Without a token there is no way in; a peer that tries many waits, in each process by itself."""
 
     name: str | None = "admin_token"
     problems: tuple[Code, ...] = (
         Fault.INVALID_ADMIN_TOKEN,
+        RefusalCode.RATE_LIMITED,
         Fault.ADMIN_API_OFF,
         Fault.BAD_REQUEST,
         Fault.BOOKS_UNAVAILABLE,
@@ -81,15 +86,26 @@ class AdminDoor:
         Fault.INTERNAL_ERROR,
     )
 
-    def __init__(self, token: SecretStr | None) -> None:
+    def __init__(
+        self, token: SecretStr | None, *, trusted: Callable[[str], bool], clock: Callable[[], datetime]
+    ) -> None:
+        self._trusted = trusted
+        self._clock = clock
+        self._attempts = Attempts()
         self._digest = None if token is None else sha256(token.get_secret_value().encode()).digest()
 
-    async def who(self, request: Request, _request_id: str) -> Who:
+    async def who(self, request: Request, request_id: str) -> Who:
         """The operator, by name where `X-Actor` says one. Refuse."""
         if self._digest is None:
             raise Refuse(Fault.ADMIN_API_OFF)
+        peer, at_ms = peer_of(request, self._trusted), epoch_ms(self._clock())
+        # Before the token is looked at: else a guess would still be told from the token. Others' peers go on.
+        if wait_s := self._attempts.wait_s(peer, at_ms):
+            said = f"Too many wrong admin tokens came from here. Try again in {wait_s} seconds."
+            raise Answered(problem(RefusalCode.RATE_LIMITED, request_id=request_id, detail=said, retry_after=wait_s))
         # Digests are of one length, so that comparing them tells nothing of the token's.
         if not hmac.compare_digest(sha256(_shown(request)).digest(), self._digest):
+            self._attempts.failed(peer, at_ms)
             raise Refuse(Fault.INVALID_ADMIN_TOKEN)
         named = request.headers.getlist("x-actor")
         if not named:

@@ -42,7 +42,7 @@ class AdminApiParts:
 
     `token` None: the admin API is off. `reconcile` compares books and Redis, of some accounts or all; `lag` tells how
     far the books are behind, `open_holds` how many calls and jobs this process keeps credits for. `pages` are those
-    for people, as above.
+    for people, as above. `trusted` tells the proxies whose word is taken on where a request comes from.
     """
 
     readiness: Readiness
@@ -53,3 +53,4 @@ class AdminApiParts:
     lag: Callable[[], Awaitable[OutboxLag]]
     open_holds: Callable[[], int]
     pages: Sequence[BaseRoute] = ()
+    trusted: Callable[[str], bool] = lambda _peer: False

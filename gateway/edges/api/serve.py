@@ -7,6 +7,7 @@ Idempotency-Key, compare If-Match, answer. Nothing is read of whom the door does
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import orjson
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.books.faults import BooksUnavailable
 from gateway.edges.api.checked import body_of, etag_matches, header_once, only_known, read_body, read_query
 from gateway.edges.api.endpoint import Answered, Ask, Document, Door, Endpoint, Refuse
 from gateway.edges.api.faults import fault_reply
@@ -117,11 +119,16 @@ class Served:
             raise Refuse(*_REPEATS[claim])
         if claim is not None:
             return problem_reply(unpack(claim))
-        # Whatever else is raised leaves the claim: whether the change was made is not known then.
         try:
-            response = await self._edited(endpoint, ask)
+            with self._changes.noting(scope, key, claim_id=claim_id):
+                response = await self._edited(endpoint, ask)
         except (CallerFault, Refuse, Answered, EditedByAnother) as error:
             response = _told(error, ask.request, ask.request_id)
+        except Exception:
+            # With the books away the claim stays until it passes for dead.
+            with suppress(BooksUnavailable):
+                await self._changes.fail(scope, key, claim_id=claim_id)
+            raise
         if response.status_code in _NOT_DONE:
             await self._changes.forget(scope, key, claim_id=claim_id)
         else:

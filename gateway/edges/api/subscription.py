@@ -67,7 +67,10 @@ def subscription_endpoints(desk: Desk) -> list[Endpoint]:
     async def previewed(ask: Ask) -> Document:
         wish: PlanWish = ask.body
         known_plan(desk, wish.plan)
-        return preview_document(await desk.accounts.preview(ask.account_id, wish.plan, when=wish.at(), by_owner=True))
+        # A key for some products only may look, and must not replace the price that an owner was told.
+        honour = ask.caller.products is None
+        found = await desk.accounts.preview(ask.account_id, wish.plan, when=wish.at(), by_owner=True, honour=honour)
+        return preview_document(found)
 
     return [
         Endpoint("GET", PATH, shown, "What the account is on", "billing", reply=Subscription, edits=shown),
@@ -159,7 +162,7 @@ def _price(price: ToldPrice) -> dict[str, Any]:
         "subtotal_cents": price.sums.subtotal_cents,
         "tax_cents": price.sums.tax_cents,
         "total_cents": price.sums.total_cents,
-        "honoured_until": instant(price.honoured_until_ms),
+        "honoured_until": None if price.honoured_until_ms is None else instant(price.honoured_until_ms),
     }
 
 

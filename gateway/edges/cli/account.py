@@ -185,7 +185,7 @@ def _invoiced(foreseen: "PlanPreview", changed: "PlanChange | None") -> dict[str
     return {
         "total_cents": price.sums.total_cents,
         "lines": [line_json(line_document(line)) for line in price.lines],
-        "honoured_until": instant(price.honoured_until_ms),
+        "honoured_until": None if price.honoured_until_ms is None else instant(price.honoured_until_ms),
     }
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute, Match, Route
 
 from gateway.edges.dashboard.assets import asset_routes
 from gateway.edges.dashboard.browser import own_path
@@ -77,9 +77,17 @@ def behind_door(pages: Pages, routes: Sequence[BaseRoute]) -> Guarded:
     async def missing(request: Request, _error: Exception) -> Response:
         return await pages.guarded(request, lambda: no_page(request))
 
+    async def other_method(request: Request, _error: Exception) -> Response:
+        # A page and its change are two routes, and Starlette tells the methods of one.
+        there = (route for route in all_routes if isinstance(route, Route))
+        known = [route for route in there if route.matches(request.scope)[0] is not Match.NONE]
+        response = pages.fault(request, 405)
+        response.headers["allow"] = ", ".join(sorted({name for route in known for name in route.methods or ()}))
+        return response
+
     to_home = [] if door.root == door.home else [Route(door.root, home, methods=["GET"])]
     all_routes = [*to_home, *asset_routes(door.root), *sign_in_routes(pages), *routes]
-    app = Starlette(routes=all_routes, exception_handlers={404: missing, 405: missing})
+    app = Starlette(routes=all_routes, exception_handlers={404: missing, 405: other_method})
     # It would redirect to whatever host was asked for.
     app.router.redirect_slashes = False
     return Guarded(app)

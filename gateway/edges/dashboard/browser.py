@@ -5,13 +5,13 @@ Takes a proxy's word only where the peer is trusted. Reads; decides nothing abou
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.edges.peers import host_of, peer_of
 from gateway.wire.headers import forwarded_scheme
 
 _OWN_SITE: Final = frozenset({"same-origin", "none"})
@@ -30,7 +30,7 @@ class Browsers:
         if self.public_url is not None and self.public_url.startswith("https://"):
             return True
         scheme = request.url.scheme.encode()
-        return (forwarded_scheme(request.headers.raw, scheme) if self.trusted(_host(request)) else scheme) == b"https"
+        return (forwarded_scheme(request.headers.raw, scheme) if self.trusted(host_of(request)) else scheme) == b"https"
 
     def origin(self, request: Request) -> str:
         """The address people know us by, for links that lead back here."""
@@ -39,16 +39,8 @@ class Browsers:
         return f"{'https' if self.is_https(request) else 'http'}://{request.headers.get('host', '')}"
 
     def peer(self, request: Request) -> str:
-        """Where the request comes from, to count attempts by: an address, of version 6 its network of 64 bits."""
-        host = _host(request)
-        if self.trusted(host):
-            named = [part.strip() for part in request.headers.get("x-forwarded-for", "").split(",") if part.strip()]
-            host = next((part for part in reversed(named) if not self.trusted(part)), host)
-        try:
-            address = ip_address(host)
-        except ValueError:
-            return "?"
-        return str(IPv6Address(int(address) >> 64 << 64)) if isinstance(address, IPv6Address) else str(address)
+        """Where the request comes from, to count attempts by."""
+        return peer_of(request, self.trusted)
 
     def from_own_page(self, request: Request) -> bool:
         """Whether a form was sent by one of our own pages, as far as the browser tells; one that tells nothing: no."""
@@ -96,7 +88,3 @@ def own_path(wished: str | None, *, below: str, otherwise: str) -> str:
     if not (path == below or path.startswith(f"{below}/")) or any(part in path for part in ("\\", "//", "/.", " ")):
         return otherwise
     return wished
-
-
-def _host(request: Request) -> str:
-    return request.client.host if request.client is not None else ""

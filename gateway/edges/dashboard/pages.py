@@ -20,9 +20,9 @@ from starlette.routing import Route
 from gateway.books.faults import BooksUnavailable
 from gateway.domain.instant import epoch_ms
 from gateway.edges.api.json_reply import new_request_id
+from gateway.edges.attempts import Attempts
 from gateway.edges.dashboard import flash
 from gateway.edges.dashboard.assets import asset_path
-from gateway.edges.dashboard.attempts import Attempts
 from gateway.edges.dashboard.browser import Browsers
 from gateway.edges.dashboard.door import Door
 from gateway.edges.dashboard.flash import Flash, Tone

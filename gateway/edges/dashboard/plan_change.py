@@ -127,7 +127,7 @@ async def _page(
     desk: Desk, visit: Visit, account: AccountView, wished: Plan, *, needed: PaymentNeeded | None = None
 ) -> Response:
     try:
-        preview = await desk.accounts.preview(account.account.id, wished.id, by_owner=True)
+        preview = await desk.accounts.preview(account.account.id, wished.id, by_owner=True, honour=visit.may_change)
     except CallerFault as fault:
         return visit.go(f"{visit.pages.door.home}/pricing", f"{str(fault).capitalize()}.", Tone.BAD)
     return visit.page(

@@ -7,8 +7,10 @@ import httpx
 import pytest
 
 from gateway.domain.plan import RateLimit
+from gateway.flows.terms import current_terms
 from tests.edges.api.conftest import Running
-from tests.made_up import PLANS
+from tests.flows.calls import call
+from tests.made_up import CREDIT, PLANS
 
 SUBSCRIPTION = "/api/v1/billing/subscription"
 INVOICES = "/api/v1/billing/invoices"
@@ -360,3 +362,21 @@ async def test_every_change_is_in_the_audit_log_under_the_key_that_made_it(runni
     assert noted["billing.details"].detail["after"]["name"] == "Acme Ltd"
     assert noted["billing.details"].detail["before"]["name"] == ""
     assert noted["key.create"].detail == {"name": "ci", "products": ["parse"], "project": opened.project_id}
+
+
+async def test_a_key_that_may_not_change_the_plan_leaves_the_price_an_owner_was_told(running: Running) -> None:
+    opened, secret = await running.open_account("starter")
+    restricted = (await running.keys.create(opened.id, products=frozenset({"parse"}))).secret
+    running.clock.forward(minutes=1)
+    path = f"{SUBSCRIPTION}/preview"
+    async with running.caller(secret) as owner, running.caller(restricted) as member:
+        told = (await owner.post(path, json={"plan": "pro"})).json()["price"]
+        # What is used since would make another price.
+        terms = await current_terms(running.books, PLANS, opened.id, running.clock())
+        assert terms is not None
+        await call(running.ledger, terms, 1, cost=10_000 * CREDIT)
+        looked = (await member.post(path, json={"plan": "pro"})).json()["price"]
+        changed = (await owner.put(SUBSCRIPTION, json={"plan": "pro"})).json()
+    assert looked["total_cents"] > told["total_cents"]
+    assert looked["honoured_until"] is None
+    assert changed["invoice"]["total_cents"] == told["total_cents"]

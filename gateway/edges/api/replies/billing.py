@@ -148,7 +148,7 @@ class Price(TypedDict):
     subtotal_cents: Cents
     tax_cents: Cents
     total_cents: Cents
-    honoured_until: Instant
+    honoured_until: Annotated[Instant | None, Field(description="null: to a key that may not change the plan")]
 
 
 class Preview(TypedDict):

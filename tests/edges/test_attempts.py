@@ -1,4 +1,4 @@
-from gateway.edges.dashboard.attempts import Attempts
+from gateway.edges.attempts import Attempts
 
 
 def test_a_peer_may_fail_so_often_and_must_then_wait_until_the_oldest_is_forgotten() -> None:
