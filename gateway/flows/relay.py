@@ -73,7 +73,7 @@ class Relay:
         outbox: ReadsOutbox,
         books: Books,
         consumer: str,
-        count: int = 1000,
+        count: int = 2000,
         block_ms: int = 1000,
         shards: Sequence[int] | None = None,
         doubt: Callable[[Iterable[str]], None] = lambda _: None,
