@@ -6,11 +6,13 @@ import pytest
 import redis.asyncio
 
 from gateway.domain.admission import Admitted, RefusalCode, Refused
-from gateway.domain.terms import AccountStatus, PeriodTerms, Terms
+from gateway.domain.limits import Ceiling, CeilingBy
+from gateway.domain.terms import AccountStatus, CeilingChange, PeriodTerms, Terms
 from gateway.domain.usage import JobAttached
 from gateway.ledger.answers import NotProjected, Reproject
 from gateway.ledger.keys import account_prefix, acct_key, hold_key
 from gateway.ledger.ledger import Ledger
+from gateway.wire.call_facts import facts_json
 from tests.ledger.builders import DAY_MS, DELIVERED, call_of, facts_of, fresh_id, per_minute
 from tests.ledger.conftest import Clock
 
@@ -117,6 +119,26 @@ async def test_a_recovered_call_and_a_restored_one_are_stamped_by_the_accounts_c
         ("req_restored", start_ms, start_ms + 20),
         ("req_job", start_ms - 10, start_ms + 20),
     }
+
+
+async def test_a_recovered_call_is_told_of_again_by_the_clock_it_was_recovered_by(timed: Ledger) -> None:
+    terms = terms_at(1000)
+    raised = PERIODS[0].limited_to(
+        Ceiling(9000, CeilingBy.RAISE), CeilingChange(NOW_MS + 500, Ceiling(4000, CeilingBy.PLAN))
+    )
+    assert await timed.load(replace(terms, periods=(raised,)), {}, 0)
+    hold_id = fresh_id("req")
+    facts = facts_json(facts_of(hold_id, terms.account_id))
+    recovered = await timed.recover(
+        hold_id,
+        terms.account_id,
+        period_start_ms=raised.start_ms,
+        cost_millicredits=3000,
+        facts=facts,
+        settlement=DELIVERED,
+    )
+    again = await timed.release(hold_id, terms.account_id, settlement=DELIVERED)
+    assert again.available_millicredits == recovered.available_millicredits == 10_000 + 4000 - 3000
 
 
 async def test_a_period_is_over_when_it_is_by_the_accounts_clock(timed: Ledger, clock: Clock) -> None:

@@ -24,10 +24,11 @@ local open, due = KEYS[2], KEYS[3]
 local hold_key, job_key = KEYS[4 + period_count + limit_count], KEYS[5 + period_count + limit_count]
 local free = facts == ''
 
-local before = not free and call('HMGET', hold_key, 'nonce', 'state', 'amount', 'period') or {}
-local repeated = before[2] == 'open' and before[1] == nonce
-if before[2] and not repeated then
-  return {before[2] == 'open' and 'other_nonce' or 'ended'}
+local state = not free and call('HGET', hold_key, 'state')
+local before = state and call('HMGET', hold_key, 'nonce', 'amount', 'period')
+local repeated = state == 'open' and before[1] == nonce
+if state and not repeated then
+  return {state == 'open' and 'other_nonce' or 'ended'}
 end
 
 local acct = call('HMGET', KEYS[1], 'e', 'seq', 'terms', 'status', 'clock')
@@ -44,7 +45,7 @@ end
 local period_key, period_start
 for index = 0, period_count - 1 do
   local start = ARGV[15 + 2 * index]
-  if repeated and start == before[4]
+  if repeated and start == before[3]
     or not repeated and tonumber(start) <= own_ms and own_ms < tonumber(ARGV[16 + 2 * index]) then
     period_key, period_start = KEYS[4 + index], start
   end
@@ -112,7 +113,7 @@ local function refused_unless_overdue(code, retry_us, budget)
   return refused(code, budget.id, retry_us, budget.limit - budget.captured - budget.held)
 end
 
-if repeated then return admitted(tonumber(before[3]), available, before[4]) end
+if repeated then return admitted(tonumber(before[2]), available, before[3]) end
 if not free and acct[4] == 'closed' then return refused('account_closed', 0, -1) end
 
 local fullest = 0
@@ -156,7 +157,7 @@ if not free then
   if amount ~= 0 then call('HINCRBY', period_key, 'held', amount) end
   if budgets then limits.spend(budgets, amount, 0) end
   call('HSET', hold_key, 'account', account, 'state', 'open', 'amount', amount, 'period', period_start,
-    'deadline', deadline, 'nonce', nonce, 'facts', facts, 'admitted', own_ms)
+    'nonce', nonce, 'facts', facts, 'admitted', own_ms)
   if acct[5] then call('HSET', hold_key, 'clock', acct[5]) end
   call('ZADD', open, deadline, id)
   call('ZADD', due, deadline, id)

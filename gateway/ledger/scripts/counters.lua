@@ -27,10 +27,12 @@ for start in string.gmatch(acct[4] or '', '[^,]+') do
     end
   end
 end
-for _, id in ipairs(call('ZRANGE', KEYS[2], 0, -1)) do
-  local hold = call('HMGET', ARGV[2] .. 'hold:' .. id, 'state', 'amount', 'period', 'deadline', 'job')
+local open = call('ZRANGE', KEYS[2], 0, -1, 'WITHSCORES')
+for index = 1, #open, 2 do
+  local id, deadline = open[index], tonumber(open[index + 1])
+  local hold = call('HMGET', ARGV[2] .. 'hold:' .. id, 'state', 'amount', 'period', 'job')
   if hold[1] == 'open' then
-    holds[#holds + 1] = {id, tonumber(hold[2]), tonumber(hold[3]), tonumber(hold[4]), hold[5] or ''}
+    holds[#holds + 1] = {id, tonumber(hold[2]), tonumber(hold[3]), deadline, hold[4] or ''}
     if held[hold[3]] then
       local told = cjson.decode(call('HGET', ARGV[2] .. 'hold:' .. id, 'facts'))
       for _, spender in ipairs({told.project_id, told.key_id}) do

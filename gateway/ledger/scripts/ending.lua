@@ -1,14 +1,12 @@
 -- Part: the end of a hold. `keys` names acct, open, due, follow, outbox, and `periods`, the beginning of a period's key.
 
-local HOLD_FIELDS = {'account', 'state', 'amount', 'period', 'admitted', 'facts', 'job', 'captured', 'ending', 'deadline', 'clock'}
-
 -- The hold as a table, or nil.
 local function read_hold(key)
-  local values = call('HMGET', key, unpack(HOLD_FIELDS))
-  if not values[2] then return nil end
-  local hold = {key = key}
-  for index, name in ipairs(HOLD_FIELDS) do hold[name] = values[index] end
-  return hold
+  local found = call('HMGET', key, 'account', 'state', 'amount', 'period', 'admitted', 'facts', 'job', 'captured',
+    'ending', 'clock')
+  if not found[2] then return nil end
+  return {key = key, account = found[1], state = found[2], amount = found[3], period = found[4], admitted = found[5],
+    facts = found[6], job = found[7], captured = found[8], ending = found[9], clock = found[10]}
 end
 
 -- Ends a hold in one go: credits, indexes, what is left of the hold, the event. Nothing in here can refuse.
@@ -22,8 +20,7 @@ local function end_hold(keys, id, hold, state, ending, captured, settlement, now
   local p = call('HMGET', period, 'granted', 'over', 'captured', 'held', 'more')
   -- A closed period that was booked and dropped has no counters any more; the event alone tells the books.
   if p[1] then
-    if tonumber(held) ~= 0 then call('HINCRBY', period, 'held', '-' .. held) end
-    if tonumber(captured) ~= 0 then call('HINCRBY', period, 'captured', captured) end
+    call('HSET', period, 'held', p[4] - held, 'captured', p[3] + captured)
     local over = p[2]
     if p[5] then
       local limits = limits_of(period)
@@ -45,6 +42,7 @@ local function end_hold(keys, id, hold, state, ending, captured, settlement, now
   else
     call('HSET', hold.key, 'state', state, 'captured', captured, 'ending', ending, 'account', hold.account,
       'amount', hold.amount, 'period', hold.period)
+    if hold.clock then call('HSET', hold.key, 'clock', hold.clock) end
   end
   local seq = call('HINCRBY', keys.acct, 'seq', 1)
   -- A recovery may be of a capture that the books have after all: under the same id they take one of the two.

@@ -12,7 +12,6 @@ for index = 3, #ARGV, 2 do
   local key = ARGV[1] .. 'hold:' .. id
   local hold = call('HMGET', key, 'state', 'job')
   if hold[1] == 'open' and not hold[2] then
-    call('HSET', key, 'deadline', deadline)
     call('ZADD', ARGV[1] .. 'open:' .. ARGV[index], 'XX', deadline, id)
     call('ZADD', KEYS[1], 'XX', deadline, id)
     renewed = renewed + 1

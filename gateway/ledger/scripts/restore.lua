@@ -26,7 +26,7 @@ if not hold[1] then
     limits.spend(limits.budgets(ARGV[5]), ARGV[3], 0)
   end
   call('HSET', KEYS[1], 'account', ARGV[2], 'state', 'open', 'amount', ARGV[3], 'period', ARGV[4], 'nonce', '',
-    'facts', ARGV[5], 'admitted', is_job and ARGV[7] or now_ms + (tonumber(clock) or 0), 'deadline', deadline)
+    'facts', ARGV[5], 'admitted', is_job and ARGV[7] or now_ms + (tonumber(clock) or 0))
   if clock and clock ~= '' then call('HSET', KEYS[1], 'clock', clock) end
   call('ZADD', KEYS[2], deadline, ARGV[1])
   call('ZADD', KEYS[3], deadline, ARGV[1])
