@@ -29,7 +29,7 @@ from gateway.ledger.answers import Counters
 from tests.bench.processes import free_port, running
 from tests.bench.volume_asking import ADMIN_TOKEN, Asker, p50, p95
 from tests.bench.volume_fill import END_MS, Account, fill, known_accounts, loader, open_accounts
-from tests.bench.volume_people import PEPPER, Person, person
+from tests.bench.volume_people import PEPPER, PROVIDER, Person, person
 from tests.bench.volume_rows import rows_of
 from tests.billing import billing_over
 from tests.made_up import Clock, event
@@ -149,7 +149,7 @@ def served(url: str) -> Iterator[tuple[int, int, int]]:
             "GATEWAY_DATA": folder,
             "GATEWAY_ADMIN_TOKEN": ADMIN_TOKEN,
             "GATEWAY_KEY_PEPPER": PEPPER,
-            "GATEWAY_PAYMENTS": "fake",
+            "GATEWAY_PAYMENTS": PROVIDER,
             "GATEWAY_LOG_LEVEL": "error",
             "DATABASE_URL": url,
             "REDIS_URL": "",

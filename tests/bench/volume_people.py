@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, select
 
-from gateway.books import accounts
+from gateway.books import accounts, payment_methods
 from gateway.books.books import Books
+from gateway.books.ids import new_id
+from gateway.books.payment_methods import BookedMethod
 from gateway.books.tables import api_keys, sessions, usage_events
 from gateway.domain.invoice import InvoiceStatus
+from gateway.domain.payment import MethodKind
 from gateway.domain.webhook import EventType
 from gateway.flows.invoices import Invoices
 from gateway.flows.keys import Keys
@@ -23,8 +26,9 @@ from tests.billing import billing_over
 from tests.made_up import CREDIT, NOON_MS, Clock
 
 PEPPER = "a pepper for benchmarks"
+PROVIDER = "fake"
 KEYS = 20
-MESSAGES = 2_000
+MESSAGES = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Person:
     draft: str
     endpoint_id: str
     delivery_id: str
+    method_id: str
 
 
 async def person(books: Books, account: Account) -> Person:
@@ -76,6 +81,7 @@ async def person(books: Books, account: Account) -> Person:
         draft=draft.id,
         endpoint_id=endpoint_id,
         delivery_id=delivery_id,
+        method_id=await _card(books, account.id),
     )
 
 
@@ -103,3 +109,27 @@ async def _hooked(books: Books, webhooks: Webhooks, account_id: str) -> tuple[st
                 await emit(conn, account_id, EventType.ALERT_RAISED, {"threshold": number}, NOON_MS - number * 60_000)
     deliveries = await webhooks.deliveries(known[0].id, account_id=account_id, limit=1)
     return known[0].id, deliveries[0].id
+
+
+async def _card(books: Books, account_id: str) -> str:
+    """A card of the account's, made where there is none."""
+    async with books.begin() as conn:
+        known = await payment_methods.of_account(conn, account_id, PROVIDER)
+        if known:
+            return known[0].id
+        card = BookedMethod(
+            id=new_id("pm"),
+            account_id=account_id,
+            provider=PROVIDER,
+            ref=f"card_of_{account_id}",
+            kind=MethodKind.CARD,
+            brand="visa",
+            last4="4242",
+            exp_month=12,
+            exp_year=2030,
+            is_default=True,
+            added_ms=NOON_MS,
+            removed_ms=None,
+        )
+        await payment_methods.add(conn, card)
+    return card.id

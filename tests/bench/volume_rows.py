@@ -68,6 +68,7 @@ def _own_pages(person: Person) -> Iterator[Row]:
         ("invoice as JSON", f"invoices/{person.issued}.json"),
         ("payment methods", "payment-methods"),
         ("payment method, add", "payment-methods/add"),
+        ("payment method, remove", f"payment-methods/{person.method_id}/remove"),
         ("details", "details"),
         ("keys", "keys"),
         ("key, new", "keys/new"),
