@@ -166,7 +166,7 @@ def desk(stores: Stores) -> Desk:
 
 
 def dashboard_parts(settings: config.Settings, stores: Stores, asked: Desk) -> DashboardParts:
-    """What the pages for people work with, the customer's and the operator's."""
+    """What the pages for people work with, the owners' and the operator's."""
     return DashboardParts(
         desk=asked,
         sign_ins=SignIns(

@@ -12,7 +12,7 @@ from gateway.books.books import Books
 from gateway.books.usage import has_settled
 from gateway.ledger.idempotency import AskTheBooks, ChargedBefore, Claim, FirstReply, Idempotency
 
-# Between a call's charge and the keeping of its reply there is a moment; who asks within it waits for the reply.
+# Between a call's capture and the keeping of its reply there is a moment; who asks within it waits for the reply.
 PAUSES_S: Final = (0.05, 0.15, 0.3)
 
 

@@ -1,57 +1,30 @@
 """An account's invoices: drafts computed as somebody looks, issued ones as they were frozen, and what becomes of them.
 
-Takes no payment: `pay` notes one that came another way. A draft is what would be issued if its period ended now; what
-Redis knows and the books do not have yet is booked first, so that a draft misses nothing.
+Takes no payment: `pay` notes one that came another way.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import asdict, replace
 from typing import Any, Final
 
-import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, audit, billing_details, invoices, periods, usage
+from gateway.books import accounts, audit, billing_details, invoices
 from gateway.books.audit import AuditEntry
 from gateway.books.billing_details import SELLER, BillingDetails
 from gateway.books.invoices import BookedInvoice, CreditNote, InvoicedEvent
-from gateway.domain.instant import epoch_ms, from_epoch_ms
-from gateway.domain.invoice import MILLION, InvoiceEvent, InvoiceStatus, next_status, totals
-from gateway.domain.plan import Plan
+from gateway.domain.instant import from_epoch_ms
+from gateway.domain.invoice import MILLION, InvoiceEvent, InvoiceStatus, next_status
 from gateway.domain.webhook import EventType
-from gateway.flows.agreed import agreed_by
 from gateway.flows.billing import Billing
-from gateway.flows.close_period import parties
+from gateway.flows.draft_invoices import DRAFT, drafts_of
 from gateway.flows.dunning_rules import settle
 from gateway.flows.faults import CallerFault, NoSuchThing
-from gateway.flows.in_redis import InRedis
-from gateway.flows.invoice_document import document
-from gateway.flows.invoice_lines import Assumed, Boundary, Charges, boundaries, draw_up
+from gateway.flows.invoice_view import InvoiceView, views_of
 from gateway.flows.tell_account import emit, invoice_data
 
 CREDIT_NOTE_SERIES: Final = "credit_note"
-_DRAFT: Final = "draft_"
 _LONGEST_REASON: Final = 500
-
-
-@dataclass(frozen=True, slots=True)
-class InvoiceView:
-    """An invoice as it stands. `document` is what it says; a draft's changes until it is issued, and has no hash."""
-
-    document: Mapping[str, Any]
-    status: InvoiceStatus
-    due_cents: int
-    paid_cents: int = 0
-    credited_cents: int = 0
-    settled_ms: int | None = None
-    frozen: str | None = None
-    content_hash: str | None = None
-    credit_notes: tuple[CreditNote, ...] = ()
-
-    @property
-    def id(self) -> str:
-        """The invoice's id."""
-        return str(self.document["id"])
 
 
 class Invoices:
@@ -62,10 +35,10 @@ class Invoices:
 
     async def of_account(self, account_id: str) -> list[InvoiceView]:
         """Drafts, then what was issued, newest first. NoSuchThing."""
-        drafts = await self._drafts(account_id)
+        drafts = await drafts_of(self._billing, account_id)
         async with self._billing.books.read() as conn:
             booked = await invoices.of_account(conn, account_id)
-            return drafts[::-1] + await _views(conn, booked)
+            return drafts[::-1] + await views_of(conn, booked)
 
     async def page(
         self,
@@ -82,7 +55,7 @@ class Invoices:
         """
         drafts: list[InvoiceView] = []
         if account_id is not None and after is None and status in {None, InvoiceStatus.DRAFT} and not overdue:
-            drafts = (await self._drafts(account_id))[::-1]
+            drafts = (await drafts_of(self._billing, account_id))[::-1]
         if status is InvoiceStatus.DRAFT:
             return drafts, None
         statuses = None if status is None else {status}
@@ -91,22 +64,22 @@ class Invoices:
             booked = await invoices.page(
                 conn, account_id, statuses=statuses, owed_since_ms=owed_since_ms, after=after, limit=size + 1
             )
-            views = await _views(conn, booked[:size])
+            views = await views_of(conn, booked[:size])
         last = booked[size - 1] if len(booked) > size else None
         return drafts + views, None if last is None else (last.issued_ms, last.id)
 
     async def running_total_cents(self, account_id: str) -> int:
         """What the running period would be invoiced if it ended now; 0 where nothing would be. NoSuchThing."""
-        drafts = await self._drafts(account_id)
+        drafts = await drafts_of(self._billing, account_id)
         return drafts[-1].due_cents if drafts else 0
 
     async def find(self, name: str, *, owner: str | None = None) -> InvoiceView:
         """The invoice of this id or number, if it is the owner's (None: anybody's). NoSuchThing."""
-        if name.startswith(_DRAFT):
-            account_id = f"acc_{name.removeprefix(_DRAFT).partition('_')[0]}"
+        if name.startswith(DRAFT):
+            account_id = f"acc_{name.removeprefix(DRAFT).partition('_')[0]}"
             if owner not in {None, account_id}:
                 raise NoSuchThing("invoice", name)
-            found = [one for one in await self._drafts(account_id, name) if one.id == name]
+            found = [one for one in await drafts_of(self._billing, account_id, name) if one.id == name]
             if not found:
                 raise NoSuchThing("invoice", name)
             return found[0]
@@ -114,7 +87,7 @@ class Invoices:
             booked = await _find(conn, name)
             if owner not in {None, booked.account_id}:
                 raise NoSuchThing("invoice", name)
-            return (await _views(conn, [booked]))[0]
+            return (await views_of(conn, [booked]))[0]
 
     async def events(self, name: str) -> AsyncGenerator[InvoicedEvent, None]:
         """Every usage event behind an issued invoice, which never change. NoSuchThing.
@@ -225,22 +198,9 @@ class Invoices:
             if status is InvoiceStatus.PAID:
                 await emit(conn, invoice.account_id, EventType.INVOICE_PAID, invoice_data(changed), at_ms)
             await settle(conn, invoice.account_id, invoice.id, at_ms=at_ms)
-            (view,) = await _views(conn, [changed])
+            (view,) = await views_of(conn, [changed])
         await self._billing.tell(invoice.account_id)
         return view
-
-    async def _drafts(self, account_id: str, sought: str = "") -> list[InvoiceView]:
-        """What would be issued now, oldest first: ended periods that still wait, and the running one."""
-        now = self._billing.clock()
-        terms = await self._billing.terms_of(account_id, now)
-        if terms is None:
-            raise NoSuchThing("invoice", sought) if sought else NoSuchThing("account", account_id)
-        known = await self._billing.in_redis(account_id)
-        if known.unbooked:
-            async with self._billing.books.begin() as conn:
-                await usage.book(conn, known.unbooked)
-        async with self._billing.books.read() as conn:
-            return await _drawn_up(conn, self._billing.plans(), account_id, terms.own_ms(epoch_ms(now)), known)
 
 
 _PAST: Final = {
@@ -249,52 +209,6 @@ _PAST: Final = {
     InvoiceEvent.VOID: "voided",
     InvoiceEvent.WRITE_OFF: "written off",
 }
-
-
-async def _drawn_up(
-    conn: AsyncConnection, plans: Mapping[str, Plan], account_id: str, now_ms: int, known: InRedis
-) -> list[InvoiceView]:
-    account = await accounts.get(conn, account_id)
-    named = await parties(conn, account_id, account.name if account is not None else account_id)
-    drafts: list[InvoiceView] = []
-    for boundary in await _open_boundaries(conn, plans, account_id, now_ms):
-        assumed = Assumed(known.held_millicredits, late=not drafts)
-        drawn = await draw_up(conn, plans, boundary, assumed, Charges(account_id))
-        if not drawn.lines:
-            continue
-        sums = totals(drawn.lines, named.tax)
-        shown = document(
-            invoice_id=f"{_DRAFT}{account_id.removeprefix('acc_')}_{boundary.at_ms}",
-            number=None,
-            account_id=account_id,
-            period_ms=boundary.invoiced_ms,
-            issued_ms=None,
-            due_ms=None,
-            seller=named.seller,
-            buyer=named.buyer,
-            lines=drawn.lines,
-            tax=named.tax,
-            sums=sums,
-            rate_cards=(),
-        )
-        drafts.append(InvoiceView(shown, InvoiceStatus.DRAFT, sums.total_cents))
-    return drafts
-
-
-async def _open_boundaries(
-    conn: AsyncConnection, plans: Mapping[str, Plan], account_id: str, now_ms: int
-) -> list[Boundary]:
-    """Those that are past and not closed, and the end of the running period with what follows as agreed now."""
-    booked = await periods.of_account(conn, account_id)
-    running = next((period for period in booked if period.start_ms <= now_ms < period.end_ms), None)
-    still_open = [one for one in boundaries(booked) if one.at_ms <= now_ms]
-    if running is not None:
-        following = next((period for period in booked if period.start_ms == running.end_ms), None)
-        if following is None:
-            agreed = await agreed_by(conn, plans, account_id)
-            following = agreed.sold(plans, account_id, running.end_ms, running)
-        still_open.append(Boundary(running.end_ms, running, following))
-    return still_open
 
 
 async def _find(conn: AsyncConnection, name: str, *, lock: bool = False) -> BookedInvoice:
@@ -308,26 +222,6 @@ async def _locked(conn: AsyncConnection, name: str) -> BookedInvoice:
     """The invoice, behind its account: whoever collects takes them in this order too, so nobody waits in a circle."""
     await accounts.get(conn, (await _find(conn, name)).account_id, lock=True)
     return await _find(conn, name, lock=True)
-
-
-async def _views(conn: AsyncConnection, booked: Sequence[BookedInvoice]) -> list[InvoiceView]:
-    """As people see them, their credit notes looked up at once."""
-    notes = await invoices.credit_notes_of(conn, [one.id for one in booked])
-    return [_view(one, notes.get(one.id, ())) for one in booked]
-
-
-def _view(invoice: BookedInvoice, notes: Sequence[CreditNote]) -> InvoiceView:
-    return InvoiceView(
-        document=orjson.loads(invoice.document),
-        status=invoice.status,
-        due_cents=invoice.due_cents,
-        paid_cents=invoice.paid_cents,
-        credited_cents=invoice.credited_cents,
-        settled_ms=invoice.settled_ms,
-        frozen=invoice.document,
-        content_hash=invoice.content_hash,
-        credit_notes=tuple(notes),
-    )
 
 
 def _said(reason: str) -> str:

@@ -24,7 +24,7 @@ MOST_WAITING: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
-class InRedis:
+class RedisState:
     """What Redis tells. `ahead_ms` is how far its clock is ahead of ours, below zero where it is behind."""
 
     version: str
@@ -50,7 +50,7 @@ class Overview:
     jobs: RunningJobs
     put_aside: int
     books_version: str
-    redis: InRedis | None
+    redis: RedisState | None
 
 
 class Overviews:
@@ -97,13 +97,15 @@ class Overviews:
         async with self._books.read() as conn:
             return await overview.due_by_account(conn, account_ids)
 
-    async def _redis(self) -> InRedis | None:
+    async def _redis(self) -> RedisState | None:
         try:
             before_ms = epoch_ms(self._clock())
             there_ms = await self._server.clock_ms()
             after_ms = epoch_ms(self._clock())
             # What the question took is nobody's difference.
             ahead_ms = max(there_ms - after_ms, 0) or min(there_ms - before_ms, 0)
-            return InRedis(await self._server.version(), ahead_ms, await self._lag(), await self._server.open_holds())
+            return RedisState(
+                await self._server.version(), ahead_ms, await self._lag(), await self._server.open_holds()
+            )
         except StoreUnavailable:
             return None

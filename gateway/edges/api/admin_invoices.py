@@ -13,7 +13,7 @@ from gateway.edges.api.replies.admin import CreditedInvoice
 from gateway.edges.api.replies.billing import Invoice
 from gateway.edges.desk import Desk
 from gateway.edges.documents.invoice_json import credit_note_json, invoice_json
-from gateway.flows.invoices import InvoiceView
+from gateway.flows.invoice_view import InvoiceView
 from gateway.wire.problems import Fault
 
 BASE: Final = "/admin/v1/invoices"

@@ -16,7 +16,7 @@ from gateway.edges.documents.invoice_csv import csv_text
 from gateway.edges.documents.invoice_json import as_file, export, invoice_json
 from gateway.edges.documents.invoice_pdf import invoice_pdf
 from gateway.flows.faults import CallerFault
-from gateway.flows.invoices import InvoiceView
+from gateway.flows.invoice_view import InvoiceView
 from gateway.wire.problems import Fault
 
 # Drawing a PDF takes a processor for tens of milliseconds.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gateway.books.billing_details import BillingDetails
     from gateway.books.invoices import BookedInvoice, CreditNote
     from gateway.edges.documents.verify import Claimed
-    from gateway.flows.invoices import InvoiceView
+    from gateway.flows.invoice_view import InvoiceView
     from gateway.stores import Stores
 
 app = typer.Typer(no_args_is_help=True, help="Invoices: drafts, issued ones, and their files.")

@@ -1,4 +1,4 @@
-"""The customer's pages as one application, `/settings/…`, and what the operator's are put together with."""
+"""The owners' pages as one application, `/settings/…`, and what the operator's are put together with."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""The two places people come in by: the customer's pages and, on the admin listener, the operator's.
+"""The two places people come in by: the owners' pages and, on the admin listener, the operator's.
 
 They differ in address, cookie and navigation; everything else is shared. Cookies know no port, so each has a name of
 its own.

@@ -22,7 +22,7 @@ from gateway.edges.documents.invoice_csv import csv_text
 from gateway.edges.documents.invoice_json import as_file, export
 from gateway.edges.documents.invoice_pdf import invoice_pdf
 from gateway.flows.faults import CallerFault, PaymentNeeded
-from gateway.flows.invoices import InvoiceView
+from gateway.flows.invoice_view import InvoiceView
 from gateway.payments.provider import ActionRequired, Failed, Outcome, Paid
 from gateway.wire import page_token
 

@@ -23,7 +23,7 @@ from gateway.domain.windows import Window
 from gateway.edges.dashboard.pages import Pages, Visit
 from gateway.edges.desk import Desk
 from gateway.flows.accounts import AccountView
-from gateway.flows.invoices import InvoiceView
+from gateway.flows.invoice_view import InvoiceView
 from gateway.flows.limits import LimitsView
 from gateway.flows.usage_metrics import Wanted
 from gateway.flows.usage_report import Range, UsageReport

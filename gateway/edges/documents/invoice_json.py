@@ -10,7 +10,7 @@ import orjson
 
 from gateway.books.invoices import CreditNote
 from gateway.flows.invoice_document import instant_text
-from gateway.flows.invoices import InvoiceView
+from gateway.flows.invoice_view import InvoiceView
 
 
 def invoice_json(view: InvoiceView) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from gateway.edges.dashboard.operator.typed import cents
 from gateway.edges.dashboard.pages import Pages, Visit
 from gateway.edges.desk import Desk
 from gateway.flows.faults import WrongParameter
-from gateway.flows.invoices import InvoiceView
+from gateway.flows.invoice_view import InvoiceView
 
 PAGE: Final = 40
 OVERDUE: Final = "overdue"
