@@ -1,4 +1,7 @@
-"""Is this Redis set up so that credits survive in it? Reads what INFO says; managed services often forbid CONFIG."""
+"""Is Redis set up so that credits survive in it, and does that work?
+
+Reads what INFO says; managed services often forbid CONFIG.
+"""
 
 from collections.abc import Iterator
 from typing import Final
@@ -15,6 +18,8 @@ def settings_problems(info: bytes) -> Iterator[str]:
         yield f"maxmemory-policy is {policy or 'unknown'}: holds may be evicted; set it to noeviction"
     if said.get("aof_enabled") != "1":
         yield "the append-only file is off: a restart loses holds and unbooked usage; set appendonly yes"
+    elif said.get("aof_last_write_status", "ok") != "ok":
+        yield "the append-only file cannot be written: it takes no holds until that works; look at its disk"
     if said.get("role") != "master":
         yield "it is a replica: it cannot take holds; name the primary, or Sentinel"
     if "valkey_version" in said:

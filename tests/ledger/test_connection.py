@@ -21,6 +21,7 @@ from gateway.ledger.file_lock import try_lock
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.scripts import Script
 from gateway.ledger.server_process import Probe, ServerProcess, probe
+from gateway.ledger.settings_check import settings_problems
 from tests.ledger.builders import DELIVERED, PERIOD_START_MS, call_of, fresh_id, terms_of
 
 
@@ -430,3 +431,11 @@ async def test_the_embedded_server_s_settings_are_right_and_others_are_named(
         "maxmemory-policy is volatile-lru: holds may be evicted; set it to noeviction",
         "the append-only file is off: a restart loses holds and unbooked usage; set appendonly yes",
     ]
+
+
+def test_a_redis_that_cannot_write_its_file_is_named() -> None:
+    well = b"redis_version:7.2.0\r\nrole:master\r\nmaxmemory_policy:noeviction\r\naof_enabled:1\r\n"
+    assert list(settings_problems(well + b"aof_last_write_status:ok\r\n")) == []
+    assert list(settings_problems(well)) == []  # one that does not tell
+    (problem,) = settings_problems(well + b"aof_last_write_status:err\r\n")
+    assert problem == "the append-only file cannot be written: it takes no holds until that works; look at its disk"
