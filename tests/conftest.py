@@ -9,6 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hypothesis
@@ -24,9 +25,9 @@ hypothesis.settings.register_profile("patient", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("patient")
 
 
-@pytest.fixture(scope="session")
-def valkey_socket() -> Iterator[Path]:
-    """The socket of a server like the embedded one. It is shared: see `redis_url` for an empty one."""
+@contextmanager
+def running_valkey() -> Iterator[Path]:
+    """The socket of a server like the embedded one."""
     with tempfile.TemporaryDirectory(prefix="cgw-valkey-", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         held = try_lock(folder / "server.lock")
@@ -39,6 +40,13 @@ def valkey_socket() -> Iterator[Path]:
             time.sleep(0.01)
         yield folder / "valkey.sock"
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def valkey_socket() -> Iterator[Path]:
+    """A server's socket. It is shared: see `redis_url` for an empty one."""
+    with running_valkey() as socket:
+        yield socket
 
 
 @pytest.fixture

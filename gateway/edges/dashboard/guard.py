@@ -6,7 +6,8 @@ Nothing inline is allowed and nothing is evaluated, so text that slips into a pa
 from collections.abc import Iterable
 from typing import Final
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.applications import Starlette
+from starlette.types import Message, Receive, Scope, Send
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; connect-src 'self'; "
@@ -27,8 +28,8 @@ HEADERS: Final = {
 class Guarded:
     """Puts the headers on whatever the application answers; HTML and all that says nothing of it is never kept."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: Starlette) -> None:
+        self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
@@ -38,7 +39,7 @@ class Guarded:
                 message = {**message, "headers": _with(message.get("headers", ()))}
             await send(message)
 
-        await self._app(scope, receive, guarded)
+        await self.app(scope, receive, guarded)
 
 
 def _with(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

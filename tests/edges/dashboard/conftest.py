@@ -1,14 +1,9 @@
-"""The dashboard over real stores: asked without a network, or served to a real browser.
-
-`people` gives accounts and visitors; see `Running`.
-"""
+"""The dashboard over real stores, asked without a network. A real browser's is in `in_browser`."""
 
 import asyncio
-import shutil
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -16,8 +11,6 @@ from typing import Any
 
 import httpx
 import pytest
-import redis
-from playwright.async_api import Browser
 
 from gateway.books import usage
 from gateway.books.books import Books
@@ -28,8 +21,6 @@ from gateway.edges.dashboard.app import dashboard
 from gateway.edges.dashboard.guard import Guarded
 from gateway.edges.dashboard.parts import DashboardParts
 from gateway.edges.desk import Desk, desk_over
-from gateway.edges.http_server.config import server_config
-from gateway.edges.serving import Server
 from gateway.flows.accounts import Accounts, OpenedAccount
 from gateway.flows.deliver_webhooks import Deliverer
 from gateway.flows.fake_bank import FakeBank
@@ -45,7 +36,6 @@ from gateway.ledger.outbox import Outbox
 from gateway.payments.fake import Fake
 from gateway.sinks.webhook import Posted
 from tests.billing import billing_over
-from tests.edges.dashboard.browser import LISTEN, NoBrowser, Tab, new_tab, running_browser, sign_in
 from tests.made_up import CREDIT, Clock, event
 
 CATALOG = load_configuration(Path(__file__).parents[3] / "config" / "gateway.yaml", {}).catalog
@@ -168,8 +158,13 @@ class Running:
 
 
 @asynccontextmanager
-async def open_running(books_url: str, redis_url: str, *, cards: bool = False) -> AsyncIterator[Running]:
-    """Everything, over these stores. `cards`: the fake provider charges test cards; else invoices are paid by hand."""
+async def open_running(
+    books_url: str, redis_url: str, *, cards: bool = False, origin: str = BASE
+) -> AsyncIterator[Running]:
+    """Everything, over these stores. `cards`: the fake provider charges test cards; else invoices are paid by hand.
+
+    `origin` is where the fake bank's pages are.
+    """
     now = datetime.now(UTC)
     clock = Clock(now.replace(microsecond=now.microsecond // 1000 * 1000))
     books = await Books.open(books_url)
@@ -178,7 +173,7 @@ async def open_running(books_url: str, redis_url: str, *, cards: bool = False) -
     ledger = Ledger(store)
     terms_of = partial(current_terms, books, CATALOG.plans)
     tell = TellLedger(books=books, ledger=ledger, plans=lambda: CATALOG.plans, clock=clock)
-    bank = Fake(FakeBank(books), BASE)
+    bank = Fake(FakeBank(books), origin)
     billing = billing_over(books, clock, plans=CATALOG.plans, ledger=ledger, tell=tell)
     desk = desk_over(
         billing,
@@ -216,95 +211,3 @@ async def running(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running
 async def with_cards(sqlite_copy_url: str, redis_url: str) -> AsyncIterator[Running]:
     async with open_running(sqlite_copy_url, redis_url, cards=True) as opened:
         yield opened
-
-
-@dataclass
-class Served:
-    """The same, listening on loopback, with accounts that have a story: see `served`."""
-
-    running: Running
-    base: str
-    browser: Browser
-    people: dict[str, Someone]
-    # Ids that are known only once things are made, for addresses: "/keys/{key}".
-    ids: dict[str, str] = field(default_factory=dict)
-
-    @asynccontextmanager
-    async def tab(self, who: str = "", **options: Any) -> AsyncIterator[Tab]:
-        """A window of its own, signed in as one of `people`."""
-        async with await self.browser.new_context(reduced_motion="reduce", **options) as context:
-            await context.add_init_script(LISTEN)
-            tab = await new_tab(context, self.base)
-            if who:
-                await sign_in(tab, self.people[who].key)
-            yield tab
-
-
-@pytest.fixture(scope="session")
-async def chromium() -> AsyncIterator[Browser]:
-    """One browser for all tests; a machine without one is told what to install, and the test fails."""
-    try:
-        async with running_browser() as browser:
-            yield browser
-    except NoBrowser as missing:
-        pytest.fail(str(missing), pytrace=False)
-
-
-@pytest.fixture(scope="module")
-async def served(
-    sqlite_template: Path, tmp_path_factory: pytest.TempPathFactory, valkey_socket: Path, chromium: Browser
-) -> AsyncIterator[Served]:
-    """`pro` has used a lot, `new` nothing yet, `spent` everything, `member` may only look."""
-    with redis.Redis(unix_socket_path=str(valkey_socket)) as client:
-        client.flushall()
-    books = shutil.copy(sqlite_template, tmp_path_factory.mktemp("served") / "books.db")
-    async with open_running(f"sqlite+aiosqlite:///{books}", f"unix://{valkey_socket}") as running:
-        people = {
-            "pro": await running.someone("pro", "Cobalt Claims", days_ago=40),
-            "new": await running.someone("free", "Ada's side project"),
-            "spent": await running.someone("free", "Spent & Sons", days_ago=10),
-            "member": await running.someone("starter", "Bright Invoices", products=frozenset({"parse"})),
-        }
-        await running.used_often(people["pro"], [900, 12_000, 8_000, 0, 15_000, 9_000, 4_000, 11_000, 7_000])
-        await running.used_often(people["pro"], [60, 45], product="extract", mode="cost_effective")
-        await running.used_often(people["spent"], [2_000] * 5)
-        ids = await things_of(running, people["pro"])
-        async with listening(running) as base:
-            yield Served(running, base, chromium, people, ids)
-
-
-@asynccontextmanager
-async def listening(running: Running) -> AsyncIterator[str]:
-    """The pages on loopback, and where that is."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    port = listener.getsockname()[1]
-    server = Server(server_config(running.app, "127.0.0.1", port))
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    await serving
-
-
-async def things_of(running: Running, one: Someone) -> dict[str, str]:
-    """Keys that go on, end and have ended, budgets, limits and webhooks with a log, for an account to look at."""
-    desk = running.desk
-    spare = await desk.keys.create(one.id, name="Nightly import", products=frozenset({"parse", "extract"}))
-    await desk.keys.rotate(spare.id, overlap_ms=3_600_000)
-    ended = await desk.keys.create(one.id, name="An old laptop")
-    await desk.keys.revoke(ended.id)
-    await desk.limits.set_budget(one.id, one.account.project_id, 900_000 * CREDIT)
-    await desk.limits.set_budget(one.id, one.key_id, 100 * CREDIT)
-    await desk.limits.change(one.id, lambda own: replace(own, max_cents=90_000, alert_cents=(2_550,)))
-    until_ms = epoch_ms(running.clock() + timedelta(days=9))
-    await desk.limits.raise_ceiling(one.id, until_ms=until_ms, reason="a big month", max_cents=900_000)
-    chosen = ["alert.raised", "invoice.paid"]
-    made = await desk.webhooks.create(one.id, "https://hooks.example/billing?of=us", event_types=chosen)
-    await running.deliver_webhooks(200)
-    await desk.webhooks.send_test(made.endpoint.id)
-    await running.deliver_webhooks(200, b"thanks")
-    delivery = await desk.webhooks.send_test(made.endpoint.id)
-    await running.deliver_webhooks(503, b"<h1>busy</h1>")
-    off = await desk.webhooks.create(one.id, "https://hooks.example/" + "long/" * 40, description="Off for now")
-    await desk.webhooks.disable(off.endpoint.id)
-    names = {"key": one.key_id, "webhook": made.endpoint.id, "delivery": delivery.id, "off": off.endpoint.id}
-    return names | {"project": one.account.project_id}

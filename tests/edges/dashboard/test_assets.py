@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from gateway.edges.dashboard.assets import FOLDER, asset_path, assets
-from tests.edges.dashboard.browser import AXE
 from tests.edges.dashboard.conftest import Running
+from tests.edges.dashboard.in_browser.tab import AXE
 
 VENDORED = (FOLDER / "vendor", AXE.parent)
 
