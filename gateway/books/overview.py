@@ -38,9 +38,10 @@ class RunningJobs:
 
 
 async def accounts_by_plan(conn: AsyncConnection, at_ms: int) -> list[tuple[str | None, AccountStatus, int]]:
-    """How many accounts there are by plan (None: on none) and status."""
+    """How many accounts there are by plan (None: on none) and status, each at what its own clock shows."""
     agreed, table = subscriptions.c, accounts.c
-    in_force = (agreed.started_ms <= at_ms) & (agreed.ended_ms.is_(None) | (agreed.ended_ms > at_ms))
+    own_ms = at_ms + func.coalesce(table.clock_offset_ms, 0)
+    in_force = (agreed.started_ms <= own_ms) & (agreed.ended_ms.is_(None) | (agreed.ended_ms > own_ms))
     query = (
         select(agreed.plan_id, table.status, func.count())
         .select_from(accounts.outerjoin(subscriptions, (agreed.account_id == table.id) & in_force))

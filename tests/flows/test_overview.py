@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 
 from gateway.books import audit, invoices, refusals, running_jobs, usage
+from gateway.books.accounts import set_clock
 from gateway.books.books import Books
 from gateway.books.overview import Owed
 from gateway.books.refusals import Refusal
@@ -51,6 +52,16 @@ async def test_accounts_are_counted_by_plan_and_status(overviews: Overviews, acc
     await accounts.close(closed.id)
     counted = {(plan_id, status): count for plan_id, status, count in (await overviews.look()).accounts}
     assert counted == {("starter", AccountStatus.ACTIVE): 2, (None, AccountStatus.CLOSED): 1}
+
+
+async def test_a_sandbox_is_counted_on_the_plan_it_has_by_its_own_clock(
+    overviews: Overviews, accounts: Accounts, books: Books, clock: Clock
+) -> None:
+    sandbox = await accounts.create("One", "starter", sandbox=True)
+    await accounts.change_plan(sandbox.id, "free")
+    async with books.begin() as conn:
+        await set_clock(conn, sandbox.id, 40 * DAY_MS)
+    assert (await overviews.look()).accounts == [("free", AccountStatus.ACTIVE, 1)]
 
 
 async def test_credits_are_of_today_and_of_seven_days(

@@ -106,6 +106,7 @@ class _Answers:
             "keys.html",
             title="API keys",
             section=SECTION,
+            now_ms=visit.now_ms,  # keys live by the world's clock, a sandbox's too
             status=422 if wrong else 200,
             keys=[one for one in keys if one.usable],
             ended=ended[:MOST_ENDED],

@@ -77,6 +77,7 @@ class _Answers:
             "webhook.html",
             title=endpoint.description or "Webhook endpoint",
             section=SECTION,
+            now_ms=visit.now_ms,  # deliveries live by the world's clock, a sandbox's too
             it=endpoint,
             deliveries=found[:PAGE],
             older=None if older is None else formats.query(older),
@@ -93,6 +94,7 @@ class _Answers:
             "webhook_delivery.html",
             title=view.delivery.type,
             section=SECTION,
+            now_ms=visit.now_ms,  # deliveries live by the world's clock, a sandbox's too
             endpoint=endpoint,
             it=view,
             body=_readable(view.body),

@@ -72,6 +72,7 @@ class _Answers:
             "webhooks.html",
             title="Webhooks",
             section=SECTION,
+            now_ms=visit.now_ms,  # deliveries live by the world's clock, a sandbox's too
             endpoints=found,
             most=MOST_ENDPOINTS,
             said=DELIVERY_SAID,

@@ -6,7 +6,9 @@ import httpx
 import pytest
 
 from gateway.books import audit
+from gateway.books.accounts import set_clock
 from gateway.domain.instant import DAY_MS, HOUR_MS, epoch_ms
+from gateway.edges.dashboard.formats import ago
 from tests.edges.dashboard.conftest import BILLING, Running
 from tests.edges.dashboard.forms import form, text
 
@@ -166,3 +168,16 @@ async def test_the_keys_of_others_are_not_there_and_members_only_look(running: R
             assert (await client.post(path, data=token)).status_code == 403
         for path in (NEW, f"{KEYS}/{member.key_id}/rotate"):
             assert (await client.get(path)).status_code == 403
+
+
+async def test_keys_of_a_sandbox_end_by_the_worlds_clock_that_callers_are_let_in_by(running: Running) -> None:
+    one = await running.someone("free")
+    now_ms = epoch_ms(running.clock())
+    made = await running.desk.keys.create(one.id, name="For a day", expires_ms=now_ms + DAY_MS)
+    async with running.books.begin() as conn:
+        await set_clock(conn, one.id, 40 * DAY_MS)
+    async with running.signed_in(one) as client:
+        page = (await client.get(f"{BILLING}/keys")).text
+    assert ago(now_ms + DAY_MS, now_ms) in page
+    assert ago(now_ms + DAY_MS, now_ms + 40 * DAY_MS) not in page
+    assert made.id in page
