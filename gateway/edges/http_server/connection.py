@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 from uvicorn.server import ServerState
 
 from gateway.edges.http_server.cycle import HIGH_WATER_BYTES, STATUS_LINES, Cycle
-from gateway.edges.http_server.head_rules import ALLOW, Framing, Refused
 from gateway.edges.http_server.reader import RequestReader
+from gateway.edges.http_server.refused import Refused
+from gateway.wire.request_head import ALLOW, Framing
 
 if TYPE_CHECKING:
     from gateway.edges.http_server.config import ServerConfig
@@ -301,7 +302,7 @@ class ServerConnection(asyncio.Protocol):
             STATUS_LINES[refused.status],
             b"content-type: text/plain; charset=utf-8\r\n",
             b"content-length: %d\r\n" % len(text),
-            b"allow: %b\r\n" % ALLOW if refused.status == 405 else b"",  # noqa: PLR2004 RFC 9110 §15.5.6
+            b"allow: %b\r\n" % ALLOW.encode() if refused.status == 405 else b"",  # noqa: PLR2004 RFC 9110 §15.5.6
             b"connection: close\r\n\r\n",
             text,
         ]

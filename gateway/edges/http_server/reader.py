@@ -1,20 +1,23 @@
-"""Reads requests from raw bytes: httptools and the head rules, with a limit on everything that could go on for ever.
+"""Reads requests from raw bytes by httptools and the grammar of `wire.request_head`, with a bound on all it waits for.
 
 It does no I/O. Who takes the requests is told of each head, each piece of a body and each body's end, in order.
 """
 
 import logging
 from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
 
 import httptools
 
-from gateway.edges.http_server.head_rules import Framing, Refused, check_headers, check_request_line, split_target
 from gateway.edges.http_server.limits import ServerLimits
+from gateway.edges.http_server.refused import Refused
+from gateway.wire.request_head import BadHead, Framing, bad_request_line, read_framing
 
 logger = logging.getLogger(__name__)
 
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 _LONGEST_METHOD = 16
+_PERCENT = ord("%")
 
 
 class Taker(Protocol):
@@ -116,23 +119,27 @@ class RequestReader:
     def _pass_on(self) -> None:
         limits, headers, parser = self._limits, self._headers, self._parser
         version = parser.get_http_version()
-        method = parser.get_method()
-        check_request_line(method, self._target, version, target_bytes=limits.target_bytes)
+        method = parser.get_method().decode("ascii")
+        bad = bad_request_line(method, self._target, version, target_bytes=limits.target_bytes)
+        if bad is not None:
+            raise Refused(bad.status, bad.reason)
         if len(headers) > limits.header_lines or (
             self._head_bytes + self._packet_bytes > limits.head_bytes and _size(headers) > limits.head_bytes
         ):
             raise Refused(431, "request head too large")
-        framing = check_headers(headers, version=version)
+        framing = read_framing(version, headers)
+        if isinstance(framing, BadHead):
+            raise Refused(framing.status, framing.reason)
         upgrade = parser.should_upgrade()
         if upgrade and framing.has_body:
             # The parser takes what follows for the other protocol, so the body's end would be anybody's guess.
             raise Refused(400, "an upgrade may not have a body")
-        raw_path, query, path = split_target(self._target)
+        raw_path, query, path = _split(self._target)
         scope = {
             "type": "http",
             "asgi": _ASGI,
             "http_version": version,
-            "method": method.decode("ascii"),
+            "method": method,
             "root_path": "",
             "path": path,
             "raw_path": raw_path,
@@ -152,6 +159,14 @@ class RequestReader:
         if isinstance(error, httptools.HttpParserInvalidMethodError) and b" " not in data[:_LONGEST_METHOD]:
             return Refused(501, "unknown method")  # longer than any we know (RFC 9112 §3)
         return Refused(400, str(error))
+
+
+def _split(target: bytes) -> tuple[bytes, bytes, str]:
+    """Raw path, raw query, and the path decoded as ASGI wants it (decide on the raw one)."""
+    raw_path, _, query = target.partition(b"?")
+    if _PERCENT in raw_path:
+        return raw_path, query, unquote_to_bytes(raw_path).decode("utf-8", "replace")
+    return raw_path, query, raw_path.decode("ascii")
 
 
 def _size(headers: list[tuple[bytes, bytes]]) -> int:
