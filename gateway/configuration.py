@@ -43,6 +43,7 @@ __all__ = [
 ]
 
 FILES: Final = ("plans", "rate_card", "routes")
+ANY_HOST: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - looked for, not listened on
 ShapeT = TypeVar("ShapeT", bound=BaseModel)
 
 
@@ -68,6 +69,7 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Configuration:
     settings = judge(Settings, entry)
     if settings is not None:
         _check_payments(settings, entry)
+        _check_listeners(settings, entry)
     paths = {name: path.parent / _named(entry, name) for name in FILES}
     sources = {name: read_file(file, str(file), environment) for name, file in paths.items()}
     plans_file = _plans(sources["plans"])
@@ -164,6 +166,14 @@ def _check_payments(settings: Settings, entry: YamlSource) -> None:
     payments = settings.payments
     if payments.provider is PaymentProvider.STRIPE and payments.stripe.api_key is None:
         entry.report(("payments", "provider"), "is stripe, which needs payments.stripe.api_key")
+
+
+def _check_listeners(settings: Settings, entry: YamlSource) -> None:
+    """Callers and operators do not meet at one port; 0 is any free one."""
+    callers, operators = settings.listen, settings.admin.listen
+    hosts = {callers.host, operators.host}
+    if callers.port == operators.port != 0 and (len(hosts) == 1 or hosts & ANY_HOST):
+        entry.report(("admin", "listen", "port"), "is listen.port too; each listener needs a port of its own")
 
 
 def _plans(source: YamlSource) -> PlansFile | None:

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import structlog
 from starlette.routing import BaseRoute
 
 from gateway.configuration import Configuration
@@ -41,6 +42,8 @@ from gateway.reload import Reload
 from gateway.settings import IsolatesBy, Settings
 from gateway.stores import Stores, open_stores
 from gateway.wiring import SETTLE_WITHIN_S, Gateway, always, dashboard_parts, desk, open_gateway, operator_parts
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +123,19 @@ async def _serve_over(
         async with process.running(loops):
             process.stop_on_signals()
             spare_the_collector()
+            _say_where(sockets)
             await asyncio.gather(
                 *(server.serve(sockets=[taken]) for server, taken in zip(servers, sockets, strict=True))
             )
             # Calls that were cut at the end of the drain are settling: the stores may not go before they have.
             if cut := {task for server in servers for task in server.server_state.tasks}:
                 await asyncio.wait(cut, timeout=SETTLE_WITHIN_S)
+
+
+def _say_where(sockets: Sequence[socket.socket]) -> None:
+    for one in sockets:
+        host, port = one.getsockname()[:2]
+        log.info("listening", host=host, port=port)
 
 
 def _account_parts(
