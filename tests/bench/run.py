@@ -1,7 +1,7 @@
 """Measures the gateway against nginx + Lua + Redis doing the same work, interleaved in one run, as ratios.
 
     python3 dev.py bench [--rounds 4] [--seconds 5] [--connections 64]
-    python3 dev.py bench volume|closing …     what the books answer, and how fast months are closed
+    python3 dev.py bench volume|closing …     every page over many events, and closing months
     python3 dev.py bench cold|backlog …       what accounts not seen before cost, and how fast usage is booked
 
 CPU per call is the user and system time of the gateway's process tree over the calls of a round; the gateway alone is
