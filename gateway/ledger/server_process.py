@@ -97,11 +97,11 @@ def ask(socket_path: Path, command: bytes, timeout_s: float = 0.5) -> bytes | No
 
 
 def probe(socket_path: Path) -> Probe:
-    """Whether a server answers there."""
+    """Whether a server answers there. One that refuses even this, as with a full disk, is there for whoever reads."""
     reply = ask(socket_path, b"PING")
     if not reply:
         return Probe.ABSENT
-    return Probe.READY if reply.startswith(b"+PONG") else Probe.LOADING
+    return Probe.LOADING if reply.startswith(b"-LOADING") else Probe.READY
 
 
 class ServerProcess:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -259,3 +260,31 @@ def test_without_any_server_the_message_says_what_to_install_or_set(monkeypatch:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(EmbeddedServerError, match=r"redis\.url"):
         find_binary()
+
+
+@pytest.mark.parametrize(
+    ("reply", "found"),
+    [
+        (b"+PONG\r\n", Probe.READY),
+        (b"-LOADING Valkey is loading the dataset in memory\r\n", Probe.LOADING),
+        (b"-MISCONF Errors writing to the AOF file: No space left on device\r\n", Probe.READY),
+        (b"", Probe.ABSENT),
+    ],
+)
+def test_a_server_that_may_not_write_is_there_and_nobody_waits_for_it(
+    tmp_path: Path, reply: bytes, found: Probe
+) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listening:
+        listening.bind(str(path))
+        listening.listen()
+
+        def answer() -> None:
+            with listening.accept()[0] as connection:
+                connection.recv(100)
+                connection.sendall(reply)
+
+        answering = threading.Thread(target=answer)
+        answering.start()
+        assert probe(path) is found
+        answering.join()
