@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import accounts, alerts, limits
+from gateway.books import alerts, limits
 from gateway.books.alerts import PeriodKey, PeriodStanding, RaisedAlert
 from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
@@ -26,6 +26,7 @@ from gateway.domain.plan import NO_CEILING_MILLICREDITS
 from gateway.domain.webhook import EventType
 from gateway.flows.authenticate import TermsOf
 from gateway.flows.faults import NoSuchThing
+from gateway.flows.known_account import known_account
 from gateway.flows.tell_account import emit
 from gateway.flows.usage_report import UsageReport
 from gateway.wire.standard_webhook import instant_text
@@ -54,8 +55,7 @@ class Alerts:
     async def history(self, account_id: str, *, limit: int = 100) -> list[RaisedAlert]:
         """What was raised in any period, newest first. NoSuchThing, BooksUnavailable."""
         async with self._books.read() as conn:
-            if await accounts.get(conn, account_id) is None:
-                raise NoSuchThing("account", account_id)
+            await known_account(conn, account_id)
             return await alerts.of_account(conn, account_id, limit=limit)
 
     async def active(self, report: UsageReport) -> tuple[Alert, ...]:

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from gateway.books import accounts, audit
+from gateway.books import audit
 from gateway.books.audit import AuditEntry
 from gateway.books.books import Books
-from gateway.flows.faults import NoSuchThing
+from gateway.flows.known_account import known_account
 
 
 class AuditTrail:
@@ -19,8 +19,8 @@ class AuditTrail:
     ) -> tuple[Sequence[tuple[str, AuditEntry]], tuple[int, str] | None]:
         """Some entries with their ids, newest first, and where to go on. NoSuchThing."""
         async with self._books.read() as conn:
-            if account_id is not None and await accounts.get(conn, account_id) is None:
-                raise NoSuchThing("account", account_id)
+            if account_id is not None:
+                await known_account(conn, account_id)
             found = await audit.page(conn, account_id=account_id, before=before, limit=size + 1)
         shown = found[:size]
         return shown, (shown[-1][1].at_ms, shown[-1][0]) if len(found) > size else None

@@ -6,10 +6,10 @@ The ledger is only added to, and each entry knows when it was booked: what it sa
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from gateway.books import accounts, ledger_entries
+from gateway.books import ledger_entries
 from gateway.books.books import Books
 from gateway.books.ledger_entries import LedgerAccount
-from gateway.flows.faults import NoSuchThing
+from gateway.flows.known_account import known_account
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,6 @@ class CreditLedger:
     async def balances(self, account_id: str, *, as_of_ms: int | None = None) -> list[PeriodBalances]:
         """By billing period, oldest first, of what was booked by then (None: now). NoSuchThing, BooksUnavailable."""
         async with self._books.read() as conn:
-            if await accounts.get(conn, account_id) is None:
-                raise NoSuchThing("account", account_id)
+            await known_account(conn, account_id)
             found = await ledger_entries.balances_as_of(conn, account_id, as_of_ms=as_of_ms)
         return [PeriodBalances(start_ms, balances) for start_ms, balances in found.items()]

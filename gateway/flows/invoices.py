@@ -21,6 +21,7 @@ from gateway.flows.draft_invoices import DRAFT, drafts_of
 from gateway.flows.dunning_rules import settle
 from gateway.flows.faults import CallerFault, NoSuchThing
 from gateway.flows.invoice_view import InvoiceView, views_of
+from gateway.flows.known_account import known_account
 from gateway.flows.tell_account import emit, invoice_data
 
 CREDIT_NOTE_SERIES: Final = "credit_note"
@@ -150,8 +151,8 @@ class Invoices:
     async def details(self, party: str) -> BillingDetails:
         """Who stands on invoices as the seller, or as this account. NoSuchThing."""
         async with self._billing.books.read() as conn:
-            if party != SELLER and await accounts.get(conn, party) is None:
-                raise NoSuchThing("account", party)
+            if party != SELLER:
+                await known_account(conn, party)
             return await billing_details.get(conn, party) or BillingDetails(party)
 
     async def change_details(
@@ -163,8 +164,8 @@ class Invoices:
         """
         at_ms, account_id = self._billing.now_ms(), "" if party == SELLER else party
         async with self._billing.books.begin() as conn:
-            if account_id and await accounts.get(conn, account_id, lock=True) is None:
-                raise NoSuchThing("account", party)
+            if account_id:
+                await known_account(conn, account_id, lock=True)
             before = await billing_details.get(conn, party) or BillingDetails(party)
             after = replace(before, **changes)  # type: ignore[arg-type] # fields by their names
             if not 0 <= after.tax_parts_per_million <= MILLION:

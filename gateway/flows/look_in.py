@@ -7,12 +7,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from gateway.books import accounts, audit
+from gateway.books import audit
 from gateway.books.accounts import Account
 from gateway.books.audit import AuditEntry
 from gateway.books.books import Books
 from gateway.domain.instant import HOUR_MS, epoch_ms
-from gateway.flows.faults import NoSuchThing
+from gateway.flows.known_account import known_account
 
 NOTE_EVERY_MS: Final = HOUR_MS
 _MOST_NOTED: Final = 1000
@@ -29,9 +29,7 @@ class LookIns:
     async def enter(self, account_id: str, *, session_id: str, actor: str) -> Account:
         """The account that is looked at, once that stands in the log. NoSuchThing, BooksUnavailable."""
         async with self._books.read() as conn:
-            account = await accounts.get(conn, account_id)
-        if account is None:
-            raise NoSuchThing("account", account_id)
+            account = await known_account(conn, account_id)
         at_ms, visit = epoch_ms(self._clock()), (session_id, account_id)
         if at_ms - self._noted.get(visit, -NOTE_EVERY_MS) >= NOTE_EVERY_MS:
             async with self._books.begin() as conn:

@@ -28,18 +28,6 @@ def relay(outbox: Outbox, books: Books) -> Relay:
     return Relay(outbox=outbox, books=books, consumer="one", block_ms=0)
 
 
-@pytest.fixture
-async def terms(
-    accounts: Accounts, terms_of: TermsOf, clock: Clock, books: Books, ledger: Ledger, outbox: Outbox
-) -> Terms:
-    """An account that Redis knows."""
-    opened = await accounts.create("Acme", "starter")
-    known = await terms_of(opened.id, clock())
-    assert known is not None
-    assert await rebuild(books, ledger, outbox, known)
-    return known
-
-
 async def _fresh(terms_of: TermsOf, terms: Terms, clock: Clock) -> Terms:
     now = await terms_of(terms.account_id, clock())
     assert now is not None

@@ -9,9 +9,7 @@ from gateway.books.books import Books
 from gateway.books.tables import ledger_entries, usage_daily, usage_hourly, usage_stretches
 from gateway.domain.terms import Terms
 from gateway.flows.accounts import Accounts
-from gateway.flows.authenticate import TermsOf
 from gateway.flows.faults import NoSuchThing
-from gateway.flows.rebuild import rebuild
 from gateway.flows.reconcile import Report, reconcile
 from gateway.flows.relay import Relay
 from gateway.ledger.connection import RedisConnection
@@ -19,19 +17,7 @@ from gateway.ledger.keys import account_prefix, acct_key, period_key
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from tests.flows.calls import calls, capture, hold
-from tests.made_up import CREDIT, Clock
-
-
-@pytest.fixture
-async def terms(
-    accounts: Accounts, terms_of: TermsOf, clock: Clock, books: Books, ledger: Ledger, outbox: Outbox
-) -> Terms:
-    """An account that Redis knows."""
-    opened = await accounts.create("Acme", "starter")
-    known = await terms_of(opened.id, clock())
-    assert known is not None
-    assert await rebuild(books, ledger, outbox, known)
-    return known
+from tests.made_up import CREDIT
 
 
 def _words(report: Report) -> list[tuple[str, int, int]]:

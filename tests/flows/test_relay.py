@@ -14,9 +14,6 @@ from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
 from gateway.domain.terms import Terms
 from gateway.domain.usage import UsageEvent
-from gateway.flows.accounts import Accounts
-from gateway.flows.authenticate import TermsOf
-from gateway.flows.rebuild import rebuild
 from gateway.flows.reconcile import reconcile
 from gateway.flows.relay import Relay
 from gateway.ledger.connection import RedisConnection
@@ -25,7 +22,7 @@ from gateway.ledger.keys import outbox_key, shard_of, shard_prefix
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox, OutboxLag, OutboxRecord
 from tests.flows.calls import calls
-from tests.made_up import CREDIT, Clock, event, job
+from tests.made_up import CREDIT, event, job
 
 
 class Killed(BaseException):
@@ -96,18 +93,6 @@ class FailingBooks:
             if self.away_for:
                 self.away_for -= 1
                 raise BooksUnavailable("unplugged just before the commit")
-
-
-@pytest.fixture
-async def terms(
-    accounts: Accounts, terms_of: TermsOf, clock: Clock, books: Books, ledger: Ledger, outbox: Outbox
-) -> Terms:
-    """An account that Redis knows."""
-    opened = await accounts.create("Acme", "starter")
-    known = await terms_of(opened.id, clock())
-    assert known is not None
-    assert await rebuild(books, ledger, outbox, known)
-    return known
 
 
 async def _captured(books: Books, account_id: str) -> tuple[int, int]:
