@@ -164,7 +164,7 @@ class OpenHold:
 class HoldSeen:
     """One hold as Redis has it now, open or settled. What a recovered one had never been told is empty, 0 or None.
 
-    `ending` None: it is open. `facts` is the JSON of `CallFacts`. Times are Redis's.
+    `ending` None: it is open, and then it has a `deadline_ms`. `facts` is the JSON of `CallFacts`. Times are Redis's.
     """
 
     account_id: str
@@ -172,7 +172,7 @@ class HoldSeen:
     amount_millicredits: int
     period_start_ms: int
     admitted_at_ms: int
-    deadline_ms: int
+    deadline_ms: int | None
     facts: bytes
     ending: Ending | None
     job_id: str | None

@@ -5,12 +5,13 @@ Takes nothing away and changes nothing; settling is the ledger's.
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from gateway.domain.hold import Ending, HoldState
 from gateway.domain.usage import UsageEvent
 from gateway.ledger.answers import HoldSeen
-from gateway.ledger.keys import SHARDS, account_prefix, hold_key, shard_prefix
+from gateway.ledger.keys import SHARDS, account_prefix, due_key, hold_key, shard_prefix
 from gateway.ledger.reading import account_events
 from gateway.ledger.scripts import Script, load_scripts
 from gateway.ledger.store import Store
@@ -18,7 +19,7 @@ from gateway.ledger.store import Store
 # A server that took over may have a clock behind the one that admitted the call.
 _CLOCKS_APART_MS: Final = 60_000
 _FIELDS: Final = (
-    *("account", "state", "amount", "period", "admitted", "deadline"),
+    *("account", "state", "amount", "period", "admitted"),
     *("facts", "ending", "job", "kind", "upstream", "attached", "looks"),
 )
 
@@ -55,8 +56,14 @@ class Holds:
         return [event for event in events if isinstance(event, UsageEvent) and event.facts.request_id == hold_id]
 
     async def _seen(self, prefix: str, hold_id: str) -> HoldSeen | None:
-        key = hold_key(prefix, hold_id)
-        return _read(await self._redis.execute("HMGET", key, *_FIELDS, key=key, repeat=True))
+        key, due = hold_key(prefix, hold_id), due_key(prefix)
+        seen = _read(await self._redis.execute("HMGET", key, *_FIELDS, key=key, repeat=True))
+        if seen is None or seen.state is not HoldState.OPEN:
+            return seen
+        deadline = await self._redis.execute("ZSCORE", due, hold_id, key=due, repeat=True)
+        if deadline is None:  # it has just ended
+            return _read(await self._redis.execute("HMGET", key, *_FIELDS, key=key, repeat=True))
+        return replace(seen, deadline_ms=int(float(deadline)))
 
 
 def _read(values: Sequence[bytes | None]) -> HoldSeen | None:
@@ -64,14 +71,14 @@ def _read(values: Sequence[bytes | None]) -> HoldSeen | None:
     account, state, *numbers, facts, ending, job, kind, upstream, attached, looks = values
     if account is None or state is None or ending == b"":
         return None
-    amount, period, admitted_at, deadline = (int(number or 0) for number in numbers)
+    amount, period, admitted_at = (int(number or 0) for number in numbers)
     return HoldSeen(
         account_id=account.decode(),
         state=HoldState(state.decode()),
         amount_millicredits=amount,
         period_start_ms=period,
         admitted_at_ms=admitted_at,
-        deadline_ms=deadline,
+        deadline_ms=None,
         facts=facts or b"",
         ending=None if ending is None else Ending(ending.decode()),
         job_id=None if job is None else job.decode(),
