@@ -145,4 +145,5 @@ curl -s {url}/api/v1/projects/{pro.project_id}/usage {bearer}
 for i in $(seq 21); do {quiet} {retrieve} {as_free} {json_body} {query}; done; echo
 
 Point the official client here:  export LLAMA_CLOUD_BASE_URL={url} LLAMA_CLOUD_API_KEY={pro.key}
+Use the other commands beside it:   export GATEWAY_DATA={shlex.quote(str(settings.data))}
 Ctrl-C stops everything."""
