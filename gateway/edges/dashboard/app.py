@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute, Match, Route
 
 from gateway.edges.dashboard.assets import asset_routes
 from gateway.edges.dashboard.browser import own_path
 from gateway.edges.dashboard.calls import calls_routes
 from gateway.edges.dashboard.details import details_routes
-from gateway.edges.dashboard.door import ACCOUNT_DOOR
+from gateway.edges.dashboard.door import ACCOUNT_DOOR, Door
 from gateway.edges.dashboard.guard import Guarded
 from gateway.edges.dashboard.invoices import invoice_routes
 from gateway.edges.dashboard.keys import key_routes
@@ -54,7 +55,18 @@ def account_routes(pages: Pages) -> list[Route]:
 
 def dashboard_routes(parts: DashboardParts) -> list[Route]:
     """The pages, to be put beside other routes."""
-    return [Route("/settings{rest:path}", dashboard(parts))]
+    return [front_page(ACCOUNT_DOOR), Route("/settings{rest:path}", dashboard(parts))]
+
+
+def front_page(door: Door) -> Route:
+    """What a browser gets that is given the listener's bare address; programs are told that there is nothing."""
+
+    async def lead(request: Request) -> Response:
+        if "text/html" not in request.headers.get("accept", ""):
+            raise HTTPException(404)
+        return RedirectResponse(door.home, 303)
+
+    return Route("/", lead, methods=["GET"])
 
 
 def behind_door(pages: Pages, routes: Sequence[BaseRoute]) -> Guarded:

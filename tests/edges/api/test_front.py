@@ -7,6 +7,7 @@ from gateway.edges.proxy.asgi import Message, Scope
 from tests.edges.api.conftest import Running
 
 OWN = [
+    "/",
     "/healthz",
     "/readyz",
     "/openapi.json",
@@ -25,7 +26,6 @@ OWN = [
     "/settings/billing",
 ]
 PROXIED = [
-    "/",
     "",
     "/healthz/",
     "/healthzz",

@@ -1,12 +1,14 @@
 from dataclasses import replace
 
+import httpx
 import pytest
+from starlette.applications import Starlette
 from starlette.responses import Response
 
 from gateway.books import audit, sessions
-from gateway.edges.dashboard.app import behind_door, dashboard
+from gateway.edges.dashboard.app import behind_door, dashboard, front_page
 from gateway.edges.dashboard.browser import own_path
-from gateway.edges.dashboard.door import ADMIN_DOOR
+from gateway.edges.dashboard.door import ACCOUNT_DOOR, ADMIN_DOOR, Door
 from gateway.edges.dashboard.pages import Pages, Visit
 from gateway.flows.sign_in import IDLE_MS, LONGEST_MS, RENEW_AFTER_MS
 from gateway.ledger.faults import StoreUnavailable
@@ -49,6 +51,18 @@ async def test_who_is_not_signed_in_is_led_to_the_way_in_and_back(running: Runni
 )
 def test_signing_in_leads_to_own_pages_only(wished: str) -> None:
     assert own_path(wished, below="/settings", otherwise=BILLING) == BILLING
+
+
+@pytest.mark.parametrize(("door", "home"), [(ACCOUNT_DOOR, "/settings/billing"), (ADMIN_DOOR, "/admin")])
+async def test_a_browser_at_the_bare_address_is_led_to_the_pages_and_a_program_told_nothing(
+    door: Door, home: str
+) -> None:
+    transport = httpx.ASGITransport(Starlette(routes=[front_page(door)]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://bare.example") as client:
+        browser = await client.get("/", headers={"accept": "text/html,application/xhtml+xml,*/*;q=0.8"})
+        program = await client.get("/")
+    assert (browser.status_code, browser.headers["location"]) == (303, home)
+    assert program.status_code == 404
 
 
 async def test_every_wrong_key_gets_the_same_answer(running: Running) -> None:

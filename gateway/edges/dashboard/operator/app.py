@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from gateway.edges.dashboard.app import behind_door
+from gateway.edges.dashboard.app import behind_door, front_page
 from gateway.edges.dashboard.assets import asset_routes
 from gateway.edges.dashboard.door import ADMIN_DOOR
 from gateway.edges.dashboard.guard import Guarded
@@ -66,7 +66,7 @@ def admin_dashboard(parts: OperatorParts) -> Guarded:
 
 def admin_dashboard_routes(parts: OperatorParts) -> list[Route]:
     """The pages, to be put behind the routes of the admin API."""
-    return [BesideTheApi("/admin{rest:path}", admin_dashboard(parts))]
+    return [front_page(ADMIN_DOOR), BesideTheApi("/admin{rest:path}", admin_dashboard(parts))]
 
 
 def _switched_off(pages: Pages) -> Guarded:
