@@ -1,6 +1,7 @@
-"""One live socket to Redis: packs what the callers of one loop turn send into one write, hands replies out in order.
+"""One live socket to Redis: takes the commands of all callers, hands the replies out in order.
 
-Knows no commands, makes no connection and never repeats anything: `connection` does.
+What the callers of one turn of the loop send leaves in one system call: uvloop gathers it. Knows no commands, makes no
+connection and never repeats anything: `connection` does.
 """
 
 import asyncio
@@ -38,9 +39,9 @@ class Link(asyncio.Protocol):
         self._attempt_timeout_s = attempt_timeout_s
         self._lost: Callable[[Link], None] | None = lost
         self._reader = hiredis.Reader(notEnoughData=_NOT_YET)
-        self._unsent: list[bytes] = []
-        self._unsent_calls: list[asyncio.Future[Any]] = []
         self.pending: deque[asyncio.Future[Any]] = deque()
+        # Sent since the last tick, and those whose wait has begun, with its end.
+        self._fresh: list[asyncio.Future[Any]] = []
         self._deadlines: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._ticking: asyncio.TimerHandle | None = None
         self._heard_at = self._loop.time()
@@ -61,12 +62,12 @@ class Link(asyncio.Protocol):
         if self._lost is None:
             future.set_exception(ConnectionLost())
             return future
-        if not self._unsent:
-            self._loop.call_soon(self._write)
-        self._unsent.append(packed)
         self.pending.append(future)
+        self._transport.write(packed)
         if timeout_s == self._attempt_timeout_s:
-            self._unsent_calls.append(future)
+            self._fresh.append(future)
+            if self._ticking is None:
+                self._tick_soon()
         else:
             handle = self._loop.call_later(timeout_s, self._time_out, future, self._loop.time())
             future.add_done_callback(lambda _: handle.cancel())
@@ -106,8 +107,7 @@ class Link(asyncio.Protocol):
             return
         if self._ticking is not None:
             self._ticking.cancel()
-        self._unsent.clear()
-        self._unsent_calls.clear()
+        self._fresh.clear()
         for future in self.pending:
             if not future.done():
                 future.set_exception(ConnectionLost())
@@ -118,26 +118,20 @@ class Link(asyncio.Protocol):
         self._connection._writer = self._connection._reader = None  # noqa: SLF001
         lost(self)
 
-    def _write(self) -> None:
-        if not self._unsent:
-            return
-        self._transport.write(b"".join(self._unsent))
-        self._unsent.clear()
-        if self._unsent_calls:
-            # From now on Redis is waited for, not our own busy turn of the loop. All waits are of one length, so they
-            # run out in order and one slow clock looks after them all.
-            due_at = self._loop.time() + self._attempt_timeout_s
-            self._deadlines.extend((due_at, future) for future in self._unsent_calls)
-            self._unsent_calls.clear()
-            if self._ticking is None:
-                self._tick_soon()
-
     def _tick_soon(self) -> None:
         self._ticking = self._loop.call_later(_TICK_S, self._tick)
 
     def _tick(self) -> None:
-        """Times out what is due, and gives up a server that has been asked and says nothing."""
+        """Times out what is due, and gives up a server that has been asked and says nothing.
+
+        A wait begins at the tick behind its command: Redis is waited for, not our own busy turn of the loop. All waits
+        are of one length, so they run out in order and one slow clock looks after them all.
+        """
         now, deadlines = self._loop.time(), self._deadlines
+        if self._fresh:
+            due_at = now + self._attempt_timeout_s
+            deadlines.extend((due_at, future) for future in self._fresh if not future.done())
+            self._fresh.clear()
         while deadlines and (deadlines[0][0] <= now or deadlines[0][1].done()):
             due_at, future = deadlines.popleft()
             if not future.done():

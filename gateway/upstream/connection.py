@@ -55,8 +55,8 @@ class Connection(asyncio.Protocol):
         self.gone = False
         self._owner = owner
         self._timeouts = timeouts
-        self._loop = loop
-        self._now: Callable[[], float] = loop.time
+        self.loop = loop
+        self.now: Callable[[], float] = loop.time
         self._transport: asyncio.Transport | None = None
         self._readable = select.poll()
         self._reading_paused = False
@@ -91,11 +91,11 @@ class Connection(asyncio.Protocol):
                 transport.writelines((head.data, body))
             else:
                 transport.write(head.data + body if body else head.data)
-            self.deadline = self._now() + self._timeouts.first_byte_s
+            self.deadline = self.now() + self._timeouts.first_byte_s
         else:
             transport.write(head.data)
             self.deadline = math.inf
-            self._pump = self._loop.create_task(self._send_body(aiter(body), head, reply))
+            self._pump = self.loop.create_task(self._send_body(aiter(body), head, reply))
 
     def abandon(self) -> asyncio.Future[None] | None:
         """Cut the call short, now. Gives what to wait for until the body's iterator is closed as well."""
@@ -141,7 +141,7 @@ class Connection(asyncio.Protocol):
             self.drop()
             return
         if self._pump is None:
-            self.deadline = self._now() + self._timeouts.between_bytes_s
+            self.deadline = self.now() + self._timeouts.between_bytes_s
         try:
             reply.feed(data)
         except Garbled as garbled:
@@ -170,7 +170,7 @@ class Connection(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Hold the request's body back."""
         if self._writable is None:
-            self._writable = self._loop.create_future()
+            self._writable = self.loop.create_future()
 
     def resume_writing(self) -> None:
         """Let the request's body go on."""
@@ -206,7 +206,7 @@ class Connection(asyncio.Protocol):
             self._reading_paused = False
             self._transport.resume_reading()
             if self._pump is None:
-                self.deadline = self._now() + self._timeouts.between_bytes_s
+                self.deadline = self.now() + self._timeouts.between_bytes_s
 
     async def _send_body(self, body: AsyncIterator[bytes], head: RequestHead, reply: Reply) -> None:
         try:
@@ -220,7 +220,7 @@ class Connection(asyncio.Protocol):
             self._pump = None
             if self.reply is reply and not self._reading_paused:
                 wait_s = self._timeouts.between_bytes_s if reply.heard else self._timeouts.first_byte_s
-                self.deadline = self._now() + wait_s
+                self.deadline = self.now() + wait_s
         finally:
             close = getattr(body, "aclose", None)
             if close is not None:
@@ -247,7 +247,7 @@ class Connection(asyncio.Protocol):
                     # The upstream sees the end here and may answer before the iterator says that it is done.
                     return
             if self._writable is not None:
-                self.deadline = self._now() + self._timeouts.between_bytes_s
+                self.deadline = self.now() + self._timeouts.between_bytes_s
                 await self._writable
                 self.deadline = math.inf
         if not head.chunked:

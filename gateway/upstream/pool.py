@@ -60,13 +60,12 @@ class UpstreamPool:
 
     async def send(self, method: bytes, target: bytes, headers: HeaderLines, body: RequestBody) -> Reply:
         """Send one request (see Upstream.send)."""
-        loop = asyncio.get_running_loop()
         head = request_head(self._origin, method, target, headers, body)
         may_repeat = method in _REPEATABLE and (body is None or isinstance(body, bytes))
         while True:
-            connection = self._take_idle() or await self._obtain(loop)
+            connection = self._take_idle() or await self._obtain(asyncio.get_running_loop())
             kept = connection.used
-            reply = Reply(to_head=method == b"HEAD", loop=loop)
+            reply = Reply(to_head=method == b"HEAD", loop=connection.loop)
             connection.send(head, body, reply)
             try:
                 await reply.begun
@@ -104,7 +103,7 @@ class UpstreamPool:
             if not waiting.done():
                 waiting.set_result(connection)
                 return
-        connection.deadline = asyncio.get_running_loop().time() + self._limits.idle_s
+        connection.deadline = connection.now() + self._limits.idle_s
         self._idle.append(connection)
 
     def dropped(self, connection: Connection) -> None:

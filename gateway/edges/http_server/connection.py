@@ -10,6 +10,7 @@ import math
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from uvicorn.server import ServerState
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 # Behind a last word, or behind an Upgrade that was not agreed to.
 MAX_IGNORED_BYTES = 1024 * 1024
-COPY_BYTES = 64 * 1024
 
 
 class ServerConnection(asyncio.Protocol):
@@ -201,12 +201,16 @@ class ServerConnection(asyncio.Protocol):
         """Send bytes to the caller."""
         self._transport.write(data)
 
-    def write_all(self, parts: list[bytes]) -> None:
-        """Send these bytes to the caller; what is small in one piece, what is large without copying it."""
-        if len(parts) > 1 and max(map(len, parts)) > COPY_BYTES:
+    def write_all(self, parts: list[bytes], *, large: bool) -> None:
+        """Send these bytes to the caller: in one piece, or where some part is large without copying it."""
+        if large:
             self._transport.writelines(parts)
         else:
             self._transport.write(b"".join(parts))
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Do something when the application lets go."""
+        self._loop.call_soon(call)
 
     async def writable(self) -> None:
         """Wait while the caller does not keep up."""

@@ -19,6 +19,8 @@ logger = logging.getLogger(__name__)
 
 # How much of a body may wait for the application before the caller has to.
 HIGH_WATER_BYTES = 64 * 1024
+# Up to so many bytes are copied, to leave in one system call with what stands before them.
+COPY_BYTES = 64 * 1024
 STATUS_LINES = {
     status: b"HTTP/1.1 %d %b\r\n"
     % (status, http.HTTPStatus(status).phrase.encode() if status in {each.value for each in http.HTTPStatus} else b"")
@@ -37,8 +39,11 @@ class Line(Protocol):
     def write(self, data: bytes) -> None:
         """Send bytes to the caller."""
 
-    def write_all(self, parts: list[bytes]) -> None:
-        """Send these bytes to the caller, at once."""
+    def write_all(self, parts: list[bytes], *, large: bool) -> None:
+        """Send these bytes to the caller, at once; `large` where they are too many to copy."""
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Do something when the application lets go."""
 
     async def writable(self) -> None:
         """Wait while the caller does not keep up."""
@@ -197,7 +202,7 @@ class Cycle:
         self._until_close = not (framed or chunked)
         # A body that is there already goes out in the same packet; one that is not does not keep the head waiting.
         self._head = head
-        asyncio.get_running_loop().call_soon(self._send_head_alone)
+        self._line.soon(self._send_head_alone)
 
     def _send_head_alone(self) -> None:
         head, self._head = self._head, b""
@@ -222,7 +227,7 @@ class Cycle:
                 self._line.write(head)
                 raise RuntimeError("the response's body differs from its content-length")
         if parts:
-            self._line.write_all(parts)
+            self._line.write_all(parts, large=len(body) > COPY_BYTES)
         if last:
             self.complete = True
             if self._waiter is not None:
