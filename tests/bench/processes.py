@@ -74,6 +74,18 @@ def running(
             os.killpg(process.pid, signal.SIGKILL)
 
 
+@contextlib.contextmanager
+def stopped(pid: int | None) -> Iterator[None]:
+    """A process that `running` began stands still, with its children. None: nothing does."""
+    if pid is not None:
+        os.killpg(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        if pid is not None:
+            os.killpg(pid, signal.SIGCONT)
+
+
 def _wait_for(port: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
