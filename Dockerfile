@@ -8,6 +8,7 @@ COPY requirements requirements
 RUN python dev.py setup
 COPY gateway gateway
 COPY config config
+COPY docs/problems docs/problems
 COPY LICENSE ./
 # The running user may not write here, so the byte code is made now.
 RUN .venv/bin/python -m compileall -q .venv/lib gateway

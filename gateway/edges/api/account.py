@@ -18,6 +18,7 @@ from gateway.edges.api.parts import AccountApiParts
 from gateway.edges.api.payment_webhooks import payment_webhook_endpoints
 from gateway.edges.api.payments import payment_endpoints
 from gateway.edges.api.plans import plan_endpoints
+from gateway.edges.api.problem_pages import problem_page_endpoint
 from gateway.edges.api.quote import quote_endpoints
 from gateway.edges.api.receipts import receipt_endpoints
 from gateway.edges.api.series import series_endpoints
@@ -66,6 +67,7 @@ def account_doors(parts: AccountApiParts) -> list[tuple[Door, list[Endpoint]]]:
     """Every endpoint of the public listener, by who may come in."""
     open_ = [
         *health_endpoints(parts.readiness),
+        problem_page_endpoint(),
         *upstream_webhook_endpoints(parts.job_news, parts.webhook_secrets),
         *payment_webhook_endpoints(parts.desk.payment_news, parts.stripe_webhook_secret, parts.desk.clock),
     ]

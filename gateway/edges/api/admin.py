@@ -24,6 +24,7 @@ from gateway.edges.api.metrics import metrics_endpoints
 from gateway.edges.api.openapi import openapi_endpoint
 from gateway.edges.api.parts import AdminApiParts
 from gateway.edges.api.payments import payment_endpoints
+from gateway.edges.api.problem_pages import problem_page_endpoint
 from gateway.edges.api.serve import routes_of
 from gateway.edges.api.webhooks import webhook_endpoints
 
@@ -58,7 +59,7 @@ def admin_endpoints(parts: AdminApiParts) -> list[Endpoint]:
 
 def admin_doors(parts: AdminApiParts) -> list[tuple[Door, list[Endpoint]]]:
     """Every endpoint of the admin listener, by who may come in."""
-    open_ = [*health_endpoints(parts.readiness), *metrics_endpoints(parts.registry)]
+    open_ = [*health_endpoints(parts.readiness), *metrics_endpoints(parts.registry), problem_page_endpoint()]
     operator = AdminDoor(parts.token, trusted=parts.trusted, clock=parts.desk.clock)
     doors: list[tuple[Door, list[Endpoint]]] = [(OpenDoor(), open_), (operator, admin_endpoints(parts))]
     open_.append(openapi_endpoint("/admin/v1/openapi.json", "Credit Gateway: admin API", ABOUT, doors))

@@ -14,7 +14,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # One alternation, tried once per call: a product's path fails at its fifth character or at its third part.
 _OWN: Final = re.compile(
-    r"/(?:|healthz|readyz|openapi\.json"
+    r"/(?:|healthz|readyz|openapi\.json|problems/[^/]+"
     r"|api/v1/(?:(?:projects|organizations)/[^/]+/usage|quote|usage/(?:events(?:/[^/]+)?|series)|beta/usage-metrics"
     r"|billing/.+|keys(?:/.+)?)"
     r"|webhooks/(?:upstream/[^/]+|payments/stripe)"

@@ -11,6 +11,7 @@ OWN = [
     "/healthz",
     "/readyz",
     "/openapi.json",
+    "/problems/rate_limited",
     "/api/v1/projects/prj_1/usage",
     "/api/v1/organizations/acc_1/usage",
     "/api/v1/usage/events/req_1",
@@ -28,6 +29,9 @@ OWN = [
 PROXIED = [
     "",
     "/healthz/",
+    "/problems",
+    "/problems/",
+    "/problems/rate_limited/more",
     "/healthzz",
     "/api/v1/projects",
     "/api/v1/projects/prj_1",
