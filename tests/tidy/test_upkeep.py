@@ -16,7 +16,7 @@ LONG_FILES = {
     "gateway/wire/route.py": "what a route can say, type by type, and the table that finds one",
 }
 CALLED_BY_NOBODY = {
-    "HttpxUpstream": "for networks that need httpx's proxies (docs/decisions/002)",
+    "HttpxUpstream": "the seam for transports of one's own (docs/decisions/002)",
     "raise_epoch": "fences every counter in Redis, by hand: nothing that a door should offer",
 }
 # Alembic calls what a migration defines, and tells all of its tables in one function.
