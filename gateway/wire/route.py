@@ -317,9 +317,9 @@ class BadPath:
 # controls, escapes that need no escaping (RFC 3986 section 2.3: a normaliser decodes them), escapes of an escape of
 # these, bytes that are no UTF-8 (overlong forms), and everything outside printable ASCII.
 _SUSPICIOUS: Final = re.compile(
-    rb"//|\\|[;#]|/\.{1,2}(?:/|$)|[^\x21-\x7e]"
-    rb"|%(?![0-9A-Fa-f]{2})|%(?:25)*(?:[01][0-9A-Fa-f]|2[dDeEfF]|5[cC]|7[fF])"
-    rb"|%(?:3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe])|%[cC][01]|%[fF][5-9A-Fa-f]"
+    rb"[^!-\"$-:<-\[\]-~]|/(?:/|\.{1,2}(?:/|$))"
+    rb"|%(?:(?![0-9A-Fa-f]{2})|(?:25)*(?:[01][0-9A-Fa-f]|2[dDeEfF]|5[cC]|7[fF])"
+    rb"|3[0-9]|4[1-9A-Fa-f]|5[0-9AaFf]|6[1-9A-Fa-f]|7[0-9AaEe]|[cC][01]|[fF][5-9A-Fa-f])"
 )
 _PARAMETER: Final = re.compile(r"\{([a-z][a-z0-9_]*)(\.\.\.)?\}")
 
