@@ -15,8 +15,9 @@ from gateway.books import jobs, ledger_entries, period_usage, running_jobs, stre
 from gateway.books.bulk import Bulk, Row, adding_up, rows_of
 from gateway.books.dialect import now_ms, one_of
 from gateway.books.tables import account_seq, usage_daily, usage_events, usage_hourly
+from gateway.books.tables.usage import QUARTERS, SUMS, up_to
 from gateway.domain.hold import Ending
-from gateway.domain.instant import DAY_MS, HOUR_MS
+from gateway.domain.instant import DAY_MS, HOUR_MS, MINUTE_MS
 from gateway.domain.usage import JobAttached, UsageEvent
 
 CAPTURES: Final = frozenset({Ending.CAPTURED, Ending.LATE, Ending.RECOVERED})
@@ -24,13 +25,13 @@ CAPTURES: Final = frozenset({Ending.CAPTURED, Ending.LATE, Ending.RECOVERED})
 _BATCH: Final = 500
 # And so many conditions of three columns each.
 _PAIRS: Final = 200
-# Calls, units and millicredits by the key of a rollup's row.
+# Calls, units and millicredits by the key of a rollup's row; of an hour then the same up to each quarter of it.
 _Sums = dict[tuple[str, int, int, str, str, str, str], list[int]]
 
 _EVENTS: Final = Bulk(usage_events, told={"booked_at_ms": now_ms()})
-_HOURS, _DAYS = (
-    Bulk(rollup, settled=adding_up("calls", "units", "captured_millicredits")) for rollup in (usage_hourly, usage_daily)
-)
+_TO_QUARTERS: Final = [up_to(name, minute) for minute in QUARTERS for name in SUMS]
+_HOURS: Final = Bulk(usage_hourly, settled=adding_up(*SUMS, *_TO_QUARTERS))
+_DAYS: Final = Bulk(usage_daily, settled=adding_up(*SUMS))
 _SEQS: Final = Bulk(
     account_seq,
     settled=lambda insert: insert.on_conflict_do_update(
@@ -101,22 +102,30 @@ def _row(event: UsageEvent) -> Row:
 async def _roll_up(conn: AsyncConnection, events: Iterable[UsageEvent]) -> None:
     """Add captures to their hours, days and periods. Releases and expiries are no usage."""
     by_period: dict[tuple[str, int], int] = defaultdict(int)
-    hours: _Sums = defaultdict(lambda: [0, 0, 0])
-    days: _Sums = defaultdict(lambda: [0, 0, 0])
+    hours: _Sums = defaultdict(lambda: [0] * len(SUMS) * (1 + len(QUARTERS)))
+    days: _Sums = defaultdict(lambda: [0] * len(SUMS))
     for event in events:
         if event.ending not in CAPTURES:
             continue
         facts, at_ms = event.facts, event.admitted_at_ms
         told = (event.period_start_ms, facts.project_id, facts.key_id, facts.product, facts.mode)
-        for sums, length_ms in ((hours, HOUR_MS), (days, DAY_MS)):
-            total = sums[(facts.account_id, at_ms // length_ms * length_ms, *told)]
-            total[0] += 1
-            total[1] += event.settlement.units or 0
-            total[2] += event.captured_millicredits
+        new = (1, event.settlement.units or 0, event.captured_millicredits)
+        _add(days[(facts.account_id, at_ms // DAY_MS * DAY_MS, *told)], 0, new)
+        hour = hours[(facts.account_id, at_ms // HOUR_MS * HOUR_MS, *told)]
+        _add(hour, 0, new)
+        minute = at_ms % HOUR_MS // MINUTE_MS
+        for number, quarter in enumerate(QUARTERS, start=1):
+            if minute < quarter:
+                _add(hour, number * len(new), new)
         by_period[facts.account_id, event.period_start_ms] += event.captured_millicredits
     await _HOURS.write(conn, rows_of(hours))
     await _DAYS.write(conn, rows_of(days))
     await period_usage.add(conn, by_period)
+
+
+def _add(sums: list[int], first: int, new: Sequence[int]) -> None:
+    for number, value in enumerate(new, start=first):
+        sums[number] += value
 
 
 async def _keep_seq(conn: AsyncConnection, events: Iterable[UsageEvent | JobAttached]) -> None:

@@ -15,9 +15,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from gateway.books import tables
 from gateway.books.books import Books
 from gateway.books.stretches import STRETCH_SEQS
-from gateway.books.tables import usage_hourly
+from gateway.books.tables import usage_daily, usage_hourly
+from gateway.books.tables.usage import QUARTERS
 from gateway.domain.hold import Ending
-from gateway.domain.instant import DAY_MS, HOUR_MS, epoch_ms
+from gateway.domain.instant import DAY_MS, HOUR_MS, MINUTE_MS, epoch_ms
 from gateway.flows.accounts import Accounts
 from gateway.flows.terms import current_terms
 from tests.billing import billing_over
@@ -180,7 +181,11 @@ async def _roll_up(conn: Any) -> None:
     """The rollups of all events, from nothing."""
     told = "account_id, {start}, period_start_ms, project_id, key_id, product, mode"
     hour = f"admitted_at_ms / {HOUR_MS} * {HOUR_MS}"
-    sums = "count(*), CAST(sum(coalesce(units, 0)) AS bigint), CAST(sum(captured_millicredits) AS bigint)"
+    values = ("1", "coalesce(units, 0)", "captured_millicredits")
+    whens = [f"WHEN admitted_at_ms - {hour} < {minute * MINUTE_MS}" for minute in QUARTERS]
+    all_sums = [f"sum({value})" for value in values]
+    all_sums += [f"sum(CASE {when} THEN {value} ELSE 0 END)" for when in whens for value in values]
+    sums = ", ".join(f"CAST({each} AS bigint)" for each in all_sums)
     into = ", ".join(column.name for column in usage_hourly.columns)
     chosen = told.format(start=hour)
     await conn.execute(
@@ -191,7 +196,7 @@ async def _roll_up(conn: Any) -> None:
     )
     await conn.commit()
     chosen = told.format(start=f"hour_ms / {DAY_MS} * {DAY_MS}")
-    into = into.replace("hour_ms", "day_ms")
+    into = ", ".join(column.name for column in usage_daily.columns)
     added = "sum(calls), sum(units), sum(captured_millicredits)"
     await conn.execute(
         text(

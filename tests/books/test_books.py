@@ -10,11 +10,13 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, select, text
 
-from gateway.books import meta, migrate
+from gateway.books import meta, migrate, usage
 from gateway.books.address import address
 from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
-from gateway.books.tables import metadata
+from gateway.books.tables import metadata, usage_hourly
+from gateway.domain.hold import Ending
+from tests.made_up import NOON_MS, event
 
 OPEN = "import asyncio, sys; from gateway.books.books import Books; asyncio.run(Books.open(sys.argv[1]))"
 
@@ -30,6 +32,21 @@ async def test_the_migrations_make_the_tables_that_the_code_knows(books: Books) 
 def test_the_newest_migration_is_the_one_the_code_waits_for() -> None:
     folder = ScriptDirectory(str(Path(migrate.__file__).parent / "migrations"))
     assert folder.get_heads() == [migrate.HEAD]
+
+
+async def test_hours_with_their_quarters_are_put_together_from_the_events_that_are_booked(books: Books) -> None:
+    async with books.begin() as conn:
+        events = [
+            event(
+                f"acc_{number % 3}", number, admitted_at_ms=NOON_MS + number * 407_111, units=number % 5, ending=ending
+            )
+            for number, ending in enumerate(list(Ending) * 12)
+        ]
+        await usage.book(conn, events)
+        booked = sorted(map(tuple, await conn.execute(select(usage_hourly))))
+        await conn.execute(text("UPDATE alembic_version SET version_num = '0016'"))
+        await conn.run_sync(migrate.migrate)
+        assert sorted(map(tuple, await conn.execute(select(usage_hourly)))) == booked
 
 
 async def test_processes_that_start_at_once_migrate_once(books_url: str) -> None:
@@ -79,6 +96,24 @@ async def test_a_reader_sees_one_moment_and_waits_for_no_writer(books: Books) ->
         assert await meta.get(reader, "shards") is None
     async with books.read() as reader:
         assert await meta.get(reader, "shards") == "64"
+
+
+async def test_what_joins_a_transaction_sees_it_and_is_undone_with_it(books: Books) -> None:
+    async def write() -> None:
+        async with books.begin() as conn:
+            with books.joined(conn):
+                async with books.begin() as same:
+                    await meta.decide(same, "shards", "64")
+                async with books.read() as same:
+                    assert await meta.get(same, "shards") == "64"
+            async with books.read() as another:
+                assert await meta.get(another, "shards") is None
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await write()
+    async with books.read() as conn:
+        assert await meta.get(conn, "shards") is None
 
 
 async def test_writers_take_turns(books: Books) -> None:

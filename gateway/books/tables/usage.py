@@ -58,8 +58,20 @@ usage_events: Final = Table(
     Index(None, "account_id", "admitted_at_ms"),
 )
 
+# Zones are whole hours from UTC, or these minutes more.
+QUARTERS: Final = (15, 30, 45)
+SUMS: Final = ("calls", "units", "captured_millicredits")
+
+
+def up_to(name: str, minute: int) -> str:
+    """The column of an hour's sum that has what came before this minute of it."""
+    return f"{name}_to_{minute}"
+
+
 # By the hour in which the call was admitted, since that is what puts it into its period; and by period, because an
-# anchor seldom falls on a full hour. Long ranges and whole periods are read from the days of UTC.
+# anchor seldom falls on a full hour. Long ranges and whole periods are read from the days of UTC. What an hour had come
+# to by each quarter stands in the same row: hours of India or Nepal are read from it, for a tenth more room. Rows by
+# the quarter would be two and a half times as many, to read and to write, for everybody.
 usage_hourly: Final = Table(
     "usage_hourly",
     metadata,
@@ -70,9 +82,8 @@ usage_hourly: Final = Table(
     Column("key_id", Text, primary_key=True),
     Column("product", Text, primary_key=True),
     Column("mode", Text, primary_key=True),
-    whole_column("calls"),
-    whole_column("units"),
-    whole_column("captured_millicredits"),
+    *(whole_column(name) for name in SUMS),
+    *(whole_column(up_to(name, minute)) for minute in QUARTERS for name in SUMS),
     sqlite_with_rowid=False,
 )
 
@@ -86,9 +97,7 @@ usage_daily: Final = Table(
     Column("key_id", Text, primary_key=True),
     Column("product", Text, primary_key=True),
     Column("mode", Text, primary_key=True),
-    whole_column("calls"),
-    whole_column("units"),
-    whole_column("captured_millicredits"),
+    *(whole_column(name) for name in SUMS),
     Index(None, "account_id", "period_start_ms"),
     sqlite_with_rowid=False,
 )

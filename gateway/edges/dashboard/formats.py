@@ -8,15 +8,14 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from gateway.domain.credits import MILLICREDITS_PER_CREDIT
-from gateway.domain.instant import DAY_MS, HOUR_MS, from_epoch_ms
+from gateway.domain.instant import DAY_MS, HOUR_MS, MINUTE_MS, from_epoch_ms
 from gateway.domain.money import dollars_text
 from gateway.domain.plan import RateLimit
 
-_MINUTE_MS: Final = 60_000
 _YEAR_IS_CLEAR_MS: Final = 300 * DAY_MS
 _MINUS: Final = "\N{MINUS SIGN}"
 _STEPS: Final = ((365 * DAY_MS, "year"), (30 * DAY_MS, "month"), (DAY_MS, "day"), (HOUR_MS, "hour"), (60_000, "minute"))
-_WINDOWS: Final = {1_000: "second", _MINUTE_MS: "minute", HOUR_MS: "hour", DAY_MS: "day"}
+_WINDOWS: Final = {1_000: "second", MINUTE_MS: "minute", HOUR_MS: "hour", DAY_MS: "day"}
 # Words that are not a name's own when taken apart at the underscore.
 _NAMES: Final = {
     "cost_effective": "Cost-effective",
@@ -187,7 +186,7 @@ def rate_limit(limit: RateLimit | None, calls: str = "") -> str:
 
 def _seconds(ms: int) -> str:
     """As in "10 seconds", "5 minutes"."""
-    return plural(ms // _MINUTE_MS, "minute") if ms % _MINUTE_MS == 0 else plural(ms // 1000, "second")
+    return plural(ms // MINUTE_MS, "minute") if ms % MINUTE_MS == 0 else plural(ms // 1000, "second")
 
 
 def name(raw: str) -> str:
