@@ -7,7 +7,7 @@ the modules beside this one.
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, Final, Self
 
@@ -33,7 +33,10 @@ _MIGRATION_LOCK: Final = 0x636777626F6F6B73
 # The store is away, full, shutting down, locked or asks to be tried again; anything else is our own mistake.
 _AWAY_SQLSTATES: Final = ("08", "28", "3D", "40", "53", "55P03", "57", "58", "XX")
 _AWAY_SQLITE: Final = ("locked", "busy", "disk", "unable to open", "readonly", "full", "not a database", "malformed")
-_ALSO: Final[ContextVar[Callable[[AsyncConnection], Awaitable[None]] | None]] = ContextVar("also", default=None)
+# What a writing transaction is surrounded by: entered as it begins, left before it is committed.
+Around = Callable[[AsyncConnection], contextlib.AbstractAsyncContextManager[None]]
+_AROUND: Final[ContextVar[tuple[Around, ...]]] = ContextVar("around", default=())
+_JOINED: Final[ContextVar[AsyncConnection | None]] = ContextVar("joined", default=None)
 
 
 class Books:
@@ -76,6 +79,9 @@ class Books:
     async def begin(self) -> AsyncIterator[AsyncConnection]:
         """One writing transaction, committed at the end of the block, undone by any exception."""
         self._must_be_open()
+        if (joined := _JOINED.get()) is not None:
+            yield joined
+            return
         if self._read_only:
             raise BooksUnavailable("they were opened to be read only")
         async with contextlib.AsyncExitStack() as stack:
@@ -83,23 +89,38 @@ class Books:
                 await stack.enter_async_context(self._writing)
             stack.enter_context(_translated())
             conn = await stack.enter_async_context(self._engine.begin())
+            for around in _AROUND.get():
+                await stack.enter_async_context(around(conn))
             yield conn
-            if (also := _ALSO.get()) is not None:
-                await also(conn)
 
     @contextlib.contextmanager
-    def every_commit(self, also: Callable[[AsyncConnection], Awaitable[None]]) -> Iterator[None]:
-        """Do this at the end of every writing transaction within the block, in it, and of tasks that start there."""
-        token = _ALSO.set(also)
+    def surrounded(self, around: Around) -> Iterator[None]:
+        """Every writing transaction within the block, and of tasks that start there, has this around what it does."""
+        token = _AROUND.set((*_AROUND.get(), around))
         try:
             yield
         finally:
-            _ALSO.reset(token)
+            _AROUND.reset(token)
+
+    @contextlib.contextmanager
+    def joined(self, conn: AsyncConnection) -> Iterator[None]:
+        """Whatever is read and written within the block is in this transaction, and sees what it has not committed.
+
+        One question at a time: a connection takes no more.
+        """
+        token = _JOINED.set(conn)
+        try:
+            yield
+        finally:
+            _JOINED.reset(token)
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """One reading transaction that sees a single moment and waits for no writer."""
         self._must_be_open()
+        if (joined := _JOINED.get()) is not None:
+            yield joined
+            return
         options: dict[str, Any] = {"reads_only": True}
         if not self._is_sqlite:
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}

@@ -2,22 +2,24 @@
 
 Claims are kept in the books for a day, with the first answer, sealed, since it may hold a new secret. Each transaction
 of a change notes in itself that it was made. So one that broke, or whose process died, before anything was committed is
-made when it is sent again; of any other it is told that there is no answer, and it is never made twice.
+made when it is sent again; of any other it is told that there is no answer, and it is never made twice. What an edit is
+meant for is compared in the edit's own transaction, which holds the account's lock, as everyone's does who changes it.
 """
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import api_idempotency
+from gateway.books import accounts, api_idempotency
 from gateway.books.books import Books
-from gateway.books.ids import new_id
 from gateway.domain.instant import epoch_ms
+from gateway.flows.faults import NoSuchThing
 from gateway.flows.first_call import Repeat
 from gateway.wire.sealed import NONCE_BYTES, seal, unseal
 
@@ -26,11 +28,17 @@ KEPT_MS: Final = 24 * 3_600_000
 ENDS_WITHIN_MS: Final = 120_000
 MOST_BYTES: Final = 262_144
 _PURPOSE: Final = b"first reply"
-_EDIT: Final = "edit "
 
 
 class EditedByAnother(Exception):
-    """Somebody else is changing the same thing at this moment."""
+    """What was to be edited is not any more as it was read, or the change is another's to make by now."""
+
+
+@dataclass(slots=True)
+class Edit:
+    """A change of what has a tag. `tag` is of what it was last committed as; None: of nothing, or it is gone."""
+
+    tag: str | None = None
 
 
 class FirstChanges:
@@ -67,11 +75,13 @@ class FirstChanges:
     def noting(self, scope: str, key: str, *, claim_id: str) -> Iterator[None]:
         """What is committed within the block is noted with it. EditedByAnother instead where another took over."""
 
-        async def note(conn: AsyncConnection) -> None:
+        @asynccontextmanager
+        async def note(conn: AsyncConnection) -> AsyncIterator[None]:
+            yield
             if not await api_idempotency.made(conn, scope, f"key {key}", claim_id=claim_id):
                 raise EditedByAnother(key)
 
-        with self._books.every_commit(note):
+        with self._books.surrounded(note):
             yield
 
     async def fail(self, scope: str, key: str, *, claim_id: str) -> None:
@@ -93,25 +103,31 @@ class FirstChanges:
         async with self._books.begin() as conn:
             await api_idempotency.forget(conn, scope, f"key {key}", claim_id=claim_id)
 
-    @asynccontextmanager
-    async def edit(self, scope: str, thing: str) -> AsyncIterator[None]:
-        """Nobody else edits the same thing within the block, in whatever process. EditedByAnother, BooksUnavailable."""
-        at_ms, claim_id, key = epoch_ms(self._clock()), new_id("edt"), _EDIT + thing
-        async with self._books.begin() as conn:
-            held = await api_idempotency.claim(
-                conn, scope, key, digest=b"", claim_id=claim_id, at_ms=at_ms, expires_ms=at_ms + ENDS_WITHIN_MS
-            )
-        if held.claim_id != claim_id:
-            raise EditedByAnother(thing)
-        try:
-            yield
-        finally:
-            # Also where the caller hangs up: else the thing could not be edited before the claim has expired.
-            await asyncio.shield(self._let_go(scope, key, claim_id))
+    @contextmanager
+    def edit(
+        self, account_id: str, tag_of: Callable[[], Awaitable[str]], *, fits: Callable[[str], bool] | None
+    ) -> Iterator[Edit]:
+        """The first transaction within the block is EditedByAnother where the tag does not fit by then; None: any does.
 
-    async def _let_go(self, scope: str, key: str, claim_id: str) -> None:
-        async with self._books.begin() as conn:
-            await api_idempotency.forget(conn, scope, key, claim_id=claim_id)
+        `tag_of` reads what is edited: of the account, and changed by nobody who does not lock the account before.
+        """
+        edit, found = Edit(), fits is None
+
+        @asynccontextmanager
+        async def compare(conn: AsyncConnection) -> AsyncIterator[None]:
+            nonlocal found
+            if not found and fits is not None:
+                await accounts.get(conn, account_id, lock=True)
+                with self._books.joined(conn):
+                    if not fits(await tag_of()):
+                        raise EditedByAnother(account_id)
+            yield
+            found, edit.tag = True, None
+            with self._books.joined(conn), suppress(NoSuchThing):
+                edit.tag = await tag_of()
+
+        with self._books.surrounded(compare):
+            yield edit
 
     def _opened(self, sealed: bytes) -> bytes | None:
         return unseal(sealed, pepper=self._pepper, purpose=_PURPOSE)

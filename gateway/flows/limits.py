@@ -21,6 +21,7 @@ from gateway.domain.terms import PeriodTerms
 from gateway.flows.billing import Billing
 from gateway.flows.change_plan import Standing, standing
 from gateway.flows.faults import CallerFault, NoSuchThing, WrongParameter
+from gateway.flows.known_account import known_account
 from gateway.ledger.faults import StoreUnavailable
 from gateway.ledger.ledger import Ledger
 
@@ -84,6 +85,12 @@ class Limits:
             used = await self._used(conn, account_id, period.start_ms, agreed)
         budgets = tuple(BudgetView(*budget, *used[budget.subject_id]) for budget in agreed)
         return LimitsView(account_id, period, own, sold, period.ceiling_at(at_ms), running, budgets)
+
+    async def own(self, account_id: str) -> SpendLimits:
+        """The account's own limits alone; asks only the books. NoSuchThing, BooksUnavailable."""
+        async with self._billing.books.read() as conn:
+            await known_account(conn, account_id)
+            return await limits.own(conn, account_id)
 
     async def change(
         self, account_id: str, edit: Callable[[SpendLimits], SpendLimits], *, actor: str = "cli"

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books import audit, webhook_endpoints, webhooks
+from gateway.books import accounts, audit, webhook_endpoints, webhooks
 from gateway.books.audit import AuditEntry
 from gateway.books.books import Books
 from gateway.books.ids import new_id
@@ -262,7 +262,11 @@ class Webhooks:
     async def _found(
         self, conn: AsyncConnection, endpoint_id: str, account_id: str | None, *, lock: bool = False
     ) -> Endpoint:
-        found = await webhook_endpoints.get(conn, endpoint_id, lock=lock)
+        found = await webhook_endpoints.get(conn, endpoint_id)
+        if lock and found is not None:
+            # Behind its account, as everyone takes them who needs both.
+            await accounts.get(conn, found.account_id, lock=True)
+            found = await webhook_endpoints.get(conn, endpoint_id, lock=True)
         if found is None or account_id not in (None, found.account_id):
             raise NoSuchThing("webhook endpoint", endpoint_id)
         return found

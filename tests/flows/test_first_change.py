@@ -1,4 +1,4 @@
-"""Idempotency-Keys of the API, and edits that wait for each other, in the books."""
+"""Idempotency-Keys of the API, and edits of what nobody else has changed, in the books."""
 
 import asyncio
 import contextlib
@@ -6,6 +6,7 @@ import contextlib
 import pytest
 from sqlalchemy import func, select
 
+from gateway.books import meta
 from gateway.books.books import Books
 from gateway.books.tables import api_idempotency
 from gateway.flows.first_call import Repeat
@@ -118,23 +119,43 @@ async def test_claims_that_have_expired_are_swept_by_later_ones(
         assert (await conn.execute(select(func.count()).select_from(api_idempotency))).scalar_one() == 1
 
 
-async def test_a_thing_is_edited_by_one_at_a_time_and_let_go_whatever_happens(
-    changes: FirstChanges, clock: Clock
+async def test_only_the_first_transaction_of_an_edit_is_compared_and_each_tells_its_tag(
+    changes: FirstChanges, books: Books
 ) -> None:
-    async def edit(thing: str, scope: str = "acc_1") -> None:
-        async with changes.edit(scope, thing):
+    async def tag() -> str:
+        async with books.read() as conn:
+            return str(await meta.get(conn, meta.EPOCH))
+
+    async def raise_once() -> None:
+        async with books.begin() as conn:
+            await meta.raise_epoch(conn)
+
+    await raise_once()
+    with changes.edit("acc_1", tag, fits="2".__eq__) as edit:
+        await raise_once()
+        assert edit.tag == "3"
+        await raise_once()
+    assert edit.tag == await tag() == "4"
+    with pytest.raises(EditedByAnother), changes.edit("acc_1", tag, fits="3".__eq__):
+        await raise_once()
+    assert await tag() == "4"
+
+
+async def test_a_first_transaction_that_is_undone_leaves_the_next_to_be_compared(
+    changes: FirstChanges, books: Books
+) -> None:
+    tags = iter("ab")
+
+    async def tag() -> str:
+        return next(tags)
+
+    async def broken() -> None:
+        async with books.begin():
             raise ZeroDivisionError
 
-    with pytest.raises(ZeroDivisionError):
-        await edit("limits")
-    async with changes.edit("acc_1", "limits"):
+    with changes.edit("acc_1", tag, fits="a".__eq__):
+        with pytest.raises(ZeroDivisionError):
+            await broken()
         with pytest.raises(EditedByAnother):
-            await edit("limits")
-        with pytest.raises(ZeroDivisionError):
-            await edit("details")
-        with pytest.raises(ZeroDivisionError):
-            await edit("limits", "acc_2")
-    async with changes.edit("acc_1", "limits"):
-        clock.forward(minutes=3)  # the process died in here
-        async with changes.edit("acc_1", "limits"):
-            pass
+            async with books.begin():
+                pass

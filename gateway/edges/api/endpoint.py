@@ -68,6 +68,11 @@ class Ask:
         return self.caller.account_id
 
     @property
+    def about_id(self) -> str:
+        """The account that is asked about: the key's own, or the one that the operator names."""
+        return self.path("account_id") if self.who.caller is None else self.account_id
+
+    @property
     def actor(self) -> str:
         """As the audit log names who asks."""
         return self.who.actor

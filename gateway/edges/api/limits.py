@@ -14,7 +14,7 @@ from gateway.edges.api.endpoint import Answer, Area, Ask, Document, Endpoint, St
 from gateway.edges.api.instants import NearInstant
 from gateway.edges.api.replies.limits import Limits
 from gateway.edges.desk import Desk
-from gateway.edges.documents.limits_json import limits_json
+from gateway.edges.documents.limits_json import limits_json, own_limits_json
 from gateway.flows.limits import MOST_CENTS, MOST_PERCENT, MOST_THRESHOLDS
 from gateway.wire.problems import Fault
 
@@ -69,8 +69,7 @@ def limit_endpoints(desk: Desk, area: Area) -> list[Endpoint]:
 
     async def own(ask: Ask) -> Document:
         """What can be edited: without what calls change, so that an ETag lasts."""
-        shown_ = limits_json(await desk.limits.get(area.account_of(ask)))
-        return {name: shown_[name] for name in ("pay_as_you_go", "max_cents", "alert_percent", "alert_cents")}
+        return own_limits_json(await desk.limits.own(area.account_of(ask)))
 
     async def shown(ask: Ask) -> Document:
         return limits_json(await desk.limits.get(area.account_of(ask)))

@@ -1,13 +1,14 @@
 """Endpoints behind a door, as routes: who asks, what is asked, whether it is a repeat or an edit of something stale.
 
 The order is the same everywhere: authenticate and count, read the query, read the body, tell a repeat by its
-Idempotency-Key, compare If-Match, answer. Nothing is read of whom the door does not let in.
+Idempotency-Key, answer, comparing If-Match as the change is written. Nothing is read of whom the door does not let in.
 """
 
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Final
 
 import orjson
@@ -142,12 +143,17 @@ class Served:
         if endpoint.edits is None:
             return _response(endpoint, await endpoint.answer(ask))
         expected = ask.request.headers.get("if-match")
-        if expected is None:
-            return await _changed(endpoint, ask)
-        async with self._changes.edit(ask.who.scope, ask.request.url.path):
-            if not etag_matches(expected, etag_of(await endpoint.edits(ask))):
-                raise Refuse(Fault.STALE_EDIT)
-            return await _changed(endpoint, ask)
+        fits = None if expected is None else partial(etag_matches, expected)
+        edits = endpoint.edits
+
+        async def tag() -> str:
+            return etag_of(await edits(ask))
+
+        with self._changes.edit(ask.about_id, tag, fits=fits) as edit:
+            response = _response(endpoint, await endpoint.answer(ask))
+        if edit.tag is not None:
+            response.headers["etag"] = edit.tag
+        return response
 
 
 async def _read(endpoint: Endpoint, ask: Ask) -> Response:
@@ -160,13 +166,6 @@ async def _read(endpoint: Endpoint, ask: Ask) -> Response:
     if etag is None and not isinstance(answer, Response):
         etag = etag_of(answer)
     response.headers["etag"] = etag or ""
-    return response
-
-
-async def _changed(endpoint: Endpoint, ask: Ask) -> Response:
-    response = _response(endpoint, await endpoint.answer(ask))
-    if endpoint.edits is not None and endpoint.method != "DELETE":
-        response.headers["etag"] = etag_of(await endpoint.edits(ask))
     return response
 
 

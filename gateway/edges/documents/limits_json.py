@@ -1,6 +1,6 @@
 """What limits an account, as JSON: the same from the command line and from every API. Money is whole cents."""
 
-from gateway.domain.limits import Raise
+from gateway.domain.limits import Raise, SpendLimits
 from gateway.edges.api.usage_document import amount, instant
 from gateway.flows.limits import BudgetView, LimitsView
 
@@ -10,14 +10,21 @@ def limits_json(view: LimitsView) -> dict[str, object]:
     return {
         "account_id": view.account_id,
         "period": {"start": instant(view.period.start_ms), "end": instant(view.period.end_ms)},
-        "pay_as_you_go": view.own.pay_as_you_go,
-        "max_cents": view.own.max_cents,
-        "alert_percent": list(view.own.alert_percents),
-        "alert_cents": list(view.own.alert_cents),
+        **own_limits_json(view.own),
         "ceiling": {"credits": amount(view.ceiling.millicredits), "limit": view.ceiling.by.value},
         "plan_ceiling": {"credits": amount(view.sold.overage_millicredits)},
         "raise": None if view.raised is None else _raise(view.raised),
         "budgets": [_budget(budget) for budget in view.budgets],
+    }
+
+
+def own_limits_json(own: SpendLimits) -> dict[str, object]:
+    """What the account itself says."""
+    return {
+        "pay_as_you_go": own.pay_as_you_go,
+        "max_cents": own.max_cents,
+        "alert_percent": list(own.alert_percents),
+        "alert_cents": list(own.alert_cents),
     }
 
 
