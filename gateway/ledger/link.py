@@ -1,7 +1,7 @@
 """One live socket to Redis: takes the commands of all callers, hands the replies out in order.
 
-What the callers of one turn of the loop send leaves in one system call: uvloop gathers it. Knows no commands, makes no
-connection and never repeats anything: `connection` does.
+A command leaves at once where nothing is in flight; else with all that the same turn of the loop sends, in one system
+call. Knows no commands, makes no connection and never repeats anything: `connection` does.
 """
 
 import asyncio
@@ -40,7 +40,8 @@ class Link(asyncio.Protocol):
         self._lost: Callable[[Link], None] | None = lost
         self._reader = hiredis.Reader(notEnoughData=_NOT_YET)
         self.pending: deque[asyncio.Future[Any]] = deque()
-        # Sent since the last tick, and those whose wait has begun, with its end.
+        self._unsent: list[bytes] = []
+        # Asked since the last tick, and those whose wait has begun, with its end.
         self._fresh: list[asyncio.Future[Any]] = []
         self._deadlines: deque[tuple[float, asyncio.Future[Any]]] = deque()
         self._ticking: asyncio.TimerHandle | None = None
@@ -62,8 +63,13 @@ class Link(asyncio.Protocol):
         if self._lost is None:
             future.set_exception(ConnectionLost())
             return future
+        if not self.pending:
+            self._transport.write(packed)
+        else:
+            if not self._unsent:
+                self._loop.call_soon(self._write)
+            self._unsent.append(packed)
         self.pending.append(future)
-        self._transport.write(packed)
         if timeout_s == self._attempt_timeout_s:
             self._fresh.append(future)
             if self._ticking is None:
@@ -107,6 +113,7 @@ class Link(asyncio.Protocol):
             return
         if self._ticking is not None:
             self._ticking.cancel()
+        self._unsent.clear()
         self._fresh.clear()
         for future in self.pending:
             if not future.done():
@@ -117,6 +124,11 @@ class Link(asyncio.Protocol):
         # The streams redis-py left know nothing of all this and would complain.
         self._connection._writer = self._connection._reader = None  # noqa: SLF001
         lost(self)
+
+    def _write(self) -> None:
+        if self._unsent:
+            self._transport.write(b"".join(self._unsent))
+            self._unsent.clear()
 
     def _tick_soon(self) -> None:
         self._ticking = self._loop.call_later(_TICK_S, self._tick)
@@ -129,6 +141,7 @@ class Link(asyncio.Protocol):
         """
         now, deadlines = self._loop.time(), self._deadlines
         if self._fresh:
+            self._write()
             due_at = now + self._attempt_timeout_s
             deadlines.extend((due_at, future) for future in self._fresh if not future.done())
             self._fresh.clear()
