@@ -29,6 +29,8 @@ from gateway.wire.call_facts import read_facts, settlement_json
 from gateway.wire.route import JobKind
 
 ACKNOWLEDGE_WITHIN_S: Final = 5.0
+# A call that costs nothing has nothing to wait for: where its hold is not given back at once, that is done behind it.
+RELEASE_WITHIN_S: Final = 0.05
 PAUSES_S: Final = (0.05, 0.1, 0.2, 0.5, 1.0)
 LAST_PAUSE_S: Final = 2.0
 # Ten minutes of repeats: ten times the life of a call's hold, after which `reconcile` is the one to tell.
@@ -77,7 +79,7 @@ class Settler:
             case Capture():
                 return self._for_good(held, partial(self.capture, held, outcome, cap=cap))
             case Release():
-                return self._carried_through(partial(self.release, held, outcome), held.hold_id)
+                return self._carried_through(partial(self.release, held, outcome), held.hold_id, RELEASE_WITHIN_S)
             case Attach():
                 assert kind is not None, "only a route that starts a job attaches one"  # noqa: S101
                 return self._for_good(held, partial(self._attach, held, outcome, kind))
@@ -231,14 +233,16 @@ class Settler:
             by_account.setdefault(account_id, []).append(attempt)
         await asyncio.gather(*(once_more(account_id, attempts) for account_id, attempts in by_account.items()))
 
-    async def _carried_through(self, attempt: Callable[[], Awaitable[T]], hold_id: str) -> T:
+    async def _carried_through(
+        self, attempt: Callable[[], Awaitable[T]], hold_id: str, within_s: float = ACKNOWLEDGE_WITHIN_S
+    ) -> T:
         """One attempt on the caller's time; whatever hinders it, the rest in the background."""
         try:
             done = await attempt()
         except (StoreUnavailable, BooksUnavailable):
             task = self._insist(attempt, hold_id)
             try:
-                return await asyncio.wait_for(asyncio.shield(task), ACKNOWLEDGE_WITHIN_S)
+                return await asyncio.wait_for(asyncio.shield(task), within_s)
             except (TimeoutError, StoreUnavailable, BooksUnavailable) as error:
                 raise NotAcknowledged from error
         except asyncio.CancelledError:

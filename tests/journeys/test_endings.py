@@ -321,6 +321,18 @@ def test_a_reply_whose_charge_cannot_be_recorded_is_withheld_and_charged_later(r
     assert rough.used(account) == 1
 
 
+def test_an_error_is_told_soon_though_its_hold_cannot_be_given_back_yet(rough: Rough, account: Account) -> None:
+    with rough.calling(account) as caller:
+        call = rough.upstream.call()
+        with rough.frozen_redis():
+            began_s = time.monotonic()
+            call.cut()
+            caller.hear(b"\r\n\r\n")
+            assert (caller.status, caller.document()["code"]) == (502, "upstream_broken")
+            assert time.monotonic() - began_s < 2
+    assert rough.used(account) == 0
+
+
 def test_without_redis_nothing_is_admitted_and_callers_are_told_fast(rough: Rough, account: Account) -> None:
     with rough.gateway.caller(account) as caller:
         took_s = []
