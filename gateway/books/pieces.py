@@ -50,7 +50,9 @@ def pieces_table(conn: AsyncConnection, name: str, account_id: str, pieces: Sequ
     columns.append(column("account_id", Text))
     rows = orjson.dumps([(*each, account_id) for each in pieces]).decode()
     given: BindParameter[str] = bindparam("pieces", rows, unique=True)
-    return text(_PIECES[conn.dialect.name]).bindparams(given).columns(*columns).cte(name)
+    table = text(_PIECES[conn.dialect.name]).bindparams(given).columns(*columns).cte(name)
+    # Taken apart once; SQLite would do it again for every row that a piece finds.
+    return table.prefix_with("MATERIALIZED")
 
 
 def of_account(conn: AsyncConnection, account_id: str, table: Any, pieces: CTE) -> ColumnElement[bool]:

@@ -1,48 +1,53 @@
 """Usage by windows of time, exact for windows that begin and end at any millisecond.
 
-Full days (of UTC) come from the days' rollup, full hours from the hours', what is cut off of an hour from the events.
-A window that begins at another zone's midnight is the nearest days of UTC, with the few hours between the two midnights
-added or taken away: so the days of Berlin read one hour in 24 and not all of them. A call counts at the time it was
-admitted. Captures only.
+Full days (of UTC) come from the days' rollup, full hours from the hours', quarters from what an hour had come to by
+then, and only what is cut off of a quarter from the events. Every edge between two windows has an anchor: the nearest
+midnight of UTC, or its hour where windows are shorter than a day. Windows are read from anchor to anchor; what lies
+between an edge and its anchor is read once, added to the window that ends there and taken away from the one that begins
+there. So the days of Berlin read one hour in 24, and not all of them. A call counts at the time it was admitted.
+Captures only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import CTE, BigInteger, Column, ColumnElement, Select, Table, cast, func, select, union_all
+from sqlalchemy import (
+    CTE,
+    BigInteger,
+    Column,
+    ColumnElement,
+    Select,
+    and_,
+    cast,
+    func,
+    literal,
+    select,
+    true,
+    union_all,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.pieces import Piece, of_account, pieces_table
 from gateway.books.reports import Bucket, By
 from gateway.books.tables import usage_daily, usage_events, usage_hourly
+from gateway.books.tables.usage import QUARTERS, SUMS, up_to
 from gateway.books.usage import CAPTURES
-from gateway.domain.instant import DAY_MS, HOUR_MS
+from gateway.domain.instant import DAY_MS, HOUR_MS, MINUTE_MS
 
 BY: Final = {By.PRODUCT: "product", By.MODE: "mode", By.PROJECT: "project_id", By.KEY: "key_id"}
-_SUMS: Final = ("calls", "units", "captured_millicredits")
+_QUARTER_MS: Final = 15 * MINUTE_MS
+_NOTHING: Final[Mapping[By, str]] = {}
 
 
 class _Pieces(NamedTuple):
-    """Stretches of full days, of full hours, and what is left."""
+    """Stretches of full days, of full hours, of hours up to a quarter (by its minute), and what is left."""
 
     days: list[Piece]
     hours: list[Piece]
+    quarters: dict[int, list[Piece]]
     cuts: list[Piece]
-
-    def add(self, number: int, start_ms: int, end_ms: int, sign: int) -> None:
-        """A stretch, as the full hours in it and what is cut off of others."""
-        if start_ms >= end_ms:
-            return
-        first_ms, last_ms = -(-start_ms // HOUR_MS) * HOUR_MS, end_ms // HOUR_MS * HOUR_MS
-        if first_ms > last_ms:
-            self.cuts.append(Piece(number, start_ms, end_ms, sign))
-            return
-        stretches = ((self.cuts, start_ms, first_ms), (self.hours, first_ms, last_ms), (self.cuts, last_ms, end_ms))
-        for pieces, begin_ms, until_ms in stretches:
-            if begin_ms < until_ms:
-                pieces.append(Piece(number, begin_ms, until_ms, sign))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,86 +64,120 @@ async def usage(
     edges: Sequence[int],
     by: Sequence[By],
     *,
-    project_id: str | None = None,
+    only: Mapping[By, str] = _NOTHING,
     limit: int,
 ) -> list[WindowBucket]:
-    """Usage of each `[edges[n], edges[n + 1])`, in order; windows without any are left out. At most `limit` rows."""
-    pieces = _pieces(edges)
-    parts = []
-    for name, rollup, start, stretches in (
-        ("days", usage_daily, usage_daily.c.day_ms, pieces.days),
-        ("hours", usage_hourly, usage_hourly.c.hour_ms, pieces.hours),
-    ):
-        if stretches:
-            table = pieces_table(conn, name, account_id, stretches)
-            own = of_account(conn, account_id, rollup.c, table)
-            parts.append(_of_rollup(rollup, start, table, own, project_id))
-    if pieces.cuts:
-        table = pieces_table(conn, "cuts", account_id, pieces.cuts)
-        parts.append(_of_events(table, of_account(conn, account_id, usage_events.c, table), project_id))
-    rows = union_all(*parts).subquery()
-    told = [rows.c.number, *(rows.c[BY[name]] for name in by)]
-    sums = [cast(func.sum(rows.c[name]), BigInteger) for name in _SUMS]
+    """Usage of each `[edges[n], edges[n + 1])`, in order; windows without any are left out. At most `limit` rows.
+
+    `only` leaves out all other products, modes, projects or keys.
+    """
+    reading = _Reading(conn, account_id, by, only)
+    windows, around = _windows(edges)
+    parts = [select(*rows.c) for rows in reading.parts("", windows)]
+    if shared := reading.parts("edge_", around):
+        # Read by edge, and counted for the windows on both sides of it.
+        rows = union_all(*(select(*part.c) for part in shared)).subquery().c
+        told = [rows.number, *(rows[BY[name]] for name in by)]
+        summed = [cast(func.sum(rows[name]), BigInteger).label(name) for name in SUMS]
+        edge = select(*told, *summed).group_by(*told).cte("edges").prefix_with("MATERIALIZED").c
+        apart = [edge[BY[name]] for name in by]
+        before = select((edge.number - 1).label("number"), *apart, *(edge[name] for name in SUMS))
+        after = select(edge.number, *apart, *((-edge[name]).label(name) for name in SUMS))
+        parts += [before.where(edge.number > 0), after.where(edge.number < len(edges) - 1)]
+    if not parts:
+        return []
+    rows = union_all(*parts).subquery().c
+    told = [rows.number, *(rows[BY[name]] for name in by)]
+    sums = [cast(func.sum(rows[name]), BigInteger) for name in SUMS]
     # What was added and taken away again was not there.
-    query = select(*told, *sums).group_by(*told).having(func.sum(rows.c.calls) > 0).order_by(*told).limit(limit)
+    query = select(*told, *sums).group_by(*told).having(func.sum(rows.calls) > 0).order_by(*told).limit(limit)
     names = [name.value for name in by]
     found = []
     for number, *values in await conn.execute(query):
-        apart = dict(zip(names, values[: len(names)], strict=True))
-        found.append(WindowBucket(number, Bucket(*values[len(names) :], **apart)))
+        apart_by = dict(zip(names, values[: len(names)], strict=True))
+        found.append(WindowBucket(number, Bucket(*values[len(names) :], **apart_by)))
     return found
 
 
-def _pieces(edges: Sequence[int]) -> _Pieces:
-    """All windows in pieces, each window in the way that reads fewer hours."""
-    pieces = _Pieces([], [], [])
-    for number, (start_ms, end_ms) in enumerate(pairwise(edges)):
-        first_ms, last_ms = -(-start_ms // DAY_MS) * DAY_MS, end_ms // DAY_MS * DAY_MS
-        within = end_ms - start_ms if first_ms >= last_ms else first_ms - start_ms + end_ms - last_ms
-        near_first_ms, near_last_ms = _nearest_day(start_ms), _nearest_day(end_ms)
-        around = abs(near_first_ms - start_ms) + abs(near_last_ms - end_ms)
-        if around < within:
-            first_ms, last_ms = near_first_ms, near_last_ms
-        elif first_ms >= last_ms:
-            pieces.add(number, start_ms, end_ms, 1)
-            continue
-        if first_ms < last_ms:
-            pieces.days.append(Piece(number, first_ms, last_ms, 1))
-        pieces.add(number, start_ms, first_ms, 1)
-        pieces.add(number, first_ms, start_ms, -1)
-        pieces.add(number, last_ms, end_ms, 1)
-        pieces.add(number, end_ms, last_ms, -1)
-    return pieces
+def _windows(edges: Sequence[int]) -> tuple[_Pieces, _Pieces]:
+    """The windows from anchor to anchor, by their numbers; and what is between the anchors and the edges, by theirs."""
+    long = [False, *(end_ms - start_ms >= DAY_MS for start_ms, end_ms in pairwise(edges)), False]
+    anchors = [
+        (edge_ms + DAY_MS // 2) // DAY_MS * DAY_MS if before or after else edge_ms // HOUR_MS * HOUR_MS
+        for edge_ms, (before, after) in zip(edges, pairwise(long), strict=True)
+    ]
+    windows, around = (_Pieces([], [], {minute: [] for minute in QUARTERS}, []) for _ in range(2))
+    for number, (start_ms, end_ms) in enumerate(pairwise(anchors)):
+        _add(windows, number, start_ms, end_ms)
+    for number, (anchor_ms, edge_ms) in enumerate(zip(anchors, edges, strict=True)):
+        hour_ms, quarter_ms = (edge_ms // length_ms * length_ms for length_ms in (HOUR_MS, _QUARTER_MS))
+        _add(around, number, anchor_ms, hour_ms)
+        if hour_ms < quarter_ms:
+            minute = (quarter_ms - hour_ms) // MINUTE_MS
+            around.quarters[minute].append(Piece(number, hour_ms, hour_ms + HOUR_MS, 1))
+        if quarter_ms < edge_ms:
+            around.cuts.append(Piece(number, quarter_ms, edge_ms, 1))
+    return windows, around
 
 
-def _nearest_day(at_ms: int) -> int:
-    return (at_ms + DAY_MS // 2) // DAY_MS * DAY_MS
+def _add(pieces: _Pieces, number: int, start_ms: int, end_ms: int) -> None:
+    """Full hours, as the full days in them and the other hours; against the window where they end before they start."""
+    sign = 1 if start_ms <= end_ms else -1
+    start_ms, end_ms = sorted((start_ms, end_ms))
+    first_ms, last_ms = -(-start_ms // DAY_MS) * DAY_MS, end_ms // DAY_MS * DAY_MS
+    if first_ms >= last_ms:
+        first_ms = last_ms = end_ms
+    for stretches, begin_ms, until_ms in (
+        (pieces.hours, start_ms, first_ms),
+        (pieces.days, first_ms, last_ms),
+        (pieces.hours, last_ms, end_ms),
+    ):
+        if begin_ms < until_ms:
+            stretches.append(Piece(number, begin_ms, until_ms, sign))
 
 
-def _of_rollup(
-    rollup: Table, start: Column[Any], pieces: CTE, of_account: ColumnElement[bool], project_id: str | None
-) -> Select[Any]:
-    table, told = rollup.c, BY.values()
-    within = (start >= pieces.c.start_ms) & (start < pieces.c.end_ms)
-    query = select(
-        pieces.c.number,
-        *(table[name] for name in told),
-        *((table[name] * pieces.c.sign).label(name) for name in _SUMS),
-    ).select_from(pieces.join(rollup, of_account & within))
-    return query if project_id is None else query.where(table.project_id == project_id)
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What is asked of every table alike."""
 
+    conn: AsyncConnection
+    account_id: str
+    by: Sequence[By]
+    only: Mapping[By, str]
 
-def _of_events(pieces: CTE, of_account: ColumnElement[bool], project_id: str | None) -> Select[Any]:
-    table, sign = usage_events.c, pieces.c.sign
-    within = (table.admitted_at_ms >= pieces.c.start_ms) & (table.admitted_at_ms < pieces.c.end_ms)
-    sums = (sign.label("calls"), func.coalesce(table.units, 0) * sign, table.captured_millicredits * sign)
-    query = (
-        select(
-            pieces.c.number,
-            *(table[name] for name in BY.values()),
-            *(each.label(name) for name, each in zip(_SUMS, sums, strict=True)),
+    def parts(self, prefix: str, pieces: _Pieces) -> list[Any]:
+        """The rows that the pieces find, each with the number of its piece."""
+        hours, quarters = usage_hourly.c, pieces.quarters.items()
+        sums = {minute: [hours[up_to(name, minute)] for name in SUMS] for minute in QUARTERS}
+        found = [
+            self._rows(f"{prefix}days", pieces.days, usage_daily.c.day_ms, [usage_daily.c[name] for name in SUMS]),
+            self._rows(f"{prefix}hours", pieces.hours, hours.hour_ms, [hours[name] for name in SUMS]),
+            *(self._rows(f"{prefix}to_{minute}", each, hours.hour_ms, sums[minute]) for minute, each in quarters),
+            self._captures(f"{prefix}cuts", pieces.cuts),
+        ]
+        return [each.subquery() for each in found if each is not None]
+
+    def _captures(self, name: str, pieces: Sequence[Piece]) -> Select[Any] | None:
+        event = usage_events.c
+        sums = [literal(1, BigInteger), func.coalesce(event.units, 0), event.captured_millicredits]
+        rows = self._rows(name, pieces, event.admitted_at_ms, sums)
+        return None if rows is None else rows.where(event.ending.in_(sorted(CAPTURES)))
+
+    def _rows(
+        self, name: str, pieces: Sequence[Piece], start: Column[Any], sums: Sequence[ColumnElement[Any]]
+    ) -> Select[Any] | None:
+        if not pieces:
+            return None
+        table: CTE = pieces_table(self.conn, name, self.account_id, pieces)
+        rows = start.table
+        own = of_account(self.conn, self.account_id, rows.c, table)
+        within = (start >= table.c.start_ms) & (start < table.c.end_ms)
+        return (
+            select(
+                table.c.number,
+                *(rows.c[BY[each]] for each in self.by),
+                *((each * table.c.sign).label(told) for told, each in zip(SUMS, sums, strict=True)),
+            )
+            .select_from(table.join(rows, own & within))
+            .where(and_(true(), *(rows.c[BY[each]] == value for each, value in self.only.items())))
         )
-        .select_from(pieces.join(usage_events, of_account & within))
-        .where(table.ending.in_(sorted(CAPTURES)))
-    )
-    return query if project_id is None else query.where(table.project_id == project_id)

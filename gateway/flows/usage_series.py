@@ -7,7 +7,7 @@ the ledger has captured of the calls admitted in it. With Redis away it is what 
 import asyncio
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import pairwise
@@ -30,6 +30,7 @@ MOST_WINDOWS: Final = 2_000
 MOST_BUCKETS: Final = 10_000
 BY: Final = tuple(series.BY)
 BY_DEFAULT: Final = (By.PRODUCT, By.MODE)
+_NOTHING: Final[Mapping[By, str]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +83,23 @@ class UsageSeries:
         zone: tzinfo,
         *,
         by: Sequence[str] = BY_DEFAULT,
-        project_id: str | None = None,
+        only: Mapping[By, str] = _NOTHING,
     ) -> Series:
-        """Usage over a range. WrongParameter, NoSuchThing for a project of others, BooksUnavailable."""
+        """Usage over a range, all or of what `only` names.
+
+        WrongParameter, NoSuchThing for a project of others, BooksUnavailable.
+        """
         told = _dimensions(by)
         cut = _edges(within, window, zone)
         async with self._turns:
             waiting = await self._waiting(account_id)
             async with self._books.read() as conn:
-                if project_id is not None:
+                if (project_id := only.get(By.PROJECT)) is not None:
                     owned = await accounts.projects_of(conn, account_id)
                     if all(project.id != project_id for project in owned):
                         raise NoSuchThing("project", project_id)
                 booked = await usage.booked_ids(conn, [event.id for event in waiting or ()])
-                found = await series.usage(conn, account_id, cut, told, project_id=project_id, limit=MOST_BUCKETS + 1)
+                found = await series.usage(conn, account_id, cut, told, only=only, limit=MOST_BUCKETS + 1)
         if len(found) > MOST_BUCKETS:
             raise WrongParameter("window", f"this is more than {MOST_BUCKETS} buckets; choose wider windows")
         unbooked = [
@@ -103,7 +107,7 @@ class UsageSeries:
             for event in waiting or ()
             if event.id not in booked
             and cut[0] <= event.admitted_at_ms < cut[-1]
-            and project_id in {None, event.facts.project_id}
+            and all(_of(event)[name] == value for name, value in only.items())
         ]
         buckets = _with(found, unbooked, cut, told)
         return Series(
@@ -120,6 +124,12 @@ class UsageSeries:
         except StoreUnavailable:
             return None
         return [event for event in counters.unbooked.values() if event.ending in usage.CAPTURES]
+
+
+def _of(event: UsageEvent) -> dict[By, str]:
+    """What tells it apart from others."""
+    facts = event.facts
+    return {By.PRODUCT: facts.product, By.MODE: facts.mode, By.PROJECT: facts.project_id, By.KEY: facts.key_id}
 
 
 def _edges(within: Range, window: Window, zone: tzinfo) -> tuple[int, ...]:
@@ -149,8 +159,7 @@ def _with(
     for row in found:
         buckets[row.window][tuple(getattr(row.bucket, name) for name in names)] = row.bucket
     for event in unbooked:
-        facts = event.facts
-        values = {By.PRODUCT: facts.product, By.MODE: facts.mode, By.PROJECT: facts.project_id, By.KEY: facts.key_id}
+        values = _of(event)
         key = tuple(values[name] for name in by)
         of_window = buckets[bisect_right(cut, event.admitted_at_ms) - 1]
         one = Bucket(1, event.settlement.units or 0, event.captured_millicredits)

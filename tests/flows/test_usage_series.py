@@ -131,10 +131,10 @@ async def test_a_projects_series_is_of_its_own_usage(books: Books, accounts: Acc
     await book(books, mine[0], event(opened.id, 3))
     series = UsageSeries(books=books, ledger=Waiting(mine[1], event(opened.id, 4)))
     day = Range(NOON_MS - 7, NOON_MS + 7)
-    found = await series.of_account(opened.id, day, Window.HOUR, UTC, project_id=opened.project_id)
+    found = await series.of_account(opened.id, day, Window.HOUR, UTC, only={By.PROJECT: opened.project_id})
     assert found.total.calls == 2
     with pytest.raises(NoSuchThing):
-        await series.of_account(opened.id, day, Window.HOUR, UTC, project_id=other.project_id)
+        await series.of_account(opened.id, day, Window.HOUR, UTC, only={By.PROJECT: other.project_id})
 
 
 async def test_what_is_too_much_or_unknown_is_refused_by_name(books: Books) -> None:

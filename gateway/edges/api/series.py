@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway.books.reports import Bucket
+from gateway.books.reports import Bucket, By
 from gateway.domain.credits import credits_text
 from gateway.domain.instant import epoch_ms, from_epoch_ms
 from gateway.domain.windows import Window
@@ -62,7 +62,7 @@ def series_endpoints(series: UsageSeries, now_of: Callable[[str], Awaitable[date
             window,
             zone,
             by=_by(request),
-            project_id=text(request, "project_id"),
+            only={By.PROJECT: project_id} if (project_id := text(request, "project_id")) is not None else {},
         )
         if _wants_csv(request.headers.get("accept", "")):
             headers = {"cache-control": "no-store", **_VARY}

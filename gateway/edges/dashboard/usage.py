@@ -27,7 +27,7 @@ from gateway.edges.desk import Desk
 from gateway.edges.documents.sheet import sheet
 from gateway.flows.faults import WrongParameter
 from gateway.flows.usage_report import Range
-from gateway.flows.usage_series import Series, SeriesWindow, summed
+from gateway.flows.usage_series import SeriesWindow, summed
 
 # As they are said, and as there is room for.
 SPANS: Final = (
@@ -234,20 +234,22 @@ async def _look(desk: Desk, visit: Visit) -> Looked:
     report, names = await desk.reports.of_account(account_id, desk.clock()), await names_of(desk, account_id)
     within = filters.range(now, report.period.start_ms)
     window, earlier = filters.window_for(within), filters.range_before(within)
-    ask = partial(_series, desk, account_id, filters)
-    series = await ask(within, window, by=BY[filters.told])
-    by_mode = series if filters.told is Told.MODE else await ask(within, Window.MONTH, by=BY[Told.MODE])
-    before = await ask(earlier, window if filters.compared else Window.MONTH, by=BY[Told.MODE])
+    # The table tells modes apart, and a chart by product adds them up.
+    by = BY[Told.MODE if filters.told is Told.PRODUCT else filters.told]
+    ask = partial(desk.series.of_account, account_id, zone=filters.tzinfo, only=filters.only)
+    series = await ask(within, window, by=by)
+    by_mode = series if by == BY[Told.MODE] else await ask(within, Window.MONTH, by=BY[Told.MODE])
+    before = await ask(earlier, window if filters.compared else Window.MONTH, by=())
     if len(series.windows) > MOST_BARS:
         raise WrongParameter("window", f"that would be {len(series.windows)} bars; choose wider ones")
     chart = await asyncio.to_thread(
         draw,
-        _only(series.windows, filters),
+        series.windows,
         BY[filters.told],
         lambda key: names.label(filters.told, key),
         window=window,
         zone=filters.tzinfo,
-        before=_only(before.windows, filters) if filters.compared else (),
+        before=before.windows if filters.compared else (),
         cumulative=filters.cumulative,
         stacked=filters.drawn is Drawn.BARS,
         so_far=within.to_ms > visit.own_now_ms,
@@ -258,9 +260,9 @@ async def _look(desk: Desk, visit: Visit) -> Looked:
         window=window,
         chart=chart,
         bars=await asyncio.to_thread(_texts, chart, filters),
-        rows=_rows(_only(by_mode.windows, filters)),
-        total=_total(by_mode, filters),
-        before=_total(before, filters),
+        rows=_rows(by_mode.windows),
+        total=by_mode.total,
+        before=before.total,
         credits=report.credits,
         period=report.period,
         names=names,
@@ -281,44 +283,6 @@ def _texts(chart: Chart, filters: Filters) -> tuple[BarTexts, ...]:
         )
         for bar in chart.bars
     )
-
-
-async def _series(
-    desk: Desk, account_id: str, filters: Filters, within: Range, window: Window, *, by: Sequence[By]
-) -> Series:
-    """Told apart by what is filtered by, too."""
-    wanted = [*by]
-    wanted += [By.PRODUCT] if filters.product else []
-    wanted += [By.MODE] if filters.mode else []
-    wanted += [By.KEY] if filters.key else []
-    return await desk.series.of_account(
-        account_id,
-        within,
-        window,
-        filters.tzinfo,
-        by=tuple(dict.fromkeys(wanted)),
-        project_id=filters.project or None,
-    )
-
-
-def _only(windows: Sequence[SeriesWindow], filters: Filters) -> list[SeriesWindow]:
-    """What the filters leave."""
-    chosen = {By.PRODUCT: filters.product, By.MODE: filters.mode, By.KEY: filters.key}
-    asked = {name: value for name, value in chosen.items() if value}
-    if not asked:
-        return list(windows)
-    return [
-        SeriesWindow(
-            each.start_ms,
-            each.end_ms,
-            tuple(one for one in each.buckets if all(getattr(one, name) == value for name, value in asked.items())),
-        )
-        for each in windows
-    ]
-
-
-def _total(series: Series, filters: Filters) -> Bucket:
-    return summed(bucket for window in _only(series.windows, filters) for bucket in window.buckets)
 
 
 def _rows(windows: Sequence[SeriesWindow]) -> tuple[Row, ...]:

@@ -86,6 +86,12 @@ class Filters:
     key: str = ""
 
     @property
+    def only(self) -> Mapping[By, str]:
+        """All that is counted."""
+        chosen = {By.PRODUCT: self.product, By.MODE: self.mode, By.PROJECT: self.project, By.KEY: self.key}
+        return {name: value for name, value in chosen.items() if value}
+
+    @property
     def tzinfo(self) -> tzinfo:
         """The zone whose calendar counts."""
         return ZoneInfo(self.zone)
