@@ -188,6 +188,7 @@ def operator_parts(
             books=stores.books,
             server=ServerState(stores.store, shards=stores.ledger.shards),
             lag=stores.outbox.lag,
+            usage=stores.ledger.usage,
             clock=stores.clock,
         ),
         runs=ReconcileRuns(books=stores.books, ledger=stores.ledger, clock=stores.clock),

@@ -9,7 +9,19 @@ from dataclasses import dataclass
 from sqlalchemy import ScalarSelect, case, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books.tables import accounts, invoices, jobs, refusals, running_jobs, subscriptions, usage_daily
+from gateway.books.accounts import own_clock
+from gateway.books.tables import (
+    accounts,
+    invoices,
+    jobs,
+    period_usage,
+    periods,
+    refusals,
+    running_jobs,
+    subscriptions,
+    usage_daily,
+)
+from gateway.books.terms import granted
 from gateway.domain.instant import DAY_MS
 from gateway.domain.invoice import InvoiceStatus
 from gateway.domain.terms import AccountStatus
@@ -26,6 +38,15 @@ class Owed:
     open_cents: int
     overdue: int
     overdue_cents: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunningPeriod:
+    """What an account was granted for the period that runs, and what the books have as captured in it."""
+
+    start_ms: int
+    granted_millicredits: int
+    captured_millicredits: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +121,18 @@ async def due_by_account(conn: AsyncConnection, account_ids: Sequence[str]) -> d
         .group_by(invoices.c.account_id)
     )
     return {account_id: (count, int(cents)) for account_id, count, cents in await conn.execute(query)}
+
+
+async def running_periods(conn: AsyncConnection, account_ids: Sequence[str], at_ms: int) -> dict[str, RunningPeriod]:
+    """The period of each of these that runs by its own clock; accounts of which it is not booked yet are left out."""
+    table, used, own_ms = periods.c, period_usage.c, at_ms + own_clock
+    query = (
+        select(table.account_id, table.start_ms, granted, func.coalesce(used.captured_millicredits, 0))
+        .join(accounts, accounts.c.id == table.account_id)
+        .outerjoin(period_usage, (used.account_id == table.account_id) & (used.period_start_ms == table.start_ms))
+        .where(table.account_id.in_(account_ids), table.start_ms <= own_ms, table.end_ms > own_ms)
+    )
+    return {account_id: RunningPeriod(*row) for account_id, *row in await conn.execute(query)}
 
 
 async def jobs_running(conn: AsyncConnection) -> RunningJobs:

@@ -21,7 +21,8 @@ _AT: Final = bindparam("at_ms", type_=BigInteger) + _OWN_CLOCK
 _SEQ: Final = func.coalesce(
     select(account_seq.c.seq).where(account_seq.c.account_id == accounts.c.id).scalar_subquery(), 0
 )
-_GRANTED: Final = (
+# Everything granted for a period, within a query of periods.
+granted: Final = (
     select(cast(func.coalesce(func.sum(grants.c.amount_millicredits), 0), BigInteger))
     .where(grants.c.account_id == periods.c.account_id, grants.c.period_start_ms == periods.c.start_ms)
     .scalar_subquery()
@@ -50,7 +51,7 @@ _BOOKED: Final = (
         periods.c.start_ms,
         periods.c.end_ms,
         periods.c.plan_id,
-        _GRANTED.label("granted"),
+        granted.label("granted"),
         periods.c.overage_millicredits,
         periods.c.nanodollars_per_millicredit,
         contracts.c.terms.label("contract"),

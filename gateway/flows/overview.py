@@ -3,6 +3,7 @@
 Each number is of one cheap question; what Redis cannot tell while it is away is None. Changes nothing.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +11,8 @@ from typing import Final
 
 from gateway.books import overview, periods, poison
 from gateway.books.books import Books
-from gateway.books.overview import Owed, RunningJobs
+from gateway.books.overview import Owed, RunningJobs, RunningPeriod
+from gateway.domain.credit_summary import CreditSummary
 from gateway.domain.instant import DAY_MS, epoch_ms
 from gateway.domain.terms import AccountStatus
 from gateway.flows.issue_invoice import ISSUED_AFTER_MS
@@ -53,8 +55,20 @@ class Overview:
     redis: RedisState | None
 
 
+@dataclass(frozen=True, slots=True)
+class AccountStanding:
+    """One account in a list. `credits` are of its running period; None where that is not booked yet.
+
+    `due` is how many invoices it has to pay, `due_cents` what they ask for together.
+    """
+
+    credits: CreditSummary | None
+    due: int
+    due_cents: int
+
+
 class Overviews:
-    """Of all accounts. `lag` tells how far the books are behind."""
+    """Of all accounts. `lag` tells how far the books are behind, `usage` what Redis counts as captured and held."""
 
     def __init__(
         self,
@@ -62,11 +76,13 @@ class Overviews:
         books: Books,
         server: ServerState,
         lag: Callable[[], Awaitable[OutboxLag]],
+        usage: Callable[[str, int], Awaitable[tuple[int, int] | None]],
         clock: Callable[[], datetime],
     ) -> None:
         self._books = books
         self._server = server
         self._lag = lag
+        self._usage = usage
         self._clock = clock
 
     async def look(self) -> Overview:
@@ -96,6 +112,22 @@ class Overviews:
         """How many invoices each account has to pay, and cents, without those that owe nothing. BooksUnavailable."""
         async with self._books.read() as conn:
             return await overview.due_by_account(conn, account_ids)
+
+    async def standing(self, account_ids: Sequence[str]) -> dict[str, AccountStanding]:
+        """Of each of a page of accounts. BooksUnavailable."""
+        async with self._books.read() as conn:
+            due = await overview.due_by_account(conn, account_ids)
+            running = await overview.running_periods(conn, account_ids, epoch_ms(self._clock()))
+        used = dict(zip(running, await asyncio.gather(*map(self._credits, running, running.values())), strict=True))
+        return {each: AccountStanding(used.get(each), *due.get(each, (0, 0))) for each in account_ids}
+
+    async def _credits(self, account_id: str, period: RunningPeriod) -> CreditSummary:
+        """A Redis that is behind the books does not make usage smaller."""
+        try:
+            captured, held = await self._usage(account_id, period.start_ms) or (0, 0)
+        except StoreUnavailable:
+            captured, held = 0, 0
+        return CreditSummary(period.granted_millicredits, max(captured, period.captured_millicredits), held)
 
     async def _redis(self) -> RedisState | None:
         try:

@@ -4,33 +4,38 @@ from dataclasses import replace
 from functools import partial
 
 import pytest
+from sqlalchemy import event as sql_event
 
 from gateway.books import audit, invoices, refusals, running_jobs, usage
 from gateway.books.accounts import set_clock
 from gateway.books.books import Books
 from gateway.books.overview import Owed
 from gateway.books.refusals import Refusal
+from gateway.domain.credit_summary import CreditSummary
 from gateway.domain.instant import DAY_MS, epoch_ms
 from gateway.domain.invoice import InvoiceStatus
-from gateway.domain.terms import AccountStatus
+from gateway.domain.terms import AccountStatus, Terms
 from gateway.domain.usage import JobAttached
 from gateway.flows.accounts import Accounts
+from gateway.flows.authenticate import TermsOf
 from gateway.flows.faults import NoSuchThing
 from gateway.flows.keys import Keys
 from gateway.flows.look_in import LookIns
 from gateway.flows.look_up import Kind, LookUp
 from gateway.flows.overview import Overviews
 from gateway.flows.reconcile_runs import ReconcileRuns
+from gateway.flows.usage_report import UsageReports
 from gateway.ledger.connection import RedisConnection
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.server_state import ServerState
+from tests.flows.calls import capture, hold
 from tests.made_up import CREDIT, Clock, event
 
 
 @pytest.fixture
-def overviews(books: Books, redis: RedisConnection, outbox: Outbox, clock: Clock) -> Overviews:
-    return Overviews(books=books, server=ServerState(redis), lag=outbox.lag, clock=clock)
+def overviews(books: Books, redis: RedisConnection, ledger: Ledger, outbox: Outbox, clock: Clock) -> Overviews:
+    return Overviews(books=books, server=ServerState(redis), lag=outbox.lag, usage=ledger.usage, clock=clock)
 
 
 async def test_an_empty_gateway_has_nothing_to_tell(overviews: Overviews) -> None:
@@ -174,3 +179,49 @@ async def test_a_run_looks_at_every_account_and_tells_how_far_it_is(
     assert runs.last is not None
     assert (runs.last.accounts, runs.last.total, runs.last.ok, runs.running) == (3, 3, True, False)
     assert runs.start("bob")
+
+
+async def test_a_page_of_accounts_is_told_by_two_questions_what_each_ones_own_report_tells(
+    overviews: Overviews,
+    accounts: Accounts,
+    terms: Terms,
+    terms_of: TermsOf,
+    ledger: Ledger,
+    books: Books,
+    clock: Clock,
+) -> None:
+    reports = UsageReports(books=books, ledger=ledger, terms_of=terms_of)
+    other = await accounts.create("Booked alone", "free")
+    sandbox = await accounts.create("Ahead", "starter", sandbox=True)
+    async with books.begin() as conn:
+        await usage.book(conn, [event(other.id, 99, period_start_ms=epoch_ms(clock()), captured=11_000 * CREDIT)])
+        await set_clock(conn, sandbox.id, 40 * DAY_MS)
+    await capture(ledger, terms, await hold(ledger, terms, 1))
+    await hold(ledger, terms, 2)
+    ids = [terms.account_id, other.id, sandbox.id]
+    asked: list[str] = []
+    listener = ("before_cursor_execute", lambda *given: asked.append(given[2]))
+    sql_event.listen(books._engine.sync_engine, *listener)
+    found = await overviews.standing(ids)
+    sql_event.remove(books._engine.sync_engine, *listener)
+    assert len([one for one in asked if one.startswith("SELECT")]) == 2
+    # Nobody has asked about the sandbox since its clock went on, so its period is not booked.
+    assert found[sandbox.id].credits is None
+    assert [(await reports.of_account(each, clock())).credits for each in ids[:2]] == [
+        found[each].credits for each in ids[:2]
+    ]
+    assert found[other.id].credits == CreditSummary(10_000 * CREDIT, 11_000 * CREDIT, 0)
+    assert (found[terms.account_id].due, found[other.id].due) == (1, 0)
+    await reports.of_account(sandbox.id, clock())
+    assert (await overviews.standing([sandbox.id]))[sandbox.id].credits == CreditSummary(40_000 * CREDIT, 0, 0)
+
+
+async def test_with_redis_away_a_page_of_accounts_tells_what_is_booked(
+    overviews: Overviews, redis: RedisConnection, terms: Terms, books: Books, clock: Clock
+) -> None:
+    async with books.begin() as conn:
+        used = event(terms.account_id, 1, period_start_ms=terms.periods[0].start_ms, captured=7 * CREDIT)
+        await usage.book(conn, [used])
+    await redis.close()
+    found = await overviews.standing([terms.account_id])
+    assert found[terms.account_id].credits == CreditSummary(40_000 * CREDIT, 7 * CREDIT, 0)

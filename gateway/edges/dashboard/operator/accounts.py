@@ -6,6 +6,7 @@ from typing import Final
 from starlette.responses import Response
 from starlette.routing import Route
 
+from gateway.domain.credit_summary import CreditSummary
 from gateway.domain.terms import AccountStatus
 from gateway.edges.dashboard.operator.change_page import ChangePage, Input, change_routes
 from gateway.edges.dashboard.operator.lists import after, onward, text
@@ -14,7 +15,7 @@ from gateway.edges.dashboard.pages import Pages, Visit
 from gateway.edges.desk import Desk
 from gateway.flows.accounts import ListedAccount
 from gateway.flows.faults import CallerFault, WrongParameter
-from gateway.flows.usage_report import UsageReport
+from gateway.flows.overview import AccountStanding
 
 PAGE: Final = 25
 STATUSES: Final = {
@@ -26,11 +27,11 @@ STATUSES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One account. `report` None: it has no running period. `due` is how many invoices it has to pay, and cents."""
+    """One account. `credits` None: it has no running period."""
 
     one: ListedAccount
-    report: UsageReport | None
-    due: tuple[int, int]
+    credits: CreditSummary | None
+    stands: AccountStanding
 
 
 def accounts_routes(pages: Pages, parts: OperatorParts) -> list[Route]:
@@ -49,8 +50,9 @@ def accounts_routes(pages: Pages, parts: OperatorParts) -> list[Route]:
             after=after(visit, "accounts", name, plan_id, status),
             size=PAGE,
         )
-        due = await parts.overviews.due([one.account.id for one in found])
-        rows = [Row(one, await _report(desk, one), due.get(one.account.id, (0, 0))) for one in found]
+        standing = await parts.overviews.standing([one.account.id for one in found])
+        stands = [standing[one.account.id] for one in found]
+        rows = [Row(one, await _credits(desk, one, each), each) for one, each in zip(found, stands, strict=True)]
         given = {"name": name, "plan": plan_id, "status": status}
         return visit.page(
             "admin/accounts.html",
@@ -87,10 +89,13 @@ def accounts_routes(pages: Pages, parts: OperatorParts) -> list[Route]:
     return [pages.get(home, listed), *change_routes(pages, f"{home}/new", opening, opened)]
 
 
-async def _report(desk: Desk, one: ListedAccount) -> UsageReport | None:
+async def _credits(desk: Desk, one: ListedAccount, stands: AccountStanding) -> CreditSummary | None:
+    """Of the running period, which is booked now where nobody has called since it began."""
     if one.account.status is AccountStatus.CLOSED:
         return None
+    if stands.credits is not None:
+        return stands.credits
     try:
-        return await desk.reports.of_account(one.account.id, desk.clock())
+        return (await desk.reports.of_account(one.account.id, desk.clock())).credits
     except CallerFault:
         return None

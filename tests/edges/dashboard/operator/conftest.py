@@ -59,7 +59,9 @@ def operator_parts_over(running: Running, store: RedisConnection, problems: list
     closer = Closer(billing, longest_hold_ms=lambda: 0)
     return OperatorParts(
         dashboard=running.parts,
-        overviews=Overviews(books=books, server=ServerState(store), lag=Outbox(store).lag, clock=clock),
+        overviews=Overviews(
+            books=books, server=ServerState(store), lag=Outbox(store).lag, usage=ledger.usage, clock=clock
+        ),
         runs=ReconcileRuns(books=books, ledger=ledger, clock=clock),
         look_up=LookUp(books=books),
         look_ins=LookIns(books=books, clock=clock),
