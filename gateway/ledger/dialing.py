@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, parse_url
 from redis.asyncio.sentinel import Sentinel
-from redis.exceptions import AuthenticationError, BusyLoadingError, ReadOnlyError
+from redis.exceptions import AuthenticationError, BusyLoadingError, ReadOnlyError, ResponseError
 
 Address: TypeAlias = tuple[str, int]
 Dial: TypeAlias = Callable[[], Awaitable[AbstractConnection]]
@@ -105,11 +105,20 @@ async def _greeted(connection: AbstractConnection) -> AbstractConnection:
         await connection.connect()  # type: ignore[no-untyped-call]
         # A server that reads its files answers every command but this handshake with LOADING.
         await connection.send_command("PING", check_health=False)
-        await connection.read_response()
+        await _read_pong(connection)
     except BaseException:
         await connection.disconnect(nowait=True)
         raise
     return connection
+
+
+async def _read_pong(connection: AbstractConnection) -> None:
+    try:
+        await connection.read_response()
+    except ResponseError as refused:
+        # With its disk full it refuses PING as it does writes. It is there, and still answers what only reads.
+        if not str(refused).startswith("MISCONF"):
+            raise
 
 
 def _dial_sentinel(servers: ServerUrl) -> Dial:

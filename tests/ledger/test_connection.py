@@ -197,6 +197,30 @@ async def test_out_of_memory_refuses_admissions_and_takes_settlements(own: Redis
     assert (await ledger.counters("acc_1")).periods[PERIOD_START_MS].held_millicredits == 0
 
 
+@pytest.fixture
+async def full(own: RedisConnection, server: Server) -> AsyncIterator[Server]:
+    """As with a full disk: it refuses PING and every write."""
+    (server.folder / "dump.rdb").mkdir()
+    await own.execute("CONFIG", "SET", "save", "3600 1000000", key="")
+    await own.execute("BGSAVE", key="")
+    async with asyncio.timeout(5):
+        while await answers(own):  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.005)
+    yield server
+    await own.execute("CONFIG", "SET", "save", "", key="")
+
+
+async def test_a_redis_that_may_not_write_is_reached_and_says_so_itself(full: Server) -> None:
+    late = RedisConnection(full.url)
+    await late.open()
+    assert late.away == ""
+    with pytest.raises(StoreUnavailable, match="misconf"):
+        await late.execute("SET", "a", "b", key="a")
+    assert await late.execute("GET", "a", key="a") is None
+    assert await late.on_every_node("TIME")
+    await late.close()
+
+
 async def test_the_number_in_flight_is_bounded(redis_url: str) -> None:
     connection = RedisConnection(redis_url, max_in_flight=10)
     await connection.open()

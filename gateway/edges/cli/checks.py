@@ -38,6 +38,12 @@ SKEW_WARN: Final = timedelta(seconds=1)
 SKEW_FAIL: Final = timedelta(seconds=30)
 DISK_WARN_BYTES: Final = 2**30
 DISK_FAIL_BYTES: Final = 100 * 2**20
+# Where it is there, and will not.
+_BRING_BACK: Final = {
+    "loading": "wait: it reads its files",
+    "misconf": "look at its disk: it cannot write its files",
+    "authentication": "mend the user or the password in redis.url",
+}
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -145,7 +151,7 @@ async def _redis(settings: Settings) -> AsyncIterator[Finding]:
             async for finding in _running_redis(store, kind):
                 yield finding
         except StoreUnavailable as away:
-            mend = "start it, or mend redis.url, its password or its network"
+            mend = _BRING_BACK.get(away.reason, "start it, or mend redis.url, its password or its network")
             yield Finding("redis", Status.FAIL, f"not available: {away.reason}", mend)
 
 
