@@ -7,13 +7,14 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Column, ColumnElement, cast, func, select
+from sqlalchemy import Column, ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.contracts import contract_of
 from gateway.books.dialect import one_of, upsert
 from gateway.books.ids import new_id
-from gateway.books.tables import accounts, alerts, contracts, grants, period_usage, periods
+from gateway.books.tables import accounts, alerts, contracts, period_usage, periods
+from gateway.books.terms import granted
 from gateway.domain.alert import Alert, AlertKind
 from gateway.domain.plan import Tier
 
@@ -57,11 +58,6 @@ class RaisedAlert:
     raised_ms: int
 
 
-_GRANTED: Final = (
-    select(cast(func.coalesce(func.sum(grants.c.amount_millicredits), 0), BigInteger))
-    .where(grants.c.account_id == periods.c.account_id, grants.c.period_start_ms == periods.c.start_ms)
-    .scalar_subquery()
-)
 _STANDINGS: Final = (
     select(
         periods.c.account_id,
@@ -70,7 +66,7 @@ _STANDINGS: Final = (
         periods.c.plan_id,
         periods.c.overage_millicredits,
         periods.c.nanodollars_per_millicredit,
-        _GRANTED,
+        granted,
         func.coalesce(period_usage.c.captured_millicredits, 0),
         func.coalesce(accounts.c.clock_offset_ms, 0),
         contracts.c.terms,
