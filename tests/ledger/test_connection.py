@@ -7,6 +7,8 @@ import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -391,6 +393,20 @@ class TestAway:
         assert admitted == 200
         assert len((await ledger.counters("acc_1")).open_holds) == 200
 
+    async def test_a_hold_whose_reply_was_lost_is_made_once(self, own: RedisConnection, server: Server) -> None:
+        """Redis does what it is asked, and the connection breaks before the answer: of every second command."""
+        terms = await self.loaded(Ledger(own))
+        async with cut_replies(server) as (socket, cuts):
+            through = RedisConnection(f"unix://{socket}", call_timeout_ms=5_000)
+            await through.open()
+            for number in range(20):
+                answer = await Ledger(through).admit(call_of(terms, f"req_{number}"))
+                assert isinstance(answer, Admitted)
+            await through.close()
+        assert len(cuts) >= 10
+        counters = await Ledger(own).counters("acc_1")
+        assert (len(counters.open_holds), counters.seq) == (20, 0)
+
     async def test_a_redis_that_is_not_there_is_waited_for_in_the_background(self) -> None:
         with tempfile.TemporaryDirectory(prefix="cgw-", dir="/tmp", ignore_cleanup_errors=True) as name:
             server = Server(Path(name))
@@ -424,6 +440,28 @@ class TestAway:
             await waiting
         with pytest.raises(StoreUnavailable, match="closed"):
             await own.evalsha(ECHO, [], ["a"])
+
+
+@asynccontextmanager
+async def cut_replies(server: Server) -> AsyncIterator[tuple[Path, list[int]]]:
+    """A socket in front of the server that lets one answer to a script through and breaks off at the next."""
+    scripts, cuts = count(), list[int]()
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_unix_connection(str(server.socket))
+        while asked := await reader.read(65_536):
+            to_server.write(asked)
+            answer = await from_server.read(65_536)
+            if b"EVALSHA" in asked and (number := next(scripts)) % 2 == 0:
+                cuts.append(number)
+                break
+            writer.write(answer)
+        writer.close()
+        to_server.close()
+
+    path = server.folder / "cut.sock"
+    async with await asyncio.start_unix_server(carry, path):
+        yield path, cuts
 
 
 class TestUrls:
