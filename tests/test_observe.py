@@ -1,6 +1,7 @@
 """What the call log hands on."""
 
 import asyncio
+import threading
 from datetime import date
 
 from prometheus_client import CollectorRegistry
@@ -10,7 +11,7 @@ from gateway.domain.quote import Quote, quote
 from gateway.domain.rate_card import ProductRates, RateCard
 from gateway.edges.proxy.call import Call
 from gateway.flows.follow_job import JobAlert
-from gateway.observe import CallLog, Metrics
+from gateway.observe import MOST_WAITING, CallLog, Metrics
 
 REQUEST_ID = "req_019ab0e4b2c07000800000000000abcd"
 
@@ -41,6 +42,30 @@ async def test_refused_calls_of_known_accounts_are_handed_on_after_they_are_logg
     assert await told.get() == [refused]
     assert len(lines) == 1
     running.cancel()
+
+
+async def test_a_log_that_nobody_reads_holds_up_no_call_and_keeps_a_bounded_number_of_lines() -> None:
+    blocked, read = threading.Event(), threading.Event()
+    lines: list[bytes] = []
+
+    def write(some: bytes) -> None:
+        blocked.set()
+        read.wait(30)
+        lines.append(some)
+
+    registry, call = CollectorRegistry(), refused_call()
+    log = CallLog(Metrics(registry), write=write)
+    log.record(call)
+    running = asyncio.create_task(log.run())
+    await asyncio.to_thread(blocked.wait, 30)
+    for _ in range(MOST_WAITING + 5):
+        log.record(call)
+    assert not lines
+    read.set()
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert lines[-1].count(b"\n") == MOST_WAITING
+    assert registry.get_sample_value("gateway_log_lines_dropped_total") == 5
 
 
 def test_a_refusal_is_kept_with_the_numbers_it_was_decided_by() -> None:
