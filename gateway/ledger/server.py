@@ -31,11 +31,13 @@ from gateway.ledger.server_process import (
     ServerProcess,
     last_words,
     probe,
+    sync_file,
 )
 
 POLL_S = 0.01
 WATCH_INTERVAL_S = 0.05
 RETRY_INTERVAL_S = 1.0
+SYNC_EVERY_S = 1.0
 ORPHAN_PATIENCE_S = 1.0  # Linux kills the server with its owner, but frees the owner's lock a moment earlier
 START_TIMEOUT_S = 30.0  # without any answer
 LOAD_TIMEOUT_S = 600.0  # while it says that it reads its file
@@ -85,10 +87,30 @@ class EmbeddedValkey:
         await asyncio.shield(asyncio.to_thread(self._close))
 
     async def watch(self) -> None:
-        """Until cancelled: take over from an owner that is gone, and start a server again that died.
+        """Until cancelled: take over from an owner that is gone, start again a server that died, sync its file.
 
         A start that fails is logged and tried again every second, for as long as it takes.
         """
+        async with asyncio.TaskGroup() as work:
+            work.create_task(self._keep_running())
+            work.create_task(self._keep_synced())
+
+    async def _keep_synced(self) -> None:
+        """A power cut may cost what was written since the last second, as with the server's own `everysec`."""
+        failing = False
+        while True:
+            await asyncio.sleep(SYNC_EVERY_S)
+            if self._server is None:
+                continue
+            try:
+                await asyncio.to_thread(sync_file, self.data_dir)
+                failing = False
+            except OSError as problem:
+                if not failing:
+                    log.error("the append-only file cannot be synced: %s", problem)  # noqa: TRY400 - no trace needed
+                failing = True
+
+    async def _keep_running(self) -> None:
         while True:
             await asyncio.sleep(WATCH_INTERVAL_S)
             if not self._needs_attention():

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
+import queue
 import socket
 import subprocess
 import sys
@@ -206,6 +208,46 @@ async def test_a_server_that_dies_is_started_again_by_its_owner(folder: Path) ->
         await asyncio.to_thread(eventually, is_back)
         watching.cancel()
     assert is_free(folder / "server.lock")
+
+
+async def test_every_write_leaves_the_server_before_it_is_acknowledged_and_the_owner_has_the_disk_take_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: queue.SimpleQueue[int] = queue.SimpleQueue()
+    monkeypatch.setattr("gateway.ledger.server_process.os.fsync", lambda file: synced.put(os.fstat(file).st_ino))
+    monkeypatch.setattr("gateway.ledger.server.SYNC_EVERY_S", 0.01)
+    async with EmbeddedValkey(folder) as server:
+        (written,) = (folder / "appendonlydir").glob("*.incr.aof")
+        watching = asyncio.create_task(server.watch())
+        with connect(server.socket_path) as client:
+            assert client.config_get("appendfsync") == {"appendfsync": "no"}
+            for number in range(200):
+                client.rpush("written", f"value {number}")
+                assert f"value {number}".encode() in written.read_bytes()[-100:]
+        for _ in range(3):
+            assert await asyncio.to_thread(synced.get, timeout=5) == written.stat().st_ino
+        watching.cancel()
+
+
+async def test_a_disk_that_takes_nothing_is_told_once_and_syncing_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    tries: queue.SimpleQueue[Path] = queue.SimpleQueue()
+
+    def broken(of: Path) -> None:
+        tries.put(of)
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("gateway.ledger.server.SYNC_EVERY_S", 0.01)
+    monkeypatch.setattr("gateway.ledger.server.sync_file", broken)
+    async with EmbeddedValkey(folder) as server:
+        watching = asyncio.create_task(server.watch())
+        for _ in range(5):
+            assert await asyncio.to_thread(tries.get, timeout=5) == server.data_dir
+        watching.cancel()
+    assert [one.message for one in caplog.records if "cannot be synced" in one.message] == [
+        "the append-only file cannot be synced: [Errno 5] Input/output error"
+    ]
 
 
 async def test_a_server_left_behind_by_a_dead_owner_is_adopted_not_doubled(
