@@ -19,10 +19,11 @@ from gateway.domain.credits import credits_text
 from gateway.domain.instant import from_epoch_ms
 from gateway.domain.terms import PeriodTerms
 from gateway.domain.windows import Window
-from gateway.edges.dashboard import formats
+from gateway.edges.dashboard import formats, usage_marks
 from gateway.edges.dashboard.pages import Pages, Visit
-from gateway.edges.dashboard.usage_chart import Bar, Chart, Key, draw, key_of
+from gateway.edges.dashboard.usage_chart import Chart, Key, draw, keys_by
 from gateway.edges.dashboard.usage_filters import BY, MOST_BARS, Drawn, Filters, Span, Told, read_filters
+from gateway.edges.dashboard.usage_marks import BarTexts
 from gateway.edges.desk import Desk
 from gateway.edges.documents.sheet import sheet
 from gateway.flows.faults import WrongParameter
@@ -74,18 +75,6 @@ class Row:
     product: str
     mode: str
     sums: Bucket
-
-
-@dataclass(frozen=True, slots=True)
-class BarTexts:
-    """A bar in words, for the drawing, its table and its script: credits, and the address of the calls behind it."""
-
-    bar: Bar
-    total: str
-    values: tuple[str, ...]
-    before: str | None
-    change: str
-    calls: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +192,7 @@ def usage_routes(pages: Pages) -> list[Route]:
             zones=tuple(dict.fromkeys((*ZONES, looked.filters.zone))),
             bars=Drawn.BARS,
             lines=Drawn.LINES,
+            marks=usage_marks,
             wider=looked.filters.wider(from_epoch_ms(visit.own_now_ms)),
         )
 
@@ -288,9 +278,10 @@ def _texts(chart: Chart, filters: Filters) -> tuple[BarTexts, ...]:
 def _rows(windows: Sequence[SeriesWindow]) -> tuple[Row, ...]:
     """By product and mode, the dearest first."""
     found: dict[Key, list[Bucket]] = {}
+    key_of = keys_by((By.PRODUCT, By.MODE))
     for each in windows:
         for bucket in each.buckets:
-            found.setdefault(key_of(bucket, (By.PRODUCT, By.MODE)), []).append(bucket)
+            found.setdefault(key_of(bucket), []).append(bucket)
     rows = [Row(product, mode, summed(buckets)) for (product, mode), buckets in found.items()]
     return tuple(sorted(rows, key=lambda row: (-row.sums.captured_millicredits, row.product, row.mode)))
 

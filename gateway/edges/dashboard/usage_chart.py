@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from itertools import accumulate
+from operator import attrgetter
 from typing import Final
 
 from gateway.books.reports import Bucket, By
@@ -160,9 +161,10 @@ def draw(
 
     `so_far`: the last window is not over yet.
     """
-    groups = _groups(windows, by, label)
+    key_of = keys_by(by)
+    groups = _groups(windows, key_of, label)
     columns = {group.key: number for number, group in enumerate(groups)}
-    rows = [_row(each.buckets, by, columns) for each in windows]
+    rows = [_row(each.buckets, key_of, columns) for each in windows]
     past: list[int] | None = [_sum(each.buckets) for each in before[: len(windows)]] if before else None
     if cumulative:
         rows = list(accumulate(rows, lambda left, right: [a + b for a, b in zip(left, right, strict=True)]))
@@ -214,17 +216,23 @@ def nice(millicredits: int) -> int:
     return next(unit * step for step in _NICE if unit * step >= millicredits)
 
 
-def key_of(bucket: Bucket, by: Sequence[By]) -> Key:
-    """What tells a bucket apart."""
-    return tuple(str(getattr(bucket, name)) for name in by)
+def keys_by(by: Sequence[By]) -> Callable[[Bucket], Key]:
+    """What tells a bucket apart. For thousands of them, so the names are looked at once."""
+    if len(by) == 1:
+        value: Callable[[Bucket], str] = attrgetter(by[0])
+        return lambda bucket: (value(bucket),)
+    values: Callable[[Bucket], Key] = attrgetter(*by)
+    return values
 
 
-def _groups(windows: Sequence[SeriesWindow], by: Sequence[By], label: Callable[[Key], str]) -> tuple[Group, ...]:
+def _groups(
+    windows: Sequence[SeriesWindow], key_of: Callable[[Bucket], Key], label: Callable[[Key], str]
+) -> tuple[Group, ...]:
     """The largest, in order, and the others as one."""
     sums: dict[Key, int] = {}
     for each in windows:
         for bucket in each.buckets:
-            key = key_of(bucket, by)
+            key = key_of(bucket)
             sums[key] = sums.get(key, 0) + bucket.captured_millicredits
     largest = sorted(sums, key=lambda key: (-sums[key], key))
     named, rest = largest[:MOST_GROUPS], largest[MOST_GROUPS:]
@@ -236,10 +244,10 @@ def _groups(windows: Sequence[SeriesWindow], by: Sequence[By], label: Callable[[
     return tuple(groups)
 
 
-def _row(buckets: Sequence[Bucket], by: Sequence[By], columns: dict[Key, int]) -> list[int]:
+def _row(buckets: Sequence[Bucket], key_of: Callable[[Bucket], Key], columns: dict[Key, int]) -> list[int]:
     values = [0] * len(columns)
     for bucket in buckets:
-        values[columns.get(key_of(bucket, by), len(columns) - 1)] += bucket.captured_millicredits
+        values[columns.get(key_of(bucket), len(columns) - 1)] += bucket.captured_millicredits
     return values
 
 

@@ -1,13 +1,16 @@
 """What stands around a chart: the end of its axis, the days below it, and the bar that is not whole yet."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
 
+from gateway.books.reports import By
 from gateway.domain.instant import epoch_ms
 from gateway.domain.windows import Window
 from gateway.edges.dashboard.usage_chart import Chart, draw, nice
+from gateway.edges.dashboard.usage_marks import BarTexts, rows, slots
 from gateway.flows.usage_series import SeriesWindow
 
 BEGIN = datetime(2026, 9, 1, tzinfo=UTC)
@@ -16,7 +19,7 @@ BEGIN = datetime(2026, 9, 1, tzinfo=UTC)
 def drawn(count: int, length: timedelta, window: Window, *, so_far: bool = False) -> Chart:
     times = [epoch_ms(BEGIN + number * length) for number in range(count + 1)]
     windows = [SeriesWindow(start, end, ()) for start, end in pairwise(times)]
-    return draw(windows, (), str, window=window, zone=UTC, so_far=so_far)
+    return draw(windows, (By.PRODUCT,), str, window=window, zone=UTC, so_far=so_far)
 
 
 @pytest.mark.parametrize(
@@ -46,3 +49,13 @@ def test_never_more_names_than_fit() -> None:
 def test_the_bar_that_still_grows_says_so_and_no_other_does() -> None:
     bars = drawn(3, timedelta(days=1), Window.DAY, so_far=True).bars
     assert [bar.label for bar in bars] == ["Tue, Sep 1", "Wed, Sep 2", "Thu, Sep 3, so far"]
+
+
+def test_nothing_that_an_address_or_a_name_brings_along_is_markup() -> None:
+    bar = replace(drawn(1, timedelta(days=1), Window.DAY).bars[0], label="<b>")
+    one = BarTexts(bar, "5", ("2", "3"), None, "", 'start=1&key="><script>')
+    for made in (slots([one], "/usage"), rows([one], "/usage", compared=True)):
+        assert 'href="/usage/calls?start=1&amp;key=&#34;&gt;&lt;script&gt;"' in made
+        assert "&lt;b&gt;" in made
+        assert "<script>" not in made
+    assert rows([one], "/usage", compared=True).count('<td class="num">') == 4
