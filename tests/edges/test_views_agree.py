@@ -400,7 +400,7 @@ async def the_usage_page_says(visitor: httpx.AsyncClient, asked: Asked, within: 
     if calls:
         *rows, last = shown["Usage by product and mode"][1:]
         assert sums_of_rows(rows) == named(of_calls(calls, ("product", "mode")))
-        assert (exact(last[2]), int(last[3])) == (total, len(calls))
+        assert (exact(last[2]), int(last[4])) == (total, len(calls))
     if total:
         head, *bars = shown[f"Credits by {asked.window}, as a table"]
         the_bars_say(head, [[cell or "0" for cell in bar] for bar in bars[::-1]], asked, total)
@@ -408,10 +408,10 @@ async def the_usage_page_says(visitor: httpx.AsyncClient, asked: Asked, within: 
 
 
 def sums_of_rows(rows: Iterable[Sequence[str]]) -> Sums:
-    """The breakdown: product, mode, share, credits with their percentage, calls, units."""
+    """The breakdown: product, mode, share, credits, percentage, calls, units."""
     sums: Sums = Counter()
-    for product, mode, _, shown, calls, units in rows:
-        sums[product, mode, "credits"] += exact(shown.split()[0])
+    for product, mode, _, shown, _, calls, units in rows:
+        sums[product, mode, "credits"] += exact(shown)
         sums[product, mode, "calls"] += int(calls)
         sums[product, mode, "units"] += int(units)
     return +sums
