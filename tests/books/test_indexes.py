@@ -77,7 +77,7 @@ async def test_usage_over_time_reads_the_accounts_own_rows_on_postgresql(postgre
     hours = range(made_up.NOON_MS + 1, made_up.NOON_MS + 90 * DAY_MS, HOUR_MS)
     async with books.read() as conn:
         event.listen(conn.sync_connection, "before_cursor_execute", lambda *given: asked.append(given[2:4]))
-        await series.usage(conn, "acc_1", hours, (By.PRODUCT, By.KEY), project_id="prj_1", limit=10)
+        await series.usage(conn, "acc_1", hours, (By.PRODUCT, By.KEY), only={By.PROJECT: "prj_1"}, limit=10)
         ((statement, parameters),) = list(asked)
         # As where there are millions of rows, of which it expects the account to want too many.
         await conn.execute(text("SET LOCAL random_page_cost = 10000"))
