@@ -88,7 +88,7 @@ def test_files_are_verified_and_changed_ones_found_out(terminal: Terminal, accou
     for file in (pdf, exported):
         assert terminal("invoice", "verify", str(file), "--json").json["ok"]
     words = pypdfium2.PdfDocument(pdf)[0].get_textpage().get_text_range()
-    for shown in (number, "Acme", "$500.01", "extract, agentic"):
+    for shown in (number, "Acme", "$500.01", "Extract, agentic"):
         assert shown in words
     again = tmp_path / "again.pdf"
     terminal("invoice", "pdf", number, "--out", str(again))

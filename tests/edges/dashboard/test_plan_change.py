@@ -8,6 +8,7 @@ from gateway.domain.instant import epoch_ms
 from gateway.domain.payment import MethodKind, PaymentMethod
 from gateway.flows.accounts import Accounts
 from gateway.flows.faults import PaymentNeeded
+from gateway.flows.payment_methods import PaymentMethods
 from gateway.flows.payments import Payments
 from tests.edges.dashboard.conftest import BILLING, Running
 from tests.edges.dashboard.forms import form, text
@@ -176,11 +177,11 @@ async def test_who_has_nothing_to_pay_with_is_told_before_they_try(
 
     monkeypatch.setattr(Payments, "charges", True)
     async with running.signed_in(one) as client:
-        monkeypatch.setattr(Payments, "methods", none)
+        monkeypatch.setattr(PaymentMethods, "of_account", none)
         page = await shown(client, TO_PRO)
         assert "Add a payment method first" in page
         assert "Pay $500.00" not in page
-        monkeypatch.setattr(Payments, "methods", card)
+        monkeypatch.setattr(PaymentMethods, "of_account", card)
         page = await shown(client, TO_PRO)
         assert "Paid by Visa ending in 4242." in page
         assert "Pay $500.00 and upgrade" in page

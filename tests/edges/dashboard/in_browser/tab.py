@@ -50,7 +50,7 @@ async def running_browser() -> AsyncIterator[Browser]:
     """One browser, without a window. NoBrowser."""
     program = find_browser()
     # Chromium keeps its sandbox from root; what it opens here are our own pages.
-    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    arguments = ["--disable-gpu", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=program, args=arguments)
         yield browser
