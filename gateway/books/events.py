@@ -11,7 +11,7 @@ from sqlalchemy import BigInteger, ColumnElement, Select, and_, case, cast, coll
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books import reports
-from gateway.books.pieces import Piece, of_account, pieces_table
+from gateway.books.pieces import Piece, of_account, pieces_table, pieces_text
 from gateway.books.places import latest
 from gateway.books.tables import jobs, ledger_entries, usage_events
 from gateway.books.usage import CAPTURES
@@ -131,9 +131,10 @@ def _at(conn: AsyncConnection, query: Select[Any], account_id: str, places: Sequ
     table = usage_events.c
     if len(places) <= _FEW_PLACES:
         return query.where(table.admitted_at_ms >= places[-1].start_ms, table.admitted_at_ms < places[0].end_ms)
-    pieces = pieces_table(conn, "places", account_id, places)
+    pieces = pieces_table(conn.dialect.name, "places")
     there = (table.admitted_at_ms >= pieces.c.start_ms) & (table.admitted_at_ms < pieces.c.end_ms)
-    return query.join(pieces, of_account(conn, account_id, table, pieces) & there)
+    found = query.join(pieces, of_account(conn.dialect.name, account_id, table, pieces) & there)
+    return found.params(places=pieces_text(account_id, places))
 
 
 def _captures(query: Select[Any], account_id: str, chosen: Chosen, names: Names) -> Select[Any]:

@@ -3,14 +3,13 @@
 Knows neither what is looked up nor how time is cut.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 import orjson
 from sqlalchemy import (
     CTE,
     BigInteger,
-    BindParameter,
     ColumnClause,
     ColumnElement,
     Text,
@@ -18,48 +17,77 @@ from sqlalchemy import (
     column,
     text,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
 
+# Longer than any piece.
+_ENDLESS_MS: Final = 1 << 62
 # However many pieces there are, they are one parameter.
 _PIECES: Final = {
     "sqlite": (
         "SELECT json_extract(value, '$[0]') AS number, json_extract(value, '$[1]') AS start_ms, "
         "json_extract(value, '$[2]') AS end_ms, json_extract(value, '$[3]') AS sign, "
-        "json_extract(value, '$[4]') AS account_id FROM json_each(:pieces)"
+        "json_extract(value, '$[4]') AS step_ms, json_extract(value, '$[5]') AS account_id FROM json_each(:{name})"
     ),
     "postgresql": (
         "SELECT CAST(value->>0 AS bigint) AS number, CAST(value->>1 AS bigint) AS start_ms, "
-        "CAST(value->>2 AS bigint) AS end_ms, CAST(value->>3 AS bigint) AS sign, value->>4 AS account_id "
-        "FROM jsonb_array_elements(CAST(CAST(:pieces AS text) AS jsonb))"
+        "CAST(value->>2 AS bigint) AS end_ms, CAST(value->>3 AS bigint) AS sign, "
+        "CAST(value->>4 AS bigint) AS step_ms, value->>5 AS account_id "
+        "FROM jsonb_array_elements(CAST(CAST(:{name} AS text) AS jsonb))"
     ),
 }
 
 
 class Piece(NamedTuple):
-    """A stretch of time that counts for a window, or against it (`sign` -1)."""
+    """A stretch of time that counts for a window, or against it (`sign` -1).
+
+    With `step_ms` it is as many windows as there are steps in it, numbered on from `number`.
+    """
 
     number: int
     start_ms: int
     end_ms: int
     sign: int
+    step_ms: int = _ENDLESS_MS
 
 
-def pieces_table(conn: AsyncConnection, name: str, account_id: str, pieces: Sequence[Piece]) -> CTE:
-    """The pieces as a table of this name, with the account's id in each row."""
+def in_runs(pieces: Iterable[Piece]) -> list[Piece]:
+    """The same stretches; those of windows of one length that follow each other are one piece.
+
+    So all hours of a month are one walk along an index, and not seven hundred.
+    """
+    runs: list[Piece] = []
+    for piece in pieces:
+        length_ms = piece.end_ms - piece.start_ms
+        run = runs[-1] if runs else None
+        if (
+            run is not None
+            and (run.end_ms, run.sign, run.step_ms) == (piece.start_ms, piece.sign, length_ms)
+            and piece.number == run.number + (piece.start_ms - run.start_ms) // length_ms
+        ):
+            runs[-1] = Piece(run.number, run.start_ms, piece.end_ms, run.sign, length_ms)
+        else:
+            runs.append(Piece(piece.number, piece.start_ms, piece.end_ms, piece.sign, length_ms))
+    return runs
+
+
+def pieces_table(dialect: str, name: str) -> CTE:
+    """The pieces as a table of this name, which is also that of the parameter that `pieces_text` is given by."""
     columns: list[ColumnClause[Any]] = [column(each, BigInteger) for each in Piece._fields]
     columns.append(column("account_id", Text))
-    rows = orjson.dumps([(*each, account_id) for each in pieces]).decode()
-    given: BindParameter[str] = bindparam("pieces", rows, unique=True)
-    table = text(_PIECES[conn.dialect.name]).bindparams(given).columns(*columns).cte(name)
+    table = text(_PIECES[dialect].format(name=name)).bindparams(bindparam(name, type_=Text)).columns(*columns).cte(name)
     # Taken apart once; SQLite would do it again for every row that a piece finds.
     return table.prefix_with("MATERIALIZED")
 
 
-def of_account(conn: AsyncConnection, account_id: str, table: Any, pieces: CTE) -> ColumnElement[bool]:
-    """The account's rows, which each piece looks up by an index.
+def pieces_text(account_id: str, pieces: Iterable[Piece]) -> str:
+    """The pieces as one parameter, with the account's id in each."""
+    return orjson.dumps([(*each, account_id) for each in pieces]).decode()
+
+
+def of_account(dialect: str, account_id: object, table: Any, pieces: CTE) -> ColumnElement[bool]:
+    """The account's rows, which each piece looks up by an index. `account_id` may be a parameter.
 
     SQLite guesses, having no statistics: told the account by anything but the piece, it walks all of the account's rows
     and looks through the pieces for each. PostgreSQL has statistics, and estimates by the account itself.
     """
     of_piece: ColumnElement[bool] = table.account_id == pieces.c.account_id
-    return of_piece if conn.dialect.name == "sqlite" else of_piece & (table.account_id == account_id)
+    return of_piece if dialect == "sqlite" else of_piece & (table.account_id == account_id)

@@ -10,7 +10,7 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Column, Table, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books.pieces import Piece, of_account, pieces_table
+from gateway.books.pieces import Piece, of_account, pieces_table, pieces_text
 from gateway.books.tables import usage_daily, usage_hourly
 from gateway.domain.instant import DAY_MS, HOUR_MS
 
@@ -46,11 +46,11 @@ async def _with_calls(
 ) -> list[Piece]:
     """The rollup's stretches in which there were calls, back to where these are enough."""
     rolled, start, length_ms = rollup
-    table = pieces_table(conn, "within", account_id, within)
+    table = pieces_table(conn.dialect.name, "within")
     inside = (start > table.c.start_ms - length_ms) & (start < table.c.end_ms)
     query = (
         select(start, cast(func.sum(rolled.c.calls), BigInteger))
-        .select_from(table.join(rolled, of_account(conn, account_id, rolled.c, table) & inside))
+        .select_from(table.join(rolled, of_account(conn.dialect.name, account_id, rolled.c, table) & inside))
         .where(*(rolled.c[name] == value for name, value in only.items()))
         .group_by(start)
         .order_by(start.desc())
@@ -60,7 +60,7 @@ async def _with_calls(
     first_ms, end_ms = within[-1].start_ms, within[0].end_ms
     found: list[Piece] = []
     sure = 0
-    for at_ms, count in await conn.execute(query):
+    for at_ms, count in await conn.execute(query, {"within": pieces_text(account_id, within)}):
         found.append(Piece(0, max(at_ms, first_ms), min(at_ms + length_ms, end_ms), 1))
         if at_ms >= first_ms and at_ms + length_ms < end_ms:
             sure += count

@@ -5,9 +5,8 @@ the ragged ends of a range from the events, so any range is exact. Captures only
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, Column, Select, Table, cast, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,8 +26,7 @@ class By(StrEnum):
     KEY = "key"
 
 
-@dataclass(frozen=True, slots=True)
-class Bucket:
+class Bucket(NamedTuple):
     """One row of a report; what it was not told apart by is None. `day` is `2026-11-23`, in UTC."""
 
     calls: int

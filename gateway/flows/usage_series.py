@@ -6,17 +6,16 @@ the ledger has captured of the calls admitted in it. With Redis away it is what 
 
 import asyncio
 from bisect import bisect_right
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import pairwise
-from typing import Final
+from operator import attrgetter, itemgetter
+from typing import Any, Final
 
-from gateway.books import accounts, series, usage
+from gateway.books import accounts, series, series_question, usage
 from gateway.books.books import Books
 from gateway.books.reports import Bucket, By
-from gateway.books.series import WindowBucket
 from gateway.domain.usage import UsageEvent
 from gateway.domain.windows import Window, edges
 from gateway.flows.faults import NoSuchThing, WrongParameter
@@ -28,9 +27,11 @@ from gateway.ledger.faults import StoreUnavailable
 AT_ONCE: Final = 4
 MOST_WINDOWS: Final = 2_000
 MOST_BUCKETS: Final = 10_000
-BY: Final = tuple(series.BY)
+BY: Final = tuple(series_question.BY)
 BY_DEFAULT: Final = (By.PRODUCT, By.MODE)
 _NOTHING: Final[Mapping[By, str]] = {}
+
+Key = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,12 @@ class Series:
     def total(self) -> Bucket:
         """All windows together."""
         return summed(bucket for window in self.windows for bucket in window.buckets)
+
+
+def keys_by(by: Sequence[By]) -> Callable[[Bucket], Key]:
+    """What tells a bucket apart from others. For thousands of them, so the names are looked at once."""
+    values: Callable[[Bucket], Any] = attrgetter(*by) if by else lambda _bucket: ()
+    return (lambda bucket: (values(bucket),)) if len(by) == 1 else values
 
 
 def summed(buckets: Iterable[Bucket]) -> Bucket:
@@ -100,7 +107,7 @@ class UsageSeries:
                         raise NoSuchThing("project", project_id)
                 booked = await usage.booked_ids(conn, [event.id for event in waiting or ()])
                 found = await series.usage(conn, account_id, cut, told, only=only, limit=MOST_BUCKETS + 1)
-        if len(found) > MOST_BUCKETS:
+        if sum(map(len, found.values())) > MOST_BUCKETS:
             raise WrongParameter("window", f"this is more than {MOST_BUCKETS} buckets; choose wider windows")
         unbooked = [
             event
@@ -150,21 +157,23 @@ def _dimensions(by: Sequence[str]) -> tuple[By, ...]:
     return tuple(dict.fromkeys(map(By, by)))
 
 
+def _together(one: Bucket, other: Bucket) -> Bucket:
+    """Two buckets of the same things as one."""
+    calls, units, captured = (a + b for a, b in zip(one[:3], other[:3], strict=True))
+    return one._replace(calls=calls, units=units, captured_millicredits=captured)
+
+
 def _with(
-    found: Iterable[WindowBucket], unbooked: Iterable[UsageEvent], cut: Sequence[int], by: Sequence[By]
+    found: Mapping[int, Sequence[Bucket]], unbooked: Iterable[UsageEvent], cut: Sequence[int], by: Sequence[By]
 ) -> dict[int, tuple[Bucket, ...]]:
-    """The buckets of each window, what is not booked yet added to them."""
-    names = [name.value for name in by]
-    buckets: dict[int, dict[tuple[str, ...], Bucket]] = defaultdict(dict)
-    for row in found:
-        buckets[row.window][tuple(getattr(row.bucket, name) for name in names)] = row.bucket
+    """The buckets of each window in their order, what is not booked yet added to them."""
+    key_of = keys_by(by)
+    buckets = {number: {key_of(bucket): bucket for bucket in of_window} for number, of_window in found.items()}
     for event in unbooked:
         values = _of(event)
-        key = tuple(values[name] for name in by)
-        of_window = buckets[bisect_right(cut, event.admitted_at_ms) - 1]
-        one = Bucket(1, event.settlement.units or 0, event.captured_millicredits)
-        known = summed([one, of_window[key]] if key in of_window else [one])
-        of_window[key] = Bucket(
-            known.calls, known.units, known.captured_millicredits, **dict(zip(names, key, strict=True))
-        )
-    return {number: tuple(of_window[key] for key in sorted(of_window)) for number, of_window in buckets.items()}
+        told = {name.value: values[name] for name in by}
+        one = Bucket(1, event.settlement.units or 0, event.captured_millicredits, **told)
+        of_window = buckets.setdefault(bisect_right(cut, event.admitted_at_ms) - 1, {})
+        known = of_window.get(key_of(one))
+        of_window[key_of(one)] = one if known is None else _together(one, known)
+    return {number: tuple(map(itemgetter(1), sorted(of_window.items()))) for number, of_window in buckets.items()}

@@ -121,8 +121,9 @@ def iso(at_ms: int) -> str:
 
 
 def iso_exactly(at_ms: int) -> str:
-    """For an address that must mean this very instant: "2026-11-23T12:34:56.789Z"."""
-    return from_epoch_ms(at_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """For an address that must mean this very instant: "2026-11-23T12:34:56.789Z"; a fraction only if there is one."""
+    exact = "milliseconds" if at_ms % 1_000 else "seconds"
+    return from_epoch_ms(at_ms).replace(tzinfo=None).isoformat(timespec=exact) + "Z"
 
 
 def query(given: Mapping[str, str]) -> str:

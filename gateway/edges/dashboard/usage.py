@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import orjson
 from starlette.responses import Response
@@ -21,14 +21,14 @@ from gateway.domain.terms import PeriodTerms
 from gateway.domain.windows import Window
 from gateway.edges.dashboard import formats, usage_marks
 from gateway.edges.dashboard.pages import Pages, Visit
-from gateway.edges.dashboard.usage_chart import Chart, Key, draw, keys_by
+from gateway.edges.dashboard.usage_chart import Chart, draw
 from gateway.edges.dashboard.usage_filters import BY, MOST_BARS, Drawn, Filters, Span, Told, read_filters
 from gateway.edges.dashboard.usage_marks import BarTexts
 from gateway.edges.desk import Desk
 from gateway.edges.documents.sheet import sheet
 from gateway.flows.faults import WrongParameter
 from gateway.flows.usage_report import Range
-from gateway.flows.usage_series import SeriesWindow, summed
+from gateway.flows.usage_series import Key, SeriesWindow, keys_by, summed
 
 # As they are said, and as there is room for.
 SPANS: Final = (
@@ -115,23 +115,11 @@ class Looked:
 
     @property
     def for_script(self) -> str:
-        """What is shown when a bar is pointed at, and what a zoom leads to, as JSON."""
-        data: dict[str, Any] = {
+        """What the script does not find in the table, as JSON: the groups and their colours, and the top of lines."""
+        data = {
             "groups": [group.label for group in self.chart.groups],
             "colours": [group.colour for group in self.chart.groups],
-            "bars": [
-                {
-                    "label": one.bar.label,
-                    "total": one.total,
-                    "before": one.before,
-                    "change": one.change,
-                    "values": one.values,
-                    "heights": self.chart.heights(one.bar) if self.filters.drawn is Drawn.LINES else (),
-                    "first": one.bar.first_day,
-                    "last": one.bar.last_day,
-                }
-                for one in self.bars
-            ],
+            "top": credits_text(self.chart.top) if self.filters.drawn is Drawn.LINES else None,
         }
         return orjson.dumps(data).decode()
 
@@ -162,8 +150,7 @@ class Names:
 
 def _times(start_ms: int, end_ms: int) -> str:
     """The times in the address of a list of calls."""
-    start, end = (formats.iso_exactly(at_ms).replace(":", "%3A") for at_ms in (start_ms, end_ms))
-    return f"start={start}&end={end}"
+    return f"start={formats.iso_exactly(start_ms)}&end={formats.iso_exactly(end_ms)}"
 
 
 def _filtered(filters: Filters, only: Mapping[str, str]) -> str:

@@ -8,14 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from itertools import accumulate
-from operator import attrgetter
 from typing import Final
 
 from gateway.books.reports import Bucket, By
 from gateway.domain.credits import MILLICREDITS_PER_CREDIT
 from gateway.domain.instant import from_epoch_ms
 from gateway.domain.windows import Window
-from gateway.flows.usage_series import SeriesWindow
+from gateway.flows.usage_series import Key, SeriesWindow, keys_by
 
 # So many colours are told apart; all other groups are one.
 MOST_GROUPS: Final = 5
@@ -23,14 +22,13 @@ OTHER: Final = ("other",)
 HEIGHT: Final = 1000
 BAR: Final = 10
 GAP: Final = 2
+WIDE: Final = BAR - GAP
 STEPS: Final = 4
 # In tenths: their quarters are what stands beside the axis.
 _NICE: Final = (10, 12, 16, 20, 24, 30, 40, 60, 80, 100)
 _HOURS_APART: Final = (1, 2, 3, 6, 12, 24)
 _WEEK_DAYS: Final = 7
 _MOST_LABELS: Final = 7
-
-Key = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +42,6 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A group's part of a bar, as drawn: from `y` down."""
-
-    colour: int
-    y: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
 class Bar:
     """One window. `values` are by group, `before` is the same window's total in the range before, if that is shown."""
 
@@ -63,7 +52,6 @@ class Bar:
     last_day: str
     values: tuple[int, ...]
     before: int | None
-    pieces: tuple[Piece, ...] = ()
 
     @property
     def total(self) -> int:
@@ -110,12 +98,17 @@ class Chart:
 
         `so_far`: of the bar that still grows alone, else of all others.
         """
-        last = len(self.bars) - 1 if self.so_far else -1
         paths: dict[int, list[str]] = {group.colour: [] for group in self.groups}
-        for number, bar in enumerate(self.bars):
-            if (number == last) is so_far:
-                for piece in bar.pieces:
-                    paths[piece.colour].append(_box(number, piece.y, piece.height))
+        colours = tuple(paths)
+        for number in self._drawn(so_far=so_far):
+            # From the bottom up; each part ends where the sum so far does, so that rounding never adds up.
+            below = foot = 0
+            for colour, value in zip(colours, self.bars[number].values, strict=True):
+                if value > 0:
+                    below += value
+                    head = max(_height(below, self.top), foot + 1)
+                    paths[colour].append(f"M{number * BAR + GAP // 2} {HEIGHT - head}h{WIDE}v{head - foot}h-{WIDE}z")
+                    foot = _height(below, self.top)
         return {colour: "".join(boxes) for colour, boxes in paths.items() if boxes}
 
     def line(self, number: int, *, so_far: bool) -> str:
@@ -131,9 +124,11 @@ class Chart:
         first = next((number for number, bar in enumerate(self.bars) if bar.before), len(self.bars))
         return " ".join(self._point(number, bar.before or 0) for number, bar in enumerate(self.bars) if number >= first)
 
-    def heights(self, bar: Bar) -> tuple[int, ...]:
-        """Where the lines are at a bar, in thousandths of the height."""
-        return tuple(_height(value, self.top) for value in bar.values)
+    def _drawn(self, *, so_far: bool) -> range:
+        """The numbers of the bars that are over, or of the one that is not."""
+        end = len(self.bars)
+        over = end - 1 if self.so_far else end
+        return range(over, end) if so_far else range(over)
 
     def _points(self, values: Sequence[int], *, so_far: bool) -> str:
         points = [self._point(number, value) for number, value in enumerate(values)]
@@ -186,7 +181,6 @@ def draw(
                 last_day=last.date().isoformat(),
                 values=tuple(values),
                 before=past[number] if past is not None and number < len(past) else None,
-                pieces=_pieces(groups, values, top),
             )
         )
     return Chart(groups, tuple(bars), top, _labels(starts, window), so_far and bool(bars))
@@ -214,15 +208,6 @@ def nice(millicredits: int) -> int:
     while unit * _NICE[-1] < millicredits:
         unit *= 10
     return next(unit * step for step in _NICE if unit * step >= millicredits)
-
-
-def keys_by(by: Sequence[By]) -> Callable[[Bucket], Key]:
-    """What tells a bucket apart. For thousands of them, so the names are looked at once."""
-    if len(by) == 1:
-        value: Callable[[Bucket], str] = attrgetter(by[0])
-        return lambda bucket: (value(bucket),)
-    values: Callable[[Bucket], Key] = attrgetter(*by)
-    return values
 
 
 def _groups(
@@ -253,23 +238,6 @@ def _row(buckets: Sequence[Bucket], key_of: Callable[[Bucket], Key], columns: di
 
 def _sum(buckets: Sequence[Bucket]) -> int:
     return sum(bucket.captured_millicredits for bucket in buckets)
-
-
-def _pieces(groups: Sequence[Group], values: Sequence[int], top: int) -> tuple[Piece, ...]:
-    """From the bottom up; each ends where the sum so far does, so that rounding never adds up."""
-    pieces, below = [], 0
-    for group, value in zip(groups, values, strict=True):
-        if value > 0:
-            foot, head = _height(below, top), max(_height(below + value, top), _height(below, top) + 1)
-            pieces.append(Piece(group.colour, HEIGHT - head, head - foot))
-            below += value
-    return tuple(pieces)
-
-
-def _box(number: int, y: int, height: int) -> str:
-    """A part of a bar, as a path draws it."""
-    width = BAR - GAP
-    return f"M{number * BAR + GAP // 2} {y}h{width}v{height}h-{width}z"
 
 
 def _height(millicredits: int, top: int) -> int:

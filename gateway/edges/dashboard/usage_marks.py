@@ -27,23 +27,28 @@ def slots(bars: Sequence[BarTexts], here: str) -> Markup:
     """The bars' links, each as wide as its bar and as high as the chart."""
     return _joined(
         f'<a class="chart-slot" href="{_address(one, here)}" tabindex="-1">'
-        f"<title>{escape(one.bar.label)}: {escape(one.total)} credits</title>"
-        f'<rect class="chart-hit" x="{number * BAR}" y="0" width="{BAR}" height="{HEIGHT}"/></a>'
+        f"<title>{escape(one.bar.label)}: {one.total} credits</title>"
+        f'<rect x="{number * BAR}" width="{BAR}" height="{HEIGHT}"/></a>'
         for number, one in enumerate(bars)
     )
 
 
 def rows(bars: Sequence[BarTexts], here: str, *, compared: bool) -> Markup:
-    """The table's rows, the latest first."""
+    """The table's rows, the latest first. The script reads them: what a bar is made of, and its first and last day."""
     return _joined(_row(one, here, compared=compared) for one in reversed(bars))
 
 
 def _row(one: BarTexts, here: str, *, compared: bool) -> str:
-    numbers = [*one.values, one.total, *([one.before or ""] if compared else [])]
-    # Escaped as a whole: a text has no line break.
-    cells = str(escape("\n".join(numbers))).replace("\n", '</td><td class="num">')
+    numbers = [*one.values, one.total]
+    if compared:
+        numbers.append(
+            f'{one.before or ""} <span class="quiet">{one.change}</span>' if one.change else one.before or ""
+        )
+    # Numbers need no escape.
+    cells = '</td><td class="num">'.join(numbers)
     name = f'<a href="{_address(one, here)}">{escape(one.bar.label)}</a>'
-    return f'<tr><th scope="row" class="nowrap">{name}</th><td class="num">{cells}</td></tr>\n'
+    days = f'data-first="{one.bar.first_day}" data-last="{one.bar.last_day}"'
+    return f'<tr {days}><th scope="row" class="nowrap">{name}</th><td class="num">{cells}</td></tr>\n'
 
 
 def _address(one: BarTexts, here: str) -> Markup:

@@ -13,10 +13,51 @@
     return made;
   }
 
+  // A bar's numbers stand in its row of the table: its groups', all together, and the time before where that is shown.
+  class Bar {
+    constructor(row, groups) {
+      this.row = row;
+      this.cells = [...row.querySelectorAll("td")];
+      this.groups = groups;
+    }
+
+    get label() {
+      return this.row.querySelector("th").textContent;
+    }
+
+    get values() {
+      return this.cells.slice(0, this.groups).map((cell) => cell.textContent);
+    }
+
+    get total() {
+      return this.cells[this.groups].textContent;
+    }
+
+    get before() {
+      return this.cells[this.groups + 1]?.cloneNode(true).childNodes;
+    }
+
+    get first() {
+      return this.row.dataset.first;
+    }
+
+    get last() {
+      return this.row.dataset.last;
+    }
+
+    // Where the lines are, as shares of the height.
+    heights(top) {
+      return this.values.map((value) => Number(value.replaceAll(",", "")) / Number(top));
+    }
+  }
+
   class Chart {
     constructor(figure) {
       this.figure = figure;
       this.data = JSON.parse(figure.dataset.chart);
+      // The table has the latest first.
+      const rows = [...figure.parentElement.querySelectorAll("tbody tr")].reverse();
+      this.bars = rows.map((row) => new Bar(row, this.data.groups.length));
       this.plot = figure.querySelector(".chart-plot");
       this.svg = figure.querySelector("svg");
       this.slots = [...figure.querySelectorAll(".chart-slot")];
@@ -30,7 +71,7 @@
       this.spoken.setAttribute("aria-live", "polite");
       this.zoomed = element("div", "chart-zoom");
       this.zoomed.hidden = true;
-      const drawn = this.data.bars.some((bar) => bar.heights.length) ? this.data.colours : [];
+      const drawn = this.data.top ? this.data.colours : [];
       this.points = drawn.map((colour) => element("span", `chart-point chart-dot-${colour}`));
       this.points.forEach((point) => (point.hidden = true));
       this.plot.append(...this.points, this.zoomed, this.tip);
@@ -113,7 +154,7 @@
       this.points.forEach((point) => (point.hidden = number < 0));
       if (number < 0) return;
       this.slots[number].classList.add("chart-chosen");
-      const bar = this.data.bars[number];
+      const bar = this.bars[number];
       this.tip.replaceChildren(...this.told(bar));
       const share = (number + 0.5) / this.slots.length;
       const room = this.plot.clientWidth;
@@ -122,26 +163,28 @@
       const beside = room / this.slots.length / 2 + 10;
       const left = middle + beside + width > room ? middle - width - beside : middle + beside;
       this.tip.style.left = `${Math.max(0, left)}px`;
-      bar.heights.forEach((height, group) => {
-        this.points[group].style.left = `${middle}px`;
-        this.points[group].style.top = `${(1 - height / 1000) * this.svg.clientHeight}px`;
+      const heights = bar.heights(this.data.top);
+      this.points.forEach((point, group) => {
+        point.style.left = `${middle}px`;
+        point.style.top = `${(1 - heights[group]) * this.svg.clientHeight}px`;
       });
       if (aloud) this.spoken.textContent = `${bar.label}: ${bar.total} credits`;
     }
 
     told(bar) {
       const list = element("dl");
+      const values = bar.values;
       this.data.groups.forEach((label, number) => {
-        const row = this.line(label, bar.values[number] || "0", `chart-dot-${this.data.colours[number]}`);
-        row.classList.toggle("quiet", !bar.values[number]);
+        const row = this.line(label, values[number] || "0", `chart-dot-${this.data.colours[number]}`);
+        row.classList.toggle("quiet", !values[number]);
         list.append(row);
       });
       const all = this.line("Together", bar.total);
       all.className = "chart-tip-all";
       list.append(all);
-      if (bar.before !== null) {
-        const before = this.line("Before", bar.before, "chart-dot-before");
-        if (bar.change) before.lastChild.append(element("span", "quiet", ` ${bar.change}`));
+      if (bar.before) {
+        const before = this.line("Before", "", "chart-dot-before");
+        before.lastChild.append(...bar.before);
         list.append(before);
       }
       return [element("p", "chart-tip-title", bar.label), list];
@@ -167,7 +210,7 @@
     // To the days of these bars; to their calls where all that is shown is one day.
     zoom(from, to) {
       const [first, last] = [Math.min(from, to), Math.max(from, to)];
-      const { bars } = this.data;
+      const { bars } = this;
       if (bars[0].first === bars.at(-1).last) {
         const calls = new URL(this.slots[first].href.baseVal, window.location);
         const end = new URL(this.slots[last].href.baseVal, window.location);

@@ -1,0 +1,110 @@
+"""The question that usage by windows of time asks the books, made once for every kind of view and not for every view.
+
+What differs between two views of one kind are parameters: `account_id`, `windows` (how many there are), `most` buckets,
+the pieces by the names of their parts, and what is looked for by the names of `only`. Cuts no time and asks nothing.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, Final
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Select,
+    Subquery,
+    and_,
+    bindparam,
+    cast,
+    func,
+    literal,
+    null,
+    select,
+    true,
+    union_all,
+)
+
+from gateway.books.pieces import of_account, pieces_table
+from gateway.books.reports import Bucket, By
+from gateway.books.tables import usage_daily, usage_events, usage_hourly
+from gateway.books.tables.usage import QUARTERS, SUMS, up_to
+from gateway.books.usage import CAPTURES
+
+# What can be read: windows of full days, of full hours; hours up to a quarter, by its minute; and what is left. The
+# same between windows has EDGE before its name.
+DAYS: Final = "days"
+HOURS: Final = "hours"
+QUARTER: Final = "to_"
+CUTS: Final = "cuts"
+EDGE: Final = "edge_"
+BY: Final = {By.PRODUCT: "product", By.MODE: "mode", By.PROJECT: "project_id", By.KEY: "key_id"}
+# Kinds of views are few in practice; one that was dropped is made again.
+_KINDS: Final = 200
+
+
+@lru_cache(maxsize=_KINDS)
+def question(dialect: str, parts: tuple[str, ...], by: tuple[By, ...], only: tuple[By, ...]) -> Select[Any]:
+    """Rows of a window's number and what a bucket has, in its order; of the parts that there are pieces of."""
+    rows = {part: _rows(dialect, part, by, only) for part in parts}
+    found = [select(*each.c) for part, each in rows.items() if not part.startswith(EDGE)]
+    if around := [select(*each.c) for part, each in rows.items() if part.startswith(EDGE)]:
+        found += _on_both_sides(union_all(*around).subquery(), by)
+    every = union_all(*found).subquery().c
+    # What was added and taken away again was not there.
+    return (
+        select(
+            every.number,
+            *(cast(func.sum(every[name]), BigInteger) for name in SUMS),
+            *(every[BY[name]] if (name := By(field)) in by else null() for field in Bucket._fields[len(SUMS) :]),
+        )
+        .group_by(every.number, *(every[BY[name]] for name in by))
+        .having(func.sum(every.calls) > 0)
+        .limit(bindparam("most", type_=BigInteger))
+    )
+
+
+def _on_both_sides(around: Subquery, by: Sequence[By]) -> list[Select[Any]]:
+    """Read by edge, and counted for the windows on both sides of it."""
+    told = [around.c.number, *(around.c[BY[name]] for name in by)]
+    sums = [cast(func.sum(around.c[name]), BigInteger).label(name) for name in SUMS]
+    edge = select(*told, *sums).group_by(*told).cte("edges").prefix_with("MATERIALIZED").c
+    apart = [edge[BY[name]] for name in by]
+    before = select((edge.number - 1).label("number"), *apart, *(edge[name] for name in SUMS))
+    after = select(edge.number, *apart, *((-edge[name]).label(name) for name in SUMS))
+    return [before.where(edge.number > 0), after.where(edge.number < bindparam("windows", type_=BigInteger))]
+
+
+def _rows(dialect: str, part: str, by: Sequence[By], only: Sequence[By]) -> Subquery:
+    """The rows that a part's pieces find, each with the number of its window or edge."""
+    pieces = pieces_table(dialect, part)
+    start, sums = _read(part.removeprefix(EDGE))
+    rows = start.table.c
+    own = of_account(dialect, bindparam("account_id"), rows, pieces)
+    within = (start >= pieces.c.start_ms) & (start < pieces.c.end_ms)
+    query = (
+        select(
+            (pieces.c.number + (start - pieces.c.start_ms) // pieces.c.step_ms).label("number"),
+            *(rows[BY[name]] for name in by),
+            *((each * pieces.c.sign).label(name) for name, each in zip(SUMS, sums, strict=True)),
+        )
+        .select_from(pieces.join(start.table, own & within))
+        .where(and_(true(), *(rows[BY[name]] == bindparam(name.value) for name in only)))
+    )
+    if start.table is usage_events:
+        query = query.where(usage_events.c.ending.in_(sorted(CAPTURES)))
+    return query.subquery()
+
+
+def _read(part: str) -> tuple[Column[Any], list[ColumnElement[Any]]]:
+    """By which time a part's rows are found, and what they count."""
+    days, hours, event = usage_daily.c, usage_hourly.c, usage_events.c
+    if part == DAYS:
+        return days.day_ms, [days[name] for name in SUMS]
+    if part == HOURS:
+        return hours.hour_ms, [hours[name] for name in SUMS]
+    if part == CUTS:
+        sums = [literal(1, BigInteger), func.coalesce(event.units, 0), event.captured_millicredits]
+        return event.admitted_at_ms, sums
+    minute = next(minute for minute in QUARTERS if part == f"{QUARTER}{minute}")
+    return hours.hour_ms, [hours[up_to(name, minute)] for name in SUMS]
