@@ -8,7 +8,6 @@ when they are killed.
 import importlib.util
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -19,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+
+from tests.ports import free_port
 
 NOBODY = 65534  # PostgreSQL refuses to run as root
 START_TIMEOUT_S = 30.0
@@ -119,7 +120,7 @@ def running_postgres() -> Iterator[Postgres]:
         **_surroundings(data),
     )
     assert made.returncode == 0, made.stderr
-    port = _free_port()
+    port = free_port()
     options = [f"-c{name}={value}" for name, value in SETTINGS.items()]
     log = folder / "postgres.log"
     with log.open("w") as output:
@@ -172,13 +173,6 @@ def _readable_install(folder: Path) -> Path:
     if libraries.exists():  # beside the package, where the binaries look for them
         shutil.copytree(libraries, folder / "site" / libraries.name)
     return copied / "pginstall"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _wait_until_ready(status: Path, log: Path) -> None:

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, cast
 
 from uvicorn.server import ServerState
 
@@ -14,6 +14,7 @@ from gateway.edges.http_server.connection import ServerConnection
 
 Receive = Callable[[], Any]
 Send = Callable[[Any], Any]
+_TURN_S: Final = 0.005
 
 
 @dataclass
@@ -73,11 +74,17 @@ class Listener:
         self.port = port
         self.state = state
 
+    async def until(self, so: Callable[[ServerConnection], object]) -> None:
+        """Let the loop turn until the one connection is so."""
+        async with asyncio.timeout(30):
+            while not any(so(cast("ServerConnection", one)) for one in self.state.connections):  # noqa: ASYNC110
+                await asyncio.sleep(0)
+
     async def connect(self) -> "Caller":
         return Caller(*await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 22))
 
     async def ask(self, *packets: bytes, wait_s: float = 0.5) -> Answer:
-        """Send packets, each on its own, and read until the listener closes, or is silent for `wait_s`."""
+        """Send packets, each on its own, and read as `Caller.rest` does."""
         caller = await self.connect()
         for packet in packets:
             await caller.say(packet)
@@ -101,16 +108,30 @@ class Caller:
             await asyncio.sleep(0)
 
     async def rest(self, wait_s: float = 0.5) -> Answer:
-        data = b""
-        try:
-            async with asyncio.timeout(wait_s):
-                while piece := await self.reader.read(65536):
-                    data += piece
-        except TimeoutError:
-            return Answer(data, closed=False)
-        except ConnectionError:
-            return Answer(data, closed=True, reset=True)
-        return Answer(data, closed=True)
+        """Read until the listener closes, or is silent for `wait_s`.
+
+        Silence is counted in turns of the loop, which listener and caller share: a machine that stands still meanwhile
+        makes a turn longer, and takes none from the listener.
+        """
+        data = bytearray()
+
+        async def read() -> None:
+            while piece := await self.reader.read(65536):
+                data.extend(piece)
+
+        reading, heard, silent_turns = asyncio.create_task(read()), 0, 0
+        while not reading.done() and silent_turns * _TURN_S < wait_s:
+            await asyncio.wait([reading], timeout=_TURN_S)
+            silent_turns = silent_turns + 1 if len(data) == heard else 0
+            heard = len(data)
+        reading.cancel()
+        (ended,) = await asyncio.gather(reading, return_exceptions=True)
+        if isinstance(ended, asyncio.CancelledError):
+            return Answer(bytes(data), closed=False)
+        if isinstance(ended, ConnectionError):
+            return Answer(bytes(data), closed=True, reset=True)
+        assert ended is None, ended
+        return Answer(bytes(data), closed=True)
 
     async def one(self) -> Answer:
         """One response with a content-length."""

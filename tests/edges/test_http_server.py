@@ -6,7 +6,6 @@ The tables are the classes of bad input a front proxy meets: framing, syntax, si
 import asyncio
 import resource
 import sys
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -332,7 +331,5 @@ def _peak_mb() -> float:
 
 
 async def test_refusing_is_quick(echo: Listener) -> None:
-    started = time.perf_counter()
-    answer = await echo.ask(b"GET / HTTP/9.9\r\n\r\n")
+    answer = await echo.ask(b"GET / HTTP/9.9\r\n\r\n", wait_s=0.2)
     assert answer.closed
-    assert time.perf_counter() - started < 0.2

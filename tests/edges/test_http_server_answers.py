@@ -14,7 +14,9 @@ import uvicorn
 import uvloop
 
 from gateway.edges.http_server import ServerLimits, server_config
+from gateway.edges.http_server.connection import ServerConnection
 from tests.edges.raw_http import Caller, Echo, listening
+from tests.leaping_clock import leaping_clock
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
 GET_10 = b"GET /a HTTP/1.0\r\n\r\n"
@@ -192,66 +194,74 @@ async def test_a_large_body_nobody_reads_ends_the_connection_behind_its_answer()
         caller.leave()
 
 
-async def _slow(caller_says: bytes, **limits: Any) -> tuple[bytes, bool, Echo]:
+async def _slow(
+    caller_says: bytes, arrived: Callable[[ServerConnection], object], **limits: Any
+) -> tuple[bytes, bool, Echo]:
+    """A caller who says so much and then nothing, for an hour."""
     app = Echo()
-    async with listening(app, linger_s=0.05, **limits) as listener:
-        caller = await listener.connect()
-        await caller.say(caller_says)
-        answer = await caller.rest(2)
-        caller.leave()
+    with leaping_clock() as leap:
+        async with listening(app, **limits) as listener:
+            caller = await listener.connect()
+            await caller.say(caller_says)
+            await listener.until(arrived)
+            await leap(3600)
+            answer = await caller.rest(2)
+            caller.leave()
     return answer.data[9:12], answer.closed, app
 
 
 async def test_a_silent_connection_is_closed() -> None:
-    status, closed, app = await _slow(b"", head_s=0.1)
+    status, closed, app = await _slow(b"", lambda _: True)
     assert (status, closed, app.calls) == (b"", True, [])
 
 
 async def test_a_head_that_does_not_end_in_time_is_refused() -> None:
-    status, closed, app = await _slow(b"GET /a HTTP/1.1\r\nHost:", head_s=0.1)
+    status, closed, app = await _slow(b"GET /a HTTP/1.1\r\nHost:", lambda connection: connection._reader.in_head)
     assert (status, closed, app.calls) == (b"408", True, [])
 
 
 async def test_a_trickled_head_does_not_buy_time() -> None:
-    async with listening(Echo(), head_s=0.1, linger_s=0.05) as listener:
-        caller = await listener.connect()
-
-        async def trickle() -> None:
-            for byte in b"GET /a HTTP/1.1\r\nHost: " + b"a" * 1000:
+    with leaping_clock() as leap:
+        async with listening(Echo(), head_s=10, linger_s=3600) as listener:
+            caller = await listener.connect()
+            for byte in b"GET /a HTTP/1.1\r\nHost: " + b"a" * 20:
                 await caller.say(bytes([byte]))
-                await asyncio.sleep(0.01)
-
-        trickling = asyncio.create_task(trickle())
-        answer = await caller.rest(1)
-        trickling.cancel()
-        await asyncio.wait([trickling])
-        caller.leave()
+                await listener.until(lambda connection: connection._reader.in_head or connection._lingering)
+                await leap(0.5)
+            answer = await caller.rest(2)
+            caller.leave()
     assert answer.statuses == [408]
 
 
 async def test_an_idle_connection_is_closed_without_a_word() -> None:
-    async with listening(Echo(), idle_s=0.1) as listener:
-        caller = await listener.connect()
-        await caller.say(GET)
-        assert (await caller.one()).status == 200
-        answer = await caller.rest(2)
-        caller.leave()
+    with leaping_clock() as leap:
+        async with listening(Echo()) as listener:
+            caller = await listener.connect()
+            await caller.say(GET)
+            assert (await caller.one()).status == 200
+            await leap(3600)
+            answer = await caller.rest(2)
+            caller.leave()
     assert (answer.data, answer.closed) == (b"", True)
 
 
 async def test_a_body_that_stops_coming_is_refused_and_ends_in_disconnect() -> None:
-    status, closed, app = await _slow(POST + b"Content-Length: 9\r\n\r\nhalf", body_idle_s=0.1)
+    status, closed, app = await _slow(
+        POST + b"Content-Length: 9\r\n\r\nhalf", lambda connection: connection._reader.in_body
+    )
     assert (status, closed, app.endings) == (b"408", True, ["disconnect"])
 
 
 async def test_a_slow_application_is_no_fault_of_the_caller() -> None:
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await asyncio.sleep(0.3)  # longer than every limit below
-        await Echo()(scope, receive, send)
+    with leaping_clock() as leap:
 
-    limits: dict[str, Any] = {"head_s": 0.05, "idle_s": 0.05, "body_idle_s": 0.05, "send_idle_s": 0.05}
-    async with listening(app, **limits) as listener:
-        answer = await listener.ask(POST + b"Content-Length: 200000\r\n\r\n" + b"x" * 200_000, wait_s=1)
+        async def app(scope: Any, receive: Any, send: Any) -> None:
+            await listener.until(lambda connection: connection._reading_paused)
+            await leap(3600)
+            await Echo()(scope, receive, send)
+
+        async with listening(app) as listener:
+            answer = await listener.ask(POST + b"Content-Length: 200000\r\n\r\n" + b"x" * 200_000)
     assert (answer.status, len(answer.body)) == (200, 200_000)
 
 
@@ -274,7 +284,7 @@ async def test_a_caller_who_takes_nothing_is_cut_off_and_the_application_was_hel
         caller = await listener.connect()
         caller.writer.transport.pause_reading()  # type: ignore[attr-defined]
         await caller.say(GET)
-        await asyncio.wait_for(gone.wait(), 3)
+        await asyncio.wait_for(gone.wait(), 30)
         caller.leave()
     assert sent < 16 * 1024 * 1024
 
@@ -297,7 +307,7 @@ async def test_a_caller_who_leaves_is_told_at_once_and_sending_goes_on_in_vain()
         await caller.say(GET)
         await begun.wait()
         caller.leave()
-        await asyncio.wait_for(sent.wait(), 1)
+        await asyncio.wait_for(sent.wait(), 30)
     assert told == ["http.disconnect"]
 
 
@@ -366,20 +376,20 @@ async def test_under_uvicorn_and_uvloop_a_call_in_flight_is_finished_before_the_
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     thread = threading.Thread(target=lambda: uvloop.run(server.serve()))
     thread.start()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not server.started:  # noqa: ASYNC110 it lives in another thread
             await asyncio.sleep(0.005)
     port = server.servers[0].sockets[0].getsockname()[1]
     busy = Caller(*await asyncio.open_connection("127.0.0.1", port))
     idle = Caller(*await asyncio.open_connection("127.0.0.1", port))
     await busy.say(GET)
-    await asyncio.to_thread(begun.wait, 5)
+    await asyncio.to_thread(begun.wait, 30)
     server.should_exit = True
-    assert (await idle.rest(2)).closed
+    assert (await idle.rest(10)).closed
     finish.set()
-    answer = await busy.rest(2)
+    answer = await busy.rest(10)
     assert (answer.status, answer.body, answer.closed) == (200, b"ok", True)
     for caller in (busy, idle):
         caller.leave()
-    await asyncio.to_thread(thread.join, 5)
+    await asyncio.to_thread(thread.join, 30)
     assert not thread.is_alive()

@@ -11,8 +11,9 @@ from typing import Final
 import pytest
 
 from tests.journeys.client_environments import begin
-from tests.journeys.gateway_process import Account, Gateway, Launcher, Place, eventually, free_port
+from tests.journeys.gateway_process import Account, Gateway, Launcher, Place, eventually
 from tests.journeys.stand_ins import PORT_VARIABLE, StandIns
+from tests.ports import free_port
 
 SERVICES_CLIENT: Final = "llama-cloud-services"
 _begun: "list[subprocess.Popen[bytes]]" = []

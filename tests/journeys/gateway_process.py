@@ -25,6 +25,7 @@ import yaml
 
 from gateway.edges.demo.services import DEMO_CREDENTIAL
 from tests.journeys.clerk import Clerk
+from tests.ports import free_port
 
 ROOT: Final = Path(__file__).parents[2]
 PRODUCTS: Final = ("PARSE", "EXTRACT", "CLASSIFY", "SPLIT", "INDEX")
@@ -62,13 +63,6 @@ def eventually(look: Callable[[], T], *, within_s: float = 25.0, every_s: float 
         assert time.monotonic() < deadline, f"still {found!r} after {within_s} s"
         time.sleep(every_s)
     return found
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Running:

@@ -9,7 +9,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from gateway.flows.keys import Keys
 from gateway.ledger.file_lock import is_free
 from gateway.ledger.server_process import ask
 from gateway.stores import open_stores
+from tests.ports import free_port
 
 REPOSITORY: Final = Path(__file__).parents[2]
 STARTS_WITHIN_S: Final = 30.0
@@ -45,13 +45,6 @@ if sys.platform == "linux":
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 os.execv(sys.argv[1], sys.argv[1:])
 """
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -9,7 +9,8 @@ from pathlib import Path
 import redis
 
 from gateway.ledger.server_process import arguments, find_binary
-from tests.journeys.gateway_process import eventually, free_port
+from tests.journeys.gateway_process import eventually
+from tests.ports import free_port
 
 
 @contextmanager

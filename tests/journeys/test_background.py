@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import httpx
 
-from tests.journeys.gateway_process import Place, eventually, free_port
+from tests.journeys.gateway_process import Place, eventually
 from tests.journeys.test_reload import QUERY, RETRIEVE
+from tests.ports import free_port
 
 
 def test_background_work_of_its_own_books_for_the_others_and_answers_probes(new_place: Callable[..., Place]) -> None:

@@ -17,7 +17,8 @@ from typing import Final
 import httpx
 import pytest
 
-from tests.journeys.gateway_process import ROOT, Launcher, Running, eventually, free_port
+from tests.journeys.gateway_process import ROOT, Launcher, Running, eventually
+from tests.ports import free_port
 
 RETRIEVE: Final = "/api/v1/retrieval/retrieve"
 QUERY: Final = {"index_id": "idx-demo", "query": "invoice total"}

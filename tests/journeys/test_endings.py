@@ -12,10 +12,11 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from tests.journeys.gateway_process import Account, Gateway, Launcher, Place, eventually, free_port
+from tests.journeys.gateway_process import Account, Gateway, Launcher, Place, eventually
 from tests.journeys.odd_upstream import OddUpstream
 from tests.journeys.raw_caller import RawCaller, raw_caller
 from tests.journeys.stand_ins import StandIns
+from tests.ports import free_port
 
 RETRIEVE: Final = "/api/v1/retrieval/retrieve"
 CHAT: Final = "/api/v1/chat/cht-1/messages/stream"

@@ -19,7 +19,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from tests.journeys.conftest import Town
-from tests.journeys.gateway_process import ROOT, Account, Gateway, Launcher, Place, free_port
+from tests.journeys.gateway_process import ROOT, Account, Gateway, Launcher, Place
+from tests.ports import free_port
 
 GUIDE = ROOT / "docs" / "products.md"
 

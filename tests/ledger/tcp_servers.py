@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -12,12 +11,7 @@ from pathlib import Path
 import redis
 
 from gateway.ledger.server_process import find_binary
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_port
 
 
 def wait_until(true: Callable[[], bool], within_s: float = 30) -> None:

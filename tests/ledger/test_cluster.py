@@ -16,7 +16,8 @@ from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.redis_at import reader_at, redis_at
 from tests.ledger.builders import DELIVERED, PERIOD_START_MS, call_of, terms_of
-from tests.ledger.tcp_servers import TcpServer, free_port, wait_until
+from tests.ledger.tcp_servers import TcpServer, wait_until
+from tests.ports import free_port
 
 SLOTS = 16384
 ACCOUNTS = [f"acc_{number}" for number in range(12)]

@@ -42,6 +42,11 @@ class Peer:
         self.writer.write(data)
         await self.writer.drain()
 
+    async def is_gone(self) -> None:
+        """Return once the gateway has closed. What is waited for comes at once, or only after a minute, or never."""
+        async with asyncio.timeout(20):
+            await self.gone.wait()
+
     async def until_gone(self) -> bytes:
         """Read whatever still comes; done when the gateway has closed, however it did."""
         rest = b""
@@ -143,7 +148,7 @@ class Bench:
 
 async def until(condition: Callable[[], object]) -> None:
     """Let the loop turn until something is so."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 what is waited for is not ours to signal
             await asyncio.sleep(0)
 

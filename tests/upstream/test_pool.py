@@ -1,6 +1,7 @@
 """Ordinary calls through the pool: what is sent, what is given back, which connection is used."""
 
 import asyncio
+import statistics
 import time
 from collections.abc import AsyncIterator
 
@@ -12,6 +13,7 @@ from gateway.upstream.faults import UpstreamBroken, UpstreamTimeout, UpstreamUnr
 from gateway.upstream.pool import PoolLimits, UpstreamPool
 from gateway.upstream.reply import Reply
 from gateway.upstream.request_head import Origin
+from tests.leaping_clock import leaping_clock
 from tests.upstream.conftest import Bench, Peer, until
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
@@ -261,7 +263,7 @@ async def test_a_cancelled_waiter_passes_its_turn_on(bench: Bench, monkeypatch: 
     monkeypatch.setattr(pool, "released", hand_over_and_cancel)
     go_on.set()
     assert await whole(await first) == b"ok"
-    assert await whole(await asyncio.wait_for(patient, 5)) == b"ok"
+    assert await whole(await asyncio.wait_for(patient, 30)) == b"ok"
     assert given_up.cancelled()
     assert (len(server.peers), pool._taken_slots, len(pool._idle)) == (1, 1, 1)
 
@@ -280,7 +282,7 @@ async def test_an_idle_connection_is_closed_when_its_time_is_up(bench: Bench) ->
 
     pool, server = await bench.serve(play, limits=PoolLimits(idle_s=0.05))
     await whole(await pool.send(b"GET", b"/", [], None))
-    await asyncio.wait_for(server.peers[0].gone.wait(), 2)
+    await server.peers[0].is_gone()
     assert (pool._idle, pool._taken_slots) == ([], 0)
 
 
@@ -304,7 +306,7 @@ async def test_silence_is_a_timeout_and_the_connection_is_cut(bench: Bench) -> N
     pool, server = await bench.serve(play, timeouts=UpstreamTimeouts(first_byte_s=0.1))
     with pytest.raises(UpstreamTimeout):
         await pool.send(b"GET", b"/", [], None)
-    await asyncio.wait_for(server.peers[0].gone.wait(), 2)
+    await server.peers[0].is_gone()
     assert len(server.peers) == 1  # a timeout is never tried again
 
 
@@ -330,10 +332,12 @@ async def test_a_reader_who_takes_his_time_is_no_timeout_of_the_upstream(bench: 
         await peer.say(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + b"x" * size)
         await peer.until_gone()
 
-    pool, _ = await bench.serve(play, timeouts=UpstreamTimeouts(between_bytes_s=0.05))
-    answer = await pool.send(b"GET", b"/", [], None)
-    await asyncio.sleep(0.2)  # the waiting is what is tested: four times the limit
-    assert len(await whole(answer)) == size
+    with leaping_clock() as leap:
+        pool, _ = await bench.serve(play)
+        answer = await pool.send(b"GET", b"/", [], None)
+        await until(lambda: all(connection._reading_paused for connection in pool._open))
+        await leap(3600)
+        assert len(await whole(answer)) == size
 
 
 async def test_a_kept_connection_the_upstream_closed_is_not_used(bench: Bench) -> None:
@@ -386,7 +390,7 @@ async def test_closing_the_pool_cuts_calls_and_refuses_new_ones(bench: Bench) ->
     ]
     with pytest.raises(UpstreamUnreachable):
         await pool.send(b"GET", b"/", [], None)
-    await asyncio.wait_for(server.peers[0].gone.wait(), 2)
+    await server.peers[0].is_gone()
 
 
 async def test_a_hundred_calls_at_once_each_get_their_own_answer(bench: Bench) -> None:
@@ -449,7 +453,10 @@ def test_the_host_names_a_port_only_when_it_is_not_the_usual_one() -> None:
 
 async def test_a_hundred_calls_cost_well_under_a_second(bench: Bench) -> None:
     pool, _ = await bench.answering(OK)
-    started = time.perf_counter()
+    took_s = []
     for _ in range(100):
+        began_s = time.perf_counter()
         await whole(await pool.send(b"GET", b"/", [], None))
-    assert time.perf_counter() - started < 1
+        took_s.append(time.perf_counter() - began_s)
+    # A packet that waits for an acknowledgement costs every call 40 ms; a busy machine holds up some, not most of them.
+    assert statistics.median(took_s) < 0.01
