@@ -1,12 +1,14 @@
 """A ledger on a real server, and one whose scripts take the time from a key, for tests of what time does."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable
 from typing import Final
 
 import pytest
 import redis.asyncio
 
 from gateway.ledger.connection import RedisConnection
+from gateway.ledger.faults import StoreUnavailable
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.scripts import load_scripts
@@ -44,9 +46,35 @@ async def raw(redis_url: str) -> AsyncIterator["redis.asyncio.Redis"]:
     await client.aclose()
 
 
+def patient(url: str) -> RedisConnection:
+    """One that gives a loaded machine time, for tests of anything but the time that a call may take."""
+    return RedisConnection(url, attempt_timeout_ms=10_000, call_timeout_ms=10_000)
+
+
+async def waited_ms(call: Awaitable[object]) -> int:
+    """How long a call took to find that Redis is not available, by a clock that ticks every 10 ms.
+
+    It ticks in turns of the same loop: a machine that stands still meanwhile makes one tick longer, and adds none.
+    """
+    ticks = 0
+
+    async def tick() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    ticking = asyncio.create_task(tick())
+    with pytest.raises(StoreUnavailable):
+        await call
+    ticking.cancel()
+    await asyncio.wait([ticking])
+    return ticks * 10
+
+
 @pytest.fixture
 async def connection(redis_url: str) -> AsyncIterator[RedisConnection]:
-    made = RedisConnection(redis_url)
+    made = patient(redis_url)
     await made.open()
     yield made
     await made.close()

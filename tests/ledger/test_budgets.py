@@ -1,7 +1,6 @@
 """Budgets of projects and keys: admitted within them whatever happens at once, and counted whatever was lost."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -13,20 +12,10 @@ from gateway.domain.admission import Admitted, RefusalCode, Refused
 from gateway.domain.limits import Budget, Ceiling, CeilingBy
 from gateway.domain.terms import AccountStatus, CeilingChange, Terms
 from gateway.ledger.answers import AdmitCall, NotProjected, Reproject
-from gateway.ledger.connection import RedisConnection
 from gateway.ledger.ledger import Ledger
 from gateway.wire.call_facts import facts_json
 from tests.ledger.builders import DELIVERED, GIVEN_BACK, PERIOD_START_MS, call_of, facts_of, fresh_id, terms_of
 from tests.ledger.conftest import Clock, everything
-
-
-@pytest.fixture
-async def patient(redis_url: str) -> AsyncIterator[Ledger]:
-    """Waits for a loaded machine, which hundreds of calls at once make of any."""
-    connection = RedisConnection(redis_url, attempt_timeout_ms=5000, call_timeout_ms=5000)
-    await connection.open()
-    yield Ledger(connection)
-    await connection.close()
 
 
 def spending(terms: Terms, cost: int, project_id: str = "prj_1", key_id: str = "key_1") -> AdmitCall:
@@ -54,8 +43,7 @@ async def used(ledger: Ledger, terms: Terms, subject_id: str = "prj_1") -> tuple
     return (await ledger.budget_usage(terms.account_id, PERIOD_START_MS, [subject_id]))[subject_id]
 
 
-async def test_four_hundred_calls_at_once_take_what_a_budget_has_and_no_more(patient: Ledger) -> None:
-    ledger = patient
+async def test_four_hundred_calls_at_once_take_what_a_budget_has_and_no_more(ledger: Ledger) -> None:
     terms = await counted(ledger, terms_of("acc_1", granted=10**9, budgets=(Budget("prj_1", 100_000),)))
     calls = [spending(terms, 3000) for _ in range(400)]
 
@@ -76,12 +64,11 @@ async def test_four_hundred_calls_at_once_take_what_a_budget_has_and_no_more(pat
     wanted=st.lists(st.tuples(st.integers(1, 6000), st.sampled_from(["prj_1", "prj_2"]), st.booleans()), max_size=30),
 )
 async def test_spend_stays_below_every_ceiling_whatever_the_order(
-    patient: Ledger,
+    ledger: Ledger,
     overage: int,
     budgets: dict[str, int],
     wanted: list[tuple[int, str, bool]],
 ) -> None:
-    ledger = patient
     account = terms_of(
         fresh_id("acc"), granted=5000, overage=overage, budgets=tuple(map(Budget._make, budgets.items()))
     )

@@ -16,6 +16,7 @@ from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox
 from gateway.ledger.redis_at import reader_at, redis_at
 from tests.ledger.builders import DELIVERED, PERIOD_START_MS, call_of, terms_of
+from tests.ledger.conftest import waited_ms
 from tests.ledger.tcp_servers import TcpServer, wait_until
 from tests.ports import free_port
 
@@ -53,13 +54,18 @@ def nodes() -> Iterator[list[TcpServer]]:
             node.stop()
 
 
+def connection_to(nodes: list[TcpServer], *, within_ms: int) -> ClusterConnection:
+    """The second node is enough to find the others; the first address leads nowhere."""
+    url = f"redis+cluster://127.0.0.1:1,127.0.0.1:{nodes[1].port}"
+    assert isinstance(redis_at(url), ClusterConnection)
+    return ClusterConnection(url, attempt_timeout_ms=within_ms, call_timeout_ms=within_ms)
+
+
 @pytest.fixture
 async def cluster(nodes: list[TcpServer]) -> AsyncIterator[ClusterConnection]:
     for node in nodes:
         node.client.flushall()
-    # The second is enough to find the others; the first is not there.
-    connection = redis_at(f"redis+cluster://127.0.0.1:1,127.0.0.1:{nodes[1].port}")
-    assert isinstance(connection, ClusterConnection)
+    connection = connection_to(nodes, within_ms=10_000)
     await connection.open()
     yield connection
     await connection.close()
@@ -130,13 +136,17 @@ async def test_no_call_is_lost_or_doubled_while_a_slot_moves(ledger: Ledger, nod
         for node in (target, source):
             tell(node, "SETSLOT", slot, "NODE", tell(target, "MYID"))
 
+    async def charging_goes_on() -> None:
+        before = charged
+        while charged < before + 5 and not task.done():
+            await asyncio.sleep(0)
+
     task = asyncio.create_task(charging())
-    await asyncio.sleep(0.05)
+    await charging_goes_on()
     await asyncio.to_thread(move)
-    await asyncio.sleep(0.05)
+    await charging_goes_on()
     moved.set()
     await task
-    assert charged > 10
     assert await ledger.usage(account, PERIOD_START_MS) == (charged, 0)
     assert target.client.exists(f"{account_prefix(account)}acct:{account}")
     # Back, for the other tests.
@@ -145,20 +155,20 @@ async def test_no_call_is_lost_or_doubled_while_a_slot_moves(ledger: Ledger, nod
     assert await ledger.usage(account, PERIOD_START_MS) == (charged, 0)
 
 
-async def test_a_node_that_is_away_takes_only_its_own_accounts_with_it(ledger: Ledger, nodes: list[TcpServer]) -> None:
+@pytest.mark.usefixtures("ledger")
+async def test_a_node_that_is_away_takes_only_its_own_accounts_with_it(nodes: list[TcpServer]) -> None:
     frozen = node_of(nodes, ACCOUNTS[0])
     others = [account for account in ACCOUNTS if node_of(nodes, account) is not frozen]
-    loop = asyncio.get_running_loop()
+    impatient = connection_to(nodes, within_ms=1000)  # and still patient with a loaded machine, for the others
+    await impatient.open()
     frozen.freeze()
     try:
-        started = loop.time()
-        with pytest.raises(StoreUnavailable):
-            await charge(ledger, ACCOUNTS[0], "req_unlucky")
-        assert loop.time() - started < 0.25
+        assert await waited_ms(charge(Ledger(impatient), ACCOUNTS[0], "req_unlucky")) < 1100
         for account in others:
-            await charge(ledger, account, f"{account}_req")
+            await charge(Ledger(impatient), account, f"{account}_req")
     finally:
         frozen.thaw()
+        await impatient.close()
 
 
 async def test_a_cluster_that_is_not_there_is_unavailable() -> None:

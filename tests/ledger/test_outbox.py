@@ -12,6 +12,7 @@ from gateway.ledger.keys import account_prefix, outbox_key, shard_of
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.outbox import Outbox, OutboxLag, OutboxRecord
 from tests.ledger.builders import DELIVERED, GIVEN_BACK, call_of, terms_of
+from tests.ledger.conftest import patient
 
 # Three accounts in three shards.
 ACCOUNTS = ("acc_1", "acc_2", "acc_3")
@@ -26,7 +27,7 @@ async def accounts(ledger: Ledger) -> None:
 @pytest.fixture
 async def waiting(redis_url: str, connection: RedisConnection) -> AsyncIterator[Outbox]:
     """An outbox with a connection of its own to wait on."""
-    reader = RedisConnection(redis_url)
+    reader = patient(redis_url)
     await reader.open()
     yield Outbox(connection, reader=reader)
     await reader.close()
@@ -84,7 +85,7 @@ async def test_records_of_a_shard_come_in_the_order_of_their_endings(ledger: Led
 
 async def test_two_consumers_share_the_records(ledger: Ledger, redis_url: str) -> None:
     expected = await charge(ledger, "acc_1", 1, 60) | await charge(ledger, "acc_2", 1, 60)
-    connections = [RedisConnection(redis_url) for _ in range(2)]
+    connections = [patient(redis_url) for _ in range(2)]
     for connection in connections:
         await connection.open()
     read: dict[str, list[str]] = {"one": [], "two": []}
@@ -105,18 +106,20 @@ async def test_a_dead_consumer_s_records_are_taken_over_within_three_seconds(
     ledger: Ledger, redis_url: str, outbox: Outbox
 ) -> None:
     expected = await charge(ledger, "acc_1", 1, 5) | await charge(ledger, "acc_3", 1, 5)
-    doomed = RedisConnection(redis_url)
+    doomed = patient(redis_url)
     await doomed.open()
+    loop = asyncio.get_running_loop()
+    read_at = loop.time()
     assert set(ids(await Outbox(doomed).read("dead", count=100, block_ms=0))) == expected
     await doomed.close()
-    loop = asyncio.get_running_loop()
-    died_at, taken = loop.time(), set[str]()
+    taken, looks = set[str](), 0
     while taken != expected:
         records = await outbox.read("alive", count=4, block_ms=100)
         taken |= set(ids(records))
         await outbox.ack(records)
-        assert loop.time() - died_at < 3
-    assert loop.time() - died_at > 1.9, "a consumer that is merely slow keeps its records"
+        looks += 1
+        assert looks <= 30, "of a tenth of a second each, which a busy machine makes longer and not more"
+    assert loop.time() - read_at > 1.9, "a consumer that is merely slow keeps its records"
     assert await outbox.lag() == OutboxLag(0, 0)
 
 

@@ -13,6 +13,7 @@ from gateway.ledger.dialing import dial_url, read_servers
 from gateway.ledger.ledger import Ledger
 from gateway.ledger.redis_at import redis_at
 from tests.ledger.builders import PERIOD_START_MS, call_of, terms_of
+from tests.ledger.conftest import patient
 from tests.ledger.tcp_servers import TcpServer, wait_until
 
 
@@ -25,7 +26,7 @@ def watched() -> Iterator[tuple[TcpServer, TcpServer, TcpServer]]:
         sentinel = TcpServer(
             Path(name) / "sentinel",
             sentinel=f"sentinel monitor credits 127.0.0.1 {primary.port} 1\n"
-            "sentinel down-after-milliseconds credits 300\nsentinel failover-timeout credits 3000",
+            "sentinel down-after-milliseconds credits 60000\nsentinel failover-timeout credits 3000",
         )
         wait_until(lambda: replica.client.info("replication")["master_link_status"] == "up")
         wait_until(lambda: int(sentinel.client.sentinel_master("credits")["num-slaves"]) == 1)  # type: ignore[index]
@@ -36,7 +37,7 @@ def watched() -> Iterator[tuple[TcpServer, TcpServer, TcpServer]]:
 
 async def test_the_connection_follows_a_failover(watched: tuple[TcpServer, TcpServer, TcpServer]) -> None:
     primary, replica, sentinel = watched
-    connection = redis_at(f"redis+sentinel://127.0.0.1:{sentinel.port}/credits")
+    connection = patient(f"redis+sentinel://127.0.0.1:{sentinel.port}/credits")
     await connection.open()
     ledger, terms = Ledger(connection), terms_of("acc_1")
     assert await ledger.load(terms, {}, 0)
@@ -45,7 +46,9 @@ async def test_the_connection_follows_a_failover(watched: tuple[TcpServer, TcpSe
     reconnected = asyncio.Event()
     connection.on_reconnect = reconnected.set
     primary.kill()
-    async with asyncio.timeout(20):
+    # Not before: on a loaded machine a primary that lives may well be silent for so long.
+    sentinel.client.sentinel_set("credits", "down-after-milliseconds", 300)
+    async with asyncio.timeout(30):
         await reconnected.wait()
     assert replica.client.role()[0] == "master"
     assert await ledger.usage("acc_1", PERIOD_START_MS) == (0, 10_000)
@@ -68,5 +71,6 @@ def test_urls_that_name_nobody_are_refused(url: str) -> None:
         dial_url(url)
 
 
-def test_a_url_of_one_server_is_one_connection() -> None:
+def test_a_url_of_one_server_or_its_sentinels_is_one_connection() -> None:
     assert isinstance(redis_at("redis://localhost"), RedisConnection)
+    assert isinstance(redis_at("redis+sentinel://localhost/credits"), RedisConnection)

@@ -29,7 +29,6 @@ from gateway.domain.hold import HoldState
 from gateway.domain.limits import Budget, Ceiling, CeilingBy
 from gateway.domain.terms import AccountStatus, CeilingChange, Terms
 from gateway.ledger.answers import ToppedUp
-from gateway.ledger.connection import RedisConnection
 from gateway.ledger.faults import HoldEnded
 from gateway.ledger.keys import account_prefix, shard_of
 from gateway.ledger.ledger import Ledger
@@ -37,7 +36,7 @@ from gateway.ledger.outbox import Outbox
 from gateway.ledger.scripts import load_scripts
 from gateway.wire.call_facts import facts_json
 from tests.ledger.builders import DELIVERED, GIVEN_BACK, PERIOD_START_MS, call_of, facts_of, terms_of
-from tests.ledger.conftest import CLOCK_KEY, CLOCK_LUA, everything
+from tests.ledger.conftest import CLOCK_KEY, CLOCK_LUA, everything, patient
 from tests.ledger.wallet import LateAdmission, Wallet
 
 ACCOUNT = "acc_1"
@@ -71,7 +70,7 @@ class WalletMachine(RuleBasedStateMachine):
         self.client.flushall()
         self.runner = asyncio.Runner()
         self.raw = redis.asyncio.Redis(unix_socket_path=str(self.socket))
-        self.connection = RedisConnection(f"unix://{self.socket}")
+        self.connection = patient(f"unix://{self.socket}")
         self.runner.run(self.connection.open())
         scripts = load_scripts(CLOCK_LUA)
         self.ledger = Ledger(self.connection, scripts=scripts)
