@@ -4,6 +4,7 @@ import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -97,7 +98,9 @@ async def ask(client: httpx.AsyncClient, example: Example, names: dict[str, str]
 
     headers = {name: filled(value) for name, value in example.headers.items()}
     url = re.sub(r"^\$(GATEWAY|ADMIN)", "", example.url)
-    return await client.request(example.method, filled(url), headers=headers, content=example.body)
+    return await client.request(
+        example.method, filled(url), headers=headers, content=example.body and filled(example.body)
+    )
 
 
 @pytest.mark.parametrize("door", ["account", "admin"])
@@ -115,6 +118,7 @@ async def test_the_examples_work_as_they_stand(running: Running, door: str) -> N
         "HOOK": hook,
         "DELIVERY": (await desk.webhooks.send_test(hook)).id,
         "OTHER_KEY": (await running.keys.create(opened.id)).id,
+        "UNTIL": (running.clock() + timedelta(days=30)).isoformat(),
     }
     assert set(PLANS) == {"free", "starter", "pro"}
     async with running.caller() as caller, running.operator("") as operator:
