@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Final
 
 import orjson
@@ -85,7 +86,6 @@ class Looked:
     within: Range
     window: Window
     chart: Chart
-    bars: tuple[BarTexts, ...]
     rows: tuple[Row, ...]
     total: Bucket
     before: Bucket
@@ -125,7 +125,8 @@ class Looked:
 
     def calls_query(self, **only: str) -> str:
         """The address of the calls behind this, or a part of it."""
-        return _times(self.within.from_ms, self.within.to_ms) + _filtered(self.filters, only)
+        start, end = formats.iso_exactly(self.within.from_ms), formats.iso_exactly(self.within.to_ms)
+        return f"start={start}&end={end}{_filtered(self.filters, only)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +149,6 @@ class Names:
                 return self.keys.get(key[0], formats.short_id(key[0]))
 
 
-def _times(start_ms: int, end_ms: int) -> str:
-    """The times in the address of a list of calls."""
-    return f"start={formats.iso_exactly(start_ms)}&end={formats.iso_exactly(end_ms)}"
-
-
 def _filtered(filters: Filters, only: Mapping[str, str]) -> str:
     """What stands behind the times there: the view's filters, narrowed."""
     chosen = {"product": filters.product, "mode": filters.mode, "project": filters.project, "key": filters.key, **only}
@@ -166,7 +162,7 @@ def usage_routes(pages: Pages) -> list[Route]:
 
     async def look(visit: Visit) -> Response:
         looked = await _look(desk, visit)
-        # In threads, this and the chart: hundreds of bars take long enough for calls to notice.
+        # In threads, these and the chart: hundreds of bars take long enough for calls to notice.
         return await asyncio.to_thread(
             visit.page,
             "usage.html",
@@ -179,6 +175,7 @@ def usage_routes(pages: Pages) -> list[Route]:
             zones=tuple(dict.fromkeys((*ZONES, looked.filters.zone))),
             bars=Drawn.BARS,
             lines=Drawn.LINES,
+            texts=await asyncio.to_thread(_texts, looked),
             marks=usage_marks,
             wider=looked.filters.wider(from_epoch_ms(visit.own_now_ms)),
         )
@@ -231,14 +228,14 @@ async def _look(desk: Desk, visit: Visit) -> Looked:
         stacked=filters.drawn is Drawn.BARS,
         so_far=within.to_ms > visit.own_now_ms,
     )
+    rows = _rows(by_mode.windows)
     return Looked(
         filters=filters,
         within=within,
         window=window,
         chart=chart,
-        bars=await asyncio.to_thread(_texts, chart, filters),
-        rows=_rows(by_mode.windows),
-        total=by_mode.total,
+        rows=rows,
+        total=summed(row.sums for row in rows),
         before=before.total,
         credits=report.credits,
         period=report.period,
@@ -247,8 +244,11 @@ async def _look(desk: Desk, visit: Visit) -> Looked:
     )
 
 
-def _texts(chart: Chart, filters: Filters) -> tuple[BarTexts, ...]:
-    filtered = _filtered(filters, {})
+def _texts(looked: Looked) -> tuple[BarTexts, ...]:
+    filtered, bars = _filtered(looked.filters, {}), looked.chart.bars
+    # A bar begins where the one before ends.
+    edges = [*(bar.start_ms for bar in bars), *(bar.end_ms for bar in bars[-1:])]
+    times = [formats.iso_exactly(at_ms) for at_ms in edges]
     return tuple(
         BarTexts(
             bar,
@@ -256,9 +256,9 @@ def _texts(chart: Chart, filters: Filters) -> tuple[BarTexts, ...]:
             tuple(formats.credits_(value) if value else "" for value in bar.values),
             None if bar.before is None else formats.credits_(bar.before),
             formats.change(bar.before, bar.total) if bar.before else "",
-            _times(bar.start_ms, bar.end_ms) + filtered,
+            f"start={start}&end={end}{filtered}",
         )
-        for bar in chart.bars
+        for bar, (start, end) in zip(bars, pairwise(times), strict=True)
     )
 
 

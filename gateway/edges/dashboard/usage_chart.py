@@ -98,18 +98,18 @@ class Chart:
 
         `so_far`: of the bar that still grows alone, else of all others.
         """
-        paths: dict[int, list[str]] = {group.colour: [] for group in self.groups}
-        colours = tuple(paths)
+        paths: list[list[str]] = [[] for _ in self.groups]
         for number in self._drawn(so_far=so_far):
             # From the bottom up; each part ends where the sum so far does, so that rounding never adds up.
-            below = foot = 0
-            for colour, value in zip(colours, self.bars[number].values, strict=True):
+            left, below, foot = number * BAR + GAP // 2, 0, 0
+            for path, value in zip(paths, self.bars[number].values, strict=True):
                 if value > 0:
                     below += value
-                    head = max(_height(below, self.top), foot + 1)
-                    paths[colour].append(f"M{number * BAR + GAP // 2} {HEIGHT - head}h{WIDE}v{head - foot}h-{WIDE}z")
-                    foot = _height(below, self.top)
-        return {colour: "".join(boxes) for colour, boxes in paths.items() if boxes}
+                    end = _height(below, self.top)
+                    head = max(end, foot + 1)
+                    path.append(f"M{left} {HEIGHT - head}h{WIDE}v{head - foot}h-{WIDE}z")
+                    foot = end
+        return {group.colour: "".join(path) for group, path in zip(self.groups, paths, strict=True) if path}
 
     def line(self, number: int, *, so_far: bool) -> str:
         """A group's values as points of a line; `so_far`: the end of it that still grows alone, else the rest."""
@@ -191,7 +191,7 @@ def said(start: datetime, last: datetime, window: Window) -> str:
     day = f"{start:%b} {start.day}"
     match window:
         case Window.HOUR:
-            return f"{day}, {start:%H:%M}"
+            return f"{day}, {start.hour:02}:{start.minute:02}"
         case Window.DAY:
             return f"{start:%a}, {day}"
         case Window.WEEK:
