@@ -42,6 +42,13 @@ def running_valkey() -> Iterator[Path]:
         server.stop()
 
 
+def valkey_start_s() -> float:
+    """How long a server takes to start, on this machine and now: what a takeover by another process is measured by."""
+    began_s = time.monotonic()
+    with running_valkey():
+        return time.monotonic() - began_s
+
+
 @pytest.fixture(scope="session")
 def valkey_socket() -> Iterator[Path]:
     """A server's socket. It is shared: see `redis_url` for an empty one."""

@@ -53,7 +53,7 @@ T = TypeVar("T")
 Edit = Callable[[dict[str, Any]], None]
 
 
-def eventually(look: Callable[[], T], *, within_s: float = 25.0, every_s: float = 0.02) -> T:
+def eventually(look: Callable[[], T | None], *, within_s: float = 25.0, every_s: float = 0.02) -> T:
     """The first thing that `look` gives which is true; fails, with the last one, when the time is up.
 
     The time is for machines that do much else at once: nobody waits for it where what is awaited comes.
@@ -316,13 +316,22 @@ class Place:
         return self.cli("key", "create", "--account", account.id, *arguments)
 
     def usage(self, account: Account) -> Usage:
-        """An account's usage, by product and mode."""
-        return Usage(self.clerk.usage(account.id))
+        """An account's usage, by product and mode, with what is held: told once Redis can be asked."""
+
+        def live() -> Usage | None:
+            document = self.clerk.usage(account.id)
+            return Usage(document) if document["live"] else None
+
+        return eventually(live)
 
     def settled(self, account: Account, within_s: float = 25.0) -> Usage:
         """The account's usage once nothing is held any more."""
-        eventually(lambda: self.usage(account).credits["held"] == 0, within_s=within_s)
-        return self.usage(account)
+
+        def nothing_held() -> Usage | None:
+            used = self.usage(account)
+            return used if used.credits["held"] == 0 else None
+
+        return eventually(nothing_held, within_s=within_s)
 
     def reconciled(self, account: Account) -> bool:
         """Whether books and Redis agree on an account."""

@@ -46,9 +46,10 @@ def test_a_revoked_key_is_refused_by_every_gateway_within_a_second(town: Town, a
     assert statuses(town, account.key) == statuses(town, other["secret"]) == [200] * 4
     revoked = town.place.cli("key", "revoke", account.key_id)
     assert revoked["status"] == "revoked"
-    began_s = time.monotonic()
-    eventually(lambda: statuses(town, account.key) == [401] * 4, within_s=WITHIN_S)
-    assert time.monotonic() - began_s < WITHIN_S
+    revoked_s = asked_s = time.monotonic()
+    while statuses(town, account.key) != [401] * 4:
+        assert asked_s - revoked_s < WITHIN_S, "a call made so long afterwards got in"
+        asked_s = time.monotonic()
     assert statuses(town, other["secret"]) == [200] * 4
 
 
@@ -57,7 +58,7 @@ def test_a_rotated_key_goes_on_as_long_as_it_was_given(town: Town, account: Acco
     new = town.place.cli("key", "rotate", account.key_id, "--overlap", "1s")
     assert statuses(town, new["secret"]) == [200] * 4
     assert new["project_id"] == account.project_id
-    eventually(lambda: statuses(town, account.key) == [401] * 4, within_s=3)
+    eventually(lambda: statuses(town, account.key) == [401] * 4)
     assert statuses(town, new["secret"]) == [200] * 4
     listed = {one["id"]: one for one in town.place.cli("key", "list", "--account", account.id)["keys"]}
     assert listed[account.key_id]["replaced_by"] == new["id"]

@@ -4,6 +4,7 @@ import json
 import math
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any, Final
 
@@ -93,10 +94,13 @@ def test_the_21st_call_of_a_minute_is_told_when_it_may_come_back(town: Town, sta
 
 def test_who_comes_back_when_told_is_let_in(town: Town) -> None:
     account = town.place.account("blink")
-    with town.first.caller(account) as caller:
-        assert [retrieve(caller).status_code for _ in range(4)] == [200, 200, 200, 429]
-        refused = retrieve(caller)
-        time.sleep(int(refused.headers["retry-after"]))
+    with town.first.caller(account) as caller, ThreadPoolExecutor(8) as crowd:
+        refused: list[httpx.Response] = []
+        while not refused:  # as many at once as even a slow machine makes within the second
+            replies = list(crowd.map(lambda _: retrieve(caller), range(8)))
+            assert {reply.status_code for reply in replies} <= {200, 429}
+            refused = [reply for reply in replies if reply.status_code == 429]
+        time.sleep(int(refused[-1].headers["retry-after"]))
         assert retrieve(caller).is_success
 
 

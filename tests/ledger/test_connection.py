@@ -263,7 +263,7 @@ async def test_of_many_simultaneous_calls_as_many_are_admitted_as_there_are_cred
 
 @asynccontextmanager
 async def impatient(redis_url: str) -> AsyncIterator[RedisConnection]:
-    """One whose calls end sooner than `stand_still` does, and not so soon that Redis on a loaded machine is too late."""
+    """One whose calls end sooner than `stand_still`, and not so soon that a Redis on a loaded machine is too late."""
     connection = RedisConnection(redis_url, attempt_timeout_ms=1000, call_timeout_ms=1000)
     await connection.open()
     yield connection
