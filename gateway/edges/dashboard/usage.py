@@ -204,16 +204,23 @@ async def names_of(desk: Desk, account_id: str) -> Names:
 async def _look(desk: Desk, visit: Visit) -> Looked:
     filters = read_filters(visit.request.query_params)
     account_id, now = visit.account_id, from_epoch_ms(visit.own_now_ms)
-    # One after the other: of several at once, those beside one that fails would go on behind the answer's back.
     report, names = await desk.reports.of_account(account_id, desk.clock()), await names_of(desk, account_id)
     within = filters.range(now, report.period.start_ms)
     window, earlier = filters.window_for(within), filters.range_before(within)
     # The table tells modes apart, and a chart by product adds them up.
     by = BY[Told.MODE if filters.told is Told.PRODUCT else filters.told]
     ask = partial(desk.series.of_account, account_id, zone=filters.tzinfo, only=filters.only)
-    series = await ask(within, window, by=by)
-    by_mode = series if by == BY[Told.MODE] else await ask(within, Window.MONTH, by=BY[Told.MODE])
-    before = await ask(earlier, window if filters.compared else Window.MONTH, by=())
+    try:
+        async with asyncio.TaskGroup() as asked:
+            of_bars = asked.create_task(ask(within, window, by=by))
+            of_before = asked.create_task(ask(earlier, window if filters.compared else Window.MONTH, by=()))
+            of_modes = of_bars
+            if by != BY[Told.MODE]:
+                of_modes = asked.create_task(ask(within, Window.MONTH, by=BY[Told.MODE]))
+    except ExceptionGroup as faults:
+        # One is enough to say what is wrong.
+        raise faults.exceptions[0] from faults
+    series, before, by_mode = of_bars.result(), of_before.result(), of_modes.result()
     if len(series.windows) > MOST_BARS:
         raise WrongParameter("window", f"that would be {len(series.windows)} bars; choose wider ones")
     chart = await asyncio.to_thread(
