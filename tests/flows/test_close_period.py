@@ -317,9 +317,12 @@ async def test_an_account_whose_numbers_disagree_gets_no_invoice_and_holds_up_no
     wrong, right = await accounts.create("Acme", "starter"), await accounts.create("Ada", "starter")
     await use(books, wrong.id, ("parse", 100))
     async with books.begin() as conn:
+        # The file is this test's own; the server's database is the next test's too, which counts on its triggers.
         on_sqlite = conn.dialect.name == "sqlite"
-        trigger = "ledger_entries_no_delete" if on_sqlite else "ledger_entries_append_only ON ledger_entries"
-        await conn.execute(text(f"DROP TRIGGER {trigger}"))
+        unguarded = (
+            "DROP TRIGGER ledger_entries_no_delete" if on_sqlite else "SET LOCAL session_replication_role = replica"
+        )
+        await conn.execute(text(unguarded))
         await conn.execute(text("DELETE FROM ledger_entries WHERE debit = 'allowance'"))
     await _month_later(clock, books, wrong.id)
     (only,) = await closer.close_due()
