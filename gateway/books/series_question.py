@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from gateway.books.pieces import of_account, pieces_table
 from gateway.books.reports import Bucket, By
-from gateway.books.tables import usage_daily, usage_events, usage_hourly
+from gateway.books.tables import usage_daily, usage_daily_by_mode, usage_events, usage_hourly, usage_hourly_by_mode
 from gateway.books.tables.usage import QUARTERS, SUMS, up_to
 from gateway.books.usage import CAPTURES
 
@@ -39,6 +39,7 @@ QUARTER: Final = "to_"
 CUTS: Final = "cuts"
 EDGE: Final = "edge_"
 BY: Final = {By.PRODUCT: "product", By.MODE: "mode", By.PROJECT: "project_id", By.KEY: "key_id"}
+_WITH_MODE: Final = frozenset({By.PRODUCT, By.MODE})
 # Kinds of views are few in practice; one that was dropped is made again.
 _KINDS: Final = 200
 
@@ -78,7 +79,7 @@ def _on_both_sides(around: Subquery, by: Sequence[By]) -> list[Select[Any]]:
 def _rows(dialect: str, part: str, by: Sequence[By], only: Sequence[By]) -> Subquery:
     """The rows that a part's pieces find, each with the number of its window or edge."""
     pieces = pieces_table(dialect, part)
-    start, sums = _read(part.removeprefix(EDGE))
+    start, sums = _read(part.removeprefix(EDGE), together=_WITH_MODE.issuperset((*by, *only)))
     rows = start.table.c
     own = of_account(dialect, bindparam("account_id"), rows, pieces)
     within = (start >= pieces.c.start_ms) & (start < pieces.c.end_ms)
@@ -96,9 +97,11 @@ def _rows(dialect: str, part: str, by: Sequence[By], only: Sequence[By]) -> Subq
     return query.subquery()
 
 
-def _read(part: str) -> tuple[Column[Any], list[ColumnElement[Any]]]:
-    """By which time a part's rows are found, and what they count."""
-    days, hours, event = usage_daily.c, usage_hourly.c, usage_events.c
+def _read(part: str, *, together: bool) -> tuple[Column[Any], list[ColumnElement[Any]]]:
+    """By which time a part's rows are found, and what they count. `together`: all projects and keys."""
+    days = (usage_daily_by_mode if together else usage_daily).c
+    hours = (usage_hourly_by_mode if together else usage_hourly).c
+    event = usage_events.c
     if part == DAYS:
         return days.day_ms, [days[name] for name in SUMS]
     if part == HOURS:

@@ -6,7 +6,7 @@ Whatever order, batch or repeat the relay hands them over in, the books end up t
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, Table, and_, cast, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -14,7 +14,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.books import jobs, ledger_entries, period_usage, running_jobs, stretches
 from gateway.books.bulk import Bulk, Row, adding_up, rows_of
 from gateway.books.dialect import now_ms, one_of
-from gateway.books.tables import account_seq, usage_daily, usage_events, usage_hourly
+from gateway.books.tables import (
+    account_seq,
+    usage_daily,
+    usage_daily_by_mode,
+    usage_events,
+    usage_hourly,
+    usage_hourly_by_mode,
+)
 from gateway.books.tables.usage import QUARTERS, SUMS, up_to
 from gateway.domain.hold import Ending
 from gateway.domain.instant import DAY_MS, HOUR_MS, MINUTE_MS
@@ -26,12 +33,14 @@ _BATCH: Final = 500
 # And so many conditions of three columns each.
 _PAIRS: Final = 200
 # Calls, units and millicredits by the key of a rollup's row; of an hour then the same up to each quarter of it.
-_Sums = dict[tuple[str, int, int, str, str, str, str], list[int]]
+_Sums = dict[tuple[Any, ...], list[int]]
 
 _EVENTS: Final = Bulk(usage_events, told={"booked_at_ms": now_ms()})
 _TO_QUARTERS: Final = [up_to(name, minute) for minute in QUARTERS for name in SUMS]
 _HOURS: Final = Bulk(usage_hourly, settled=adding_up(*SUMS, *_TO_QUARTERS))
 _DAYS: Final = Bulk(usage_daily, settled=adding_up(*SUMS))
+_HOURS_BY_MODE: Final = Bulk(usage_hourly_by_mode, settled=adding_up(*SUMS, *_TO_QUARTERS))
+_DAYS_BY_MODE: Final = Bulk(usage_daily_by_mode, settled=adding_up(*SUMS))
 _SEQS: Final = Bulk(
     account_seq,
     settled=lambda insert: insert.on_conflict_do_update(
@@ -120,7 +129,21 @@ async def _roll_up(conn: AsyncConnection, events: Iterable[UsageEvent]) -> None:
         by_period[facts.account_id, event.period_start_ms] += event.captured_millicredits
     await _HOURS.write(conn, rows_of(hours))
     await _DAYS.write(conn, rows_of(days))
+    await _HOURS_BY_MODE.write(conn, rows_of(_by_mode(hours)))
+    await _DAYS_BY_MODE.write(conn, rows_of(_by_mode(days)))
     await period_usage.add(conn, by_period)
+
+
+def _by_mode(sums: _Sums) -> _Sums:
+    """The same for all projects and keys together."""
+    found: _Sums = {}
+    for (account_id, at_ms, period_start_ms, _project_id, _key_id, product, mode), new in sums.items():
+        key = (account_id, at_ms, period_start_ms, product, mode)
+        if key in found:
+            _add(found[key], 0, new)
+        else:
+            found[key] = list(new)
+    return found
 
 
 def _add(sums: list[int], first: int, new: Sequence[int]) -> None:

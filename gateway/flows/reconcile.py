@@ -14,7 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from gateway.books import accounts, grants, ledger_entries, limits, usage
 from gateway.books.books import Books
 from gateway.books.ledger_entries import LedgerAccount
-from gateway.books.tables import usage_daily, usage_hourly, usage_stretches
+from gateway.books.tables import (
+    usage_daily,
+    usage_daily_by_mode,
+    usage_hourly,
+    usage_hourly_by_mode,
+    usage_stretches,
+)
 from gateway.domain.instant import from_epoch_ms
 from gateway.flows.faults import NoSuchThing
 from gateway.ledger.answers import Counters
@@ -158,6 +164,8 @@ async def _compare_books(conn: AsyncConnection, check: _Check) -> None:
         for what, rollup in (
             ("rolled up", usage_hourly),
             ("rolled up by day", usage_daily),
+            ("rolled up by hour and mode", usage_hourly_by_mode),
+            ("rolled up by day and mode", usage_daily_by_mode),
             ("rolled up in the order of settlement", usage_stretches),
         )
     }

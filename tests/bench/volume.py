@@ -22,7 +22,14 @@ from sqlalchemy import Select, Table, select
 
 from gateway.books import events, usage
 from gateway.books.books import Books
-from gateway.books.tables import period_usage, usage_daily, usage_events, usage_hourly
+from gateway.books.tables import (
+    period_usage,
+    usage_daily,
+    usage_daily_by_mode,
+    usage_events,
+    usage_hourly,
+    usage_hourly_by_mode,
+)
 from gateway.domain.usage import UsageEvent
 from gateway.flows.issue_invoice import Closer
 from gateway.ledger.answers import Counters
@@ -52,7 +59,7 @@ class NothingWaits:
 
 async def verify(books: Books, account: Account) -> None:
     """Book an account's events again by `usage.book`, in books of their own: all sums must come out the same."""
-    sums = (usage_hourly, usage_daily, period_usage)
+    sums = (usage_hourly, usage_daily, usage_hourly_by_mode, usage_daily_by_mode, period_usage)
     with tempfile.TemporaryDirectory(prefix="volume-") as folder:
         others = await Books.open(f"sqlite+aiosqlite:///{Path(folder) / 'books.sqlite'}")
         async with books.read() as conn:

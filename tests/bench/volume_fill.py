@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from gateway.books import tables
 from gateway.books.books import Books
 from gateway.books.stretches import STRETCH_SEQS
-from gateway.books.tables import usage_daily, usage_hourly
+from gateway.books.tables import usage_daily, usage_daily_by_mode, usage_hourly, usage_hourly_by_mode
 from gateway.books.tables.usage import QUARTERS
 from gateway.domain.hold import Ending
 from gateway.domain.instant import DAY_MS, HOUR_MS, MINUTE_MS, epoch_ms
@@ -204,6 +204,15 @@ async def _roll_up(conn: Any) -> None:
             "GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7"
         )
     )
+    for rollup, together in ((usage_hourly, usage_hourly_by_mode), (usage_daily, usage_daily_by_mode)):
+        names = [column.name for column in together.columns]
+        added = [f"CAST(sum({name}) AS bigint)" for name in names[5:]]
+        await conn.execute(
+            text(
+                f"INSERT INTO {together} ({', '.join(names)}) "  # noqa: S608
+                f"SELECT {', '.join((*names[:5], *added))} FROM {rollup} GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"
+            )
+        )
     told = f"account_id, period_start_ms, seq / {STRETCH_SEQS}, product, mode"
     await conn.execute(
         text(

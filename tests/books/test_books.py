@@ -14,7 +14,7 @@ from gateway.books import meta, migrate, usage
 from gateway.books.address import address
 from gateway.books.books import Books
 from gateway.books.faults import BooksUnavailable
-from gateway.books.tables import metadata, usage_hourly
+from gateway.books.tables import metadata, usage_daily_by_mode, usage_hourly, usage_hourly_by_mode
 from gateway.domain.hold import Ending
 from tests.made_up import NOON_MS, event
 
@@ -34,7 +34,7 @@ def test_the_newest_migration_is_the_one_the_code_waits_for() -> None:
     assert folder.get_heads() == [migrate.HEAD]
 
 
-async def test_hours_with_their_quarters_are_put_together_from_the_events_that_are_booked(books: Books) -> None:
+async def test_rollups_that_came_later_are_put_together_from_what_is_booked(books: Books) -> None:
     async with books.begin() as conn:
         events = [
             event(
@@ -43,10 +43,13 @@ async def test_hours_with_their_quarters_are_put_together_from_the_events_that_a
             for number, ending in enumerate(list(Ending) * 12)
         ]
         await usage.book(conn, events)
-        booked = sorted(map(tuple, await conn.execute(select(usage_hourly))))
+        rollups = (usage_hourly, usage_hourly_by_mode, usage_daily_by_mode)
+        booked = [sorted(map(tuple, await conn.execute(select(rollup)))) for rollup in rollups]
+        for rollup in rollups[1:]:
+            await conn.execute(text(f"DROP TABLE {rollup}"))
         await conn.execute(text("UPDATE alembic_version SET version_num = '0016'"))
         await conn.run_sync(migrate.migrate)
-        assert sorted(map(tuple, await conn.execute(select(usage_hourly)))) == booked
+        assert [sorted(map(tuple, await conn.execute(select(rollup)))) for rollup in rollups] == booked
 
 
 async def test_processes_that_start_at_once_migrate_once(books_url: str) -> None:

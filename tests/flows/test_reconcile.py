@@ -6,7 +6,14 @@ import pytest
 from sqlalchemy import insert, update
 
 from gateway.books.books import Books
-from gateway.books.tables import ledger_entries, usage_daily, usage_hourly, usage_stretches
+from gateway.books.tables import (
+    ledger_entries,
+    usage_daily,
+    usage_daily_by_mode,
+    usage_hourly,
+    usage_hourly_by_mode,
+    usage_stretches,
+)
 from gateway.domain.terms import Terms
 from gateway.flows.accounts import Accounts
 from gateway.flows.faults import NoSuchThing
@@ -78,7 +85,8 @@ async def test_each_kind_of_difference_is_named(
     for name, amount in (("captured", -1), ("held", 7), ("granted", 5)):
         await redis.execute("HINCRBY", period, name, amount, key=prefix)
     async with books.begin() as conn:
-        for number, rollup in enumerate((usage_hourly, usage_daily, usage_stretches), start=1):
+        rollups = (usage_hourly, usage_daily, usage_hourly_by_mode, usage_daily_by_mode, usage_stretches)
+        for number, rollup in enumerate(rollups, start=1):
             await conn.execute(update(rollup).values(captured_millicredits=number))
         stray = {"transaction_id": "stray", "leg": 0, "account_id": terms.account_id, "period_start_ms": start_ms}
         sides = {"debit": "allowance", "credit": "used", "amount_millicredits": 3, "booked_at_ms": 0}
@@ -89,7 +97,9 @@ async def test_each_kind_of_difference_is_named(
         ("granted for", granted, granted + 5),
         ("rolled up for", booked, 1),
         ("rolled up by day for", booked, 2),
-        ("rolled up in the order of settlement for", booked, 3),
+        ("rolled up by hour and mode for", booked, 3),
+        ("rolled up by day and mode for", booked, 4),
+        ("rolled up in the order of settlement for", booked, 5),
         ("ledger of", booked, booked + 3),
         ("held in", 0, 7),
     ]

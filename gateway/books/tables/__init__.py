@@ -48,8 +48,10 @@ from gateway.books.tables.usage import (
     refusals,
     running_jobs,
     usage_daily,
+    usage_daily_by_mode,
     usage_events,
     usage_hourly,
+    usage_hourly_by_mode,
     usage_stretches,
 )
 
@@ -96,8 +98,10 @@ __all__ = [
     "spend_raises",
     "subscriptions",
     "usage_daily",
+    "usage_daily_by_mode",
     "usage_events",
     "usage_hourly",
+    "usage_hourly_by_mode",
     "usage_stretches",
     "webhook_attempts",
     "webhook_deliveries",

@@ -102,6 +102,33 @@ usage_daily: Final = Table(
     sqlite_with_rowid=False,
 )
 
+# The same for all projects and keys together. A chart by product or mode, which is what most people look at, costs no
+# more for a thousand keys than for one.
+usage_hourly_by_mode: Final = Table(
+    "usage_hourly_by_mode",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("period_start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("product", Text, primary_key=True),
+    Column("mode", Text, primary_key=True),
+    *(whole_column(name) for name in SUMS),
+    *(whole_column(up_to(name, minute)) for minute in QUARTERS for name in SUMS),
+    sqlite_with_rowid=False,
+)
+
+usage_daily_by_mode: Final = Table(
+    "usage_daily_by_mode",
+    metadata,
+    Column("account_id", Text, primary_key=True),
+    Column("day_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("period_start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("product", Text, primary_key=True),
+    Column("mode", Text, primary_key=True),
+    *(whole_column(name) for name in SUMS),
+    sqlite_with_rowid=False,
+)
+
 # By the order of settlement, which decides what is inside a grant and what is beyond: `books.stretches`.
 usage_stretches: Final = Table(
     "usage_stretches",
