@@ -206,11 +206,12 @@ async def _roll_up(conn: Any) -> None:
     )
     for rollup, together in ((usage_hourly, usage_hourly_by_mode), (usage_daily, usage_daily_by_mode)):
         names = [column.name for column in together.columns]
-        added = [f"CAST(sum({name}) AS bigint)" for name in names[5:]]
+        sums_together = [f"CAST(sum({name}) AS bigint)" for name in names[5:]]
         await conn.execute(
             text(
                 f"INSERT INTO {together} ({', '.join(names)}) "  # noqa: S608
-                f"SELECT {', '.join((*names[:5], *added))} FROM {rollup} GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"
+                f"SELECT {', '.join((*names[:5], *sums_together))} FROM {rollup} "
+                "GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5"
             )
         )
     told = f"account_id, period_start_ms, seq / {STRETCH_SEQS}, product, mode"
