@@ -76,7 +76,9 @@ def _pieces(edges: Sequence[int]) -> _Pieces:
 
 def _add(pieces: _Pieces, kind: str, number: int, start_ms: int, end_ms: int) -> None:
     """Full hours, as the full days in them and the other hours; against the window where they end before they start."""
-    sign = 1 if start_ms <= end_ms else -1
+    if start_ms == end_ms:
+        return
+    sign = 1 if start_ms < end_ms else -1
     start_ms, end_ms = sorted((start_ms, end_ms))
     first_ms, last_ms = -(-start_ms // DAY_MS) * DAY_MS, end_ms // DAY_MS * DAY_MS
     if first_ms >= last_ms:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import pairwise
 from operator import attrgetter, itemgetter
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from gateway.books import accounts, series, series_question, usage
 from gateway.books.books import Books
@@ -34,8 +34,7 @@ _NOTHING: Final[Mapping[By, str]] = {}
 Key = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class SeriesWindow:
+class SeriesWindow(NamedTuple):
     """The calls that were admitted in `[start_ms, end_ms)`; no buckets where there were none."""
 
     start_ms: int

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
 from gateway.books.reports import Bucket, By
 from gateway.domain.credits import MILLICREDITS_PER_CREDIT
@@ -41,8 +41,7 @@ class Group:
     millicredits: int
 
 
-@dataclass(frozen=True, slots=True)
-class Bar:
+class Bar(NamedTuple):
     """One window. `values` are by group, `before` is the same window's total in the range before, if that is shown."""
 
     start_ms: int
@@ -51,12 +50,8 @@ class Bar:
     first_day: str
     last_day: str
     values: tuple[int, ...]
+    total: int
     before: int | None
-
-    @property
-    def total(self) -> int:
-        """All groups together, in millicredits."""
-        return sum(self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +162,11 @@ def draw(
     # Lines that are compared have one for all together.
     tops = [sum(row) if stacked or before else max(row, default=0) for row in rows]
     top = nice(max([*tops, *(past or [])], default=0))
-    bars, starts = [], []
+    bars, starts, short = [], [], window in {Window.HOUR, Window.DAY}
     for number, (each, values) in enumerate(zip(windows, rows, strict=True)):
-        start, last = (from_epoch_ms(at_ms).astimezone(zone) for at_ms in (each.start_ms, each.end_ms - 1))
+        start = from_epoch_ms(each.start_ms).astimezone(zone)
+        # Hours and days end on the day they began.
+        last = start if short else from_epoch_ms(each.end_ms - 1).astimezone(zone)
         unfinished = ", so far" if so_far and number == len(windows) - 1 else ""
         starts.append(start)
         bars.append(
@@ -180,6 +177,7 @@ def draw(
                 first_day=start.date().isoformat(),
                 last_day=last.date().isoformat(),
                 values=tuple(values),
+                total=sum(values),
                 before=past[number] if past is not None and number < len(past) else None,
             )
         )

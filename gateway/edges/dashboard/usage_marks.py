@@ -4,15 +4,14 @@ Put together here and not by a template, which looks at every number by itself a
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from markupsafe import Markup, escape
 
 from gateway.edges.dashboard.usage_chart import BAR, HEIGHT, Bar
 
 
-@dataclass(frozen=True, slots=True)
-class BarTexts:
+class BarTexts(NamedTuple):
     """A bar in words, for the drawing, its table and its script: credits, and the address of the calls behind it."""
 
     bar: Bar

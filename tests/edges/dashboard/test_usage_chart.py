@@ -1,6 +1,5 @@
 """What stands around a chart: the end of its axis, the days below it, and the bar that is not whole yet."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -52,7 +51,7 @@ def test_the_bar_that_still_grows_says_so_and_no_other_does() -> None:
 
 
 def test_nothing_that_an_address_or_a_name_brings_along_is_markup() -> None:
-    bar = replace(drawn(1, timedelta(days=1), Window.DAY).bars[0], label="<b>")
+    bar = drawn(1, timedelta(days=1), Window.DAY).bars[0]._replace(label="<b>")
     one = BarTexts(bar, "5", ("2", "3"), None, "", 'start=1&key="><script>')
     for made in (slots([one], "/usage"), rows([one], "/usage", compared=True)):
         assert 'href="/usage/calls?start=1&amp;key=&#34;&gt;&lt;script&gt;"' in made
