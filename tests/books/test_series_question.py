@@ -1,17 +1,17 @@
 """What usage over time asks of which sums."""
 
 import pytest
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import make_url
 
 from gateway.books.reports import By
 from gateway.books.series_question import CUTS, DAYS, EDGE, HOURS, QUARTER, question
 
-DIALECTS = {"sqlite": sqlite.dialect(), "postgresql": postgresql.dialect()}
+DIALECTS = {name: make_url(f"{name}://").get_dialect()() for name in ("sqlite", "postgresql+asyncpg")}
 PARTS = (DAYS, HOURS, EDGE + HOURS, f"{EDGE}{QUARTER}30")
 
 
 def asked(dialect: str, parts: tuple[str, ...], by: tuple[By, ...], only: tuple[By, ...] = ()) -> str:
-    return str(question(dialect, parts, by, only).compile(dialect=DIALECTS[dialect]))
+    return str(question(DIALECTS[dialect].name, parts, by, only).compile(dialect=DIALECTS[dialect]))
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
