@@ -16,7 +16,7 @@ import uvloop
 from gateway.edges.http_server import ServerLimits, server_config
 from gateway.edges.http_server.connection import ServerConnection
 from tests.edges.raw_http import Caller, Echo, listening
-from tests.leaping_clock import leaping_clock
+from tests.leaping_clock import leap
 
 GET = b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"
 GET_10 = b"GET /a HTTP/1.0\r\n\r\n"
@@ -199,14 +199,13 @@ async def _slow(
 ) -> tuple[bytes, bool, Echo]:
     """A caller who says so much and then nothing, for an hour."""
     app = Echo()
-    with leaping_clock() as leap:
-        async with listening(app, **limits) as listener:
-            caller = await listener.connect()
-            await caller.say(caller_says)
-            await listener.until(arrived)
-            await leap(3600)
-            answer = await caller.rest(2)
-            caller.leave()
+    async with listening(app, **limits) as listener:
+        caller = await listener.connect()
+        await caller.say(caller_says)
+        await listener.until(arrived)
+        await leap(3600)
+        answer = await caller.rest(2)
+        caller.leave()
     return answer.data[9:12], answer.closed, app
 
 
@@ -221,27 +220,25 @@ async def test_a_head_that_does_not_end_in_time_is_refused() -> None:
 
 
 async def test_a_trickled_head_does_not_buy_time() -> None:
-    with leaping_clock() as leap:
-        async with listening(Echo(), head_s=10, linger_s=3600) as listener:
-            caller = await listener.connect()
-            for byte in b"GET /a HTTP/1.1\r\nHost: " + b"a" * 20:
-                await caller.say(bytes([byte]))
-                await listener.until(lambda connection: connection._reader.in_head or connection._lingering)
-                await leap(0.5)
-            answer = await caller.rest(2)
-            caller.leave()
+    async with listening(Echo(), head_s=10, linger_s=3600) as listener:
+        caller = await listener.connect()
+        for byte in b"GET /a HTTP/1.1\r\nHost: " + b"a" * 20:
+            await caller.say(bytes([byte]))
+            await listener.until(lambda connection: connection._reader.in_head or connection._lingering)
+            await leap(0.5)
+        answer = await caller.rest(2)
+        caller.leave()
     assert answer.statuses == [408]
 
 
 async def test_an_idle_connection_is_closed_without_a_word() -> None:
-    with leaping_clock() as leap:
-        async with listening(Echo()) as listener:
-            caller = await listener.connect()
-            await caller.say(GET)
-            assert (await caller.one()).status == 200
-            await leap(3600)
-            answer = await caller.rest(2)
-            caller.leave()
+    async with listening(Echo()) as listener:
+        caller = await listener.connect()
+        await caller.say(GET)
+        assert (await caller.one()).status == 200
+        await leap(3600)
+        answer = await caller.rest(2)
+        caller.leave()
     assert (answer.data, answer.closed) == (b"", True)
 
 
@@ -253,15 +250,14 @@ async def test_a_body_that_stops_coming_is_refused_and_ends_in_disconnect() -> N
 
 
 async def test_a_slow_application_is_no_fault_of_the_caller() -> None:
-    with leaping_clock() as leap:
 
-        async def app(scope: Any, receive: Any, send: Any) -> None:
-            await listener.until(lambda connection: connection._reading_paused)
-            await leap(3600)
-            await Echo()(scope, receive, send)
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await listener.until(lambda connection: connection._reading_paused)
+        await leap(3600)
+        await Echo()(scope, receive, send)
 
-        async with listening(app) as listener:
-            answer = await listener.ask(POST + b"Content-Length: 200000\r\n\r\n" + b"x" * 200_000)
+    async with listening(app) as listener:
+        answer = await listener.ask(POST + b"Content-Length: 200000\r\n\r\n" + b"x" * 200_000)
     assert (answer.status, len(answer.body)) == (200, 200_000)
 
 
