@@ -37,6 +37,7 @@ PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "dev-stamp.json"
 LOCKS = {"runtime": ROOT / "requirements" / "runtime.txt", "dev": ROOT / "requirements" / "dev.txt"}
 
+# The first that is there is driven.
 BROWSERS = (
     "chromium-headless-shell",
     "chromium",

@@ -1,5 +1,6 @@
 """What was used: usage events, what they move in the ledger, their sums by the hour, and the jobs behind them."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, SmallInteger, Table, Text
@@ -68,66 +69,35 @@ def up_to(name: str, minute: int) -> str:
     return f"{name}_to_{minute}"
 
 
+def _rollup(name: str, start: str, told: Sequence[str], sums: Sequence[str], *more: Index) -> Table:
+    """Sums of an account's windows that begin at `start`, told apart by period and by columns of text."""
+    return Table(
+        name,
+        metadata,
+        Column("account_id", Text, primary_key=True),
+        Column(start, BigInteger, primary_key=True, autoincrement=False),
+        Column("period_start_ms", BigInteger, primary_key=True, autoincrement=False),
+        *(Column(each, Text, primary_key=True) for each in told),
+        *(whole_column(each) for each in sums),
+        *more,
+        sqlite_with_rowid=False,
+    )
+
+
+_MODES: Final = ("product", "mode")
+_KEYS: Final = ("project_id", "key_id", *_MODES)
+_HOURS_SUMS: Final = (*SUMS, *(up_to(name, minute) for minute in QUARTERS for name in SUMS))
+
 # By the hour in which the call was admitted, since that is what puts it into its period; and by period, because an
 # anchor seldom falls on a full hour. Long ranges and whole periods are read from the days of UTC. What an hour had come
 # to by each quarter stands in the same row: hours of India or Nepal are read from it, for a tenth more room. Rows by
 # the quarter would be two and a half times as many, to read and to write, for everybody.
-usage_hourly: Final = Table(
-    "usage_hourly",
-    metadata,
-    Column("account_id", Text, primary_key=True),
-    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
-    Column("period_start_ms", BigInteger, primary_key=True, autoincrement=False),
-    Column("project_id", Text, primary_key=True),
-    Column("key_id", Text, primary_key=True),
-    Column("product", Text, primary_key=True),
-    Column("mode", Text, primary_key=True),
-    *(whole_column(name) for name in SUMS),
-    *(whole_column(up_to(name, minute)) for minute in QUARTERS for name in SUMS),
-    sqlite_with_rowid=False,
-)
-
-usage_daily: Final = Table(
-    "usage_daily",
-    metadata,
-    Column("account_id", Text, primary_key=True),
-    Column("day_ms", BigInteger, primary_key=True, autoincrement=False),
-    Column("period_start_ms", BigInteger, primary_key=True, autoincrement=False),
-    Column("project_id", Text, primary_key=True),
-    Column("key_id", Text, primary_key=True),
-    Column("product", Text, primary_key=True),
-    Column("mode", Text, primary_key=True),
-    *(whole_column(name) for name in SUMS),
-    Index(None, "account_id", "period_start_ms"),
-    sqlite_with_rowid=False,
-)
-
+usage_hourly: Final = _rollup("usage_hourly", "hour_ms", _KEYS, _HOURS_SUMS)
+usage_daily: Final = _rollup("usage_daily", "day_ms", _KEYS, SUMS, Index(None, "account_id", "period_start_ms"))
 # The same for all projects and keys together. A chart by product or mode, which is what most people look at, costs no
 # more for a thousand keys than for one.
-usage_hourly_by_mode: Final = Table(
-    "usage_hourly_by_mode",
-    metadata,
-    Column("account_id", Text, primary_key=True),
-    Column("hour_ms", BigInteger, primary_key=True, autoincrement=False),
-    Column("period_start_ms", BigInteger, primary_key=True, autoincrement=False),
-    Column("product", Text, primary_key=True),
-    Column("mode", Text, primary_key=True),
-    *(whole_column(name) for name in SUMS),
-    *(whole_column(up_to(name, minute)) for minute in QUARTERS for name in SUMS),
-    sqlite_with_rowid=False,
-)
-
-usage_daily_by_mode: Final = Table(
-    "usage_daily_by_mode",
-    metadata,
-    Column("account_id", Text, primary_key=True),
-    Column("day_ms", BigInteger, primary_key=True, autoincrement=False),
-    Column("period_start_ms", BigInteger, primary_key=True, autoincrement=False),
-    Column("product", Text, primary_key=True),
-    Column("mode", Text, primary_key=True),
-    *(whole_column(name) for name in SUMS),
-    sqlite_with_rowid=False,
-)
+usage_hourly_by_mode: Final = _rollup("usage_hourly_by_mode", "hour_ms", _MODES, _HOURS_SUMS)
+usage_daily_by_mode: Final = _rollup("usage_daily_by_mode", "day_ms", _MODES, SUMS)
 
 # By the order of settlement, which decides what is inside a grant and what is beyond: `books.stretches`.
 usage_stretches: Final = Table(

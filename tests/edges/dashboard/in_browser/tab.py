@@ -12,18 +12,9 @@ from typing import Any, Final
 
 from playwright.async_api import Browser, ConsoleMessage, Download, Page, async_playwright
 
+import dev
+
 AXE: Final = Path(__file__).parents[3] / "data" / "vendor" / "axe.min.js"
-# The shell is the same engine without a browser's own windows, which Chromium draws even where nobody sees them.
-NAMES: Final = (
-    "chromium-headless-shell",
-    "chromium",
-    "chromium-browser",
-    "google-chrome",
-    "google-chrome-stable",
-    "chrome",
-    "microsoft-edge",
-)
-ON_MACOS: Final = "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome"
 RULES: Final = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
 PHONE: Final = (375, 800)
 WIDE: Final = (1440, 900)
@@ -45,7 +36,7 @@ def find_browser() -> str:
         if shutil.which(chosen) is None:
             raise NoBrowser(f"GATEWAY_BROWSER names {chosen!r}, which is no program")
         return chosen
-    for name in (*NAMES, ON_MACOS):
+    for name in (*dev.BROWSERS, dev.MAC_BROWSER):
         if found := shutil.which(name):
             return found
     raise NoBrowser(

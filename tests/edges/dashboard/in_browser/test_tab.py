@@ -6,7 +6,7 @@ from tests.edges.dashboard.in_browser.tab import NoBrowser, find_browser
 def test_a_machine_without_a_browser_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GATEWAY_BROWSER", raising=False)
     monkeypatch.setenv("PATH", "")
-    monkeypatch.setattr("tests.edges.dashboard.in_browser.tab.ON_MACOS", "")
+    monkeypatch.setattr("dev.MAC_BROWSER", "")
     with pytest.raises(NoBrowser, match="apt-get install chromium"):
         find_browser()
 
