@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.pieces import Piece, in_runs, pieces_text
 from gateway.books.reports import Bucket, By
-from gateway.books.series_question import CUTS, DAYS, EDGE, HOURS, QUARTER, question
+from gateway.books.series_question import CUTS, DAYS, EDGE, FROM, HOURS, TO, question
 from gateway.domain.instant import DAY_MS, HOUR_MS, MINUTE_MS
 
 _QUARTER_MS: Final = 15 * MINUTE_MS
@@ -61,14 +61,21 @@ def _pieces(edges: Sequence[int]) -> _Pieces:
         for edge_ms, (before, after) in zip(edges, pairwise(long), strict=True)
     ]
     pieces: _Pieces = defaultdict(list)
-    for number, (start_ms, end_ms) in enumerate(pairwise(anchors)):
-        _add(pieces, "", number, start_ms, end_ms)
-    for number, (anchor_ms, edge_ms) in enumerate(zip(anchors, edges, strict=True)):
+    for number, (edge_ms, anchor_ms, next_ms) in enumerate(zip(edges, anchors, [*anchors[1:], 0], strict=True)):
         hour_ms, quarter_ms = (edge_ms // length_ms * length_ms for length_ms in (HOUR_MS, _QUARTER_MS))
-        _add(pieces, EDGE, number, anchor_ms, hour_ms)
-        if hour_ms < quarter_ms:
-            minute = (quarter_ms - hour_ms) // MINUTE_MS
-            pieces[f"{EDGE}{QUARTER}{minute}"].append(Piece(number, hour_ms, hour_ms + HOUR_MS, 1))
+        minute = (quarter_ms - hour_ms) // MINUTE_MS
+        hour = Piece(number, hour_ms, hour_ms + HOUR_MS, 1)
+        if minute and (anchor_ms, next_ms) == hour[1:3]:
+            # Hours that begin at a quarter: each is all of the anchor's but its beginning.
+            pieces[f"{FROM}{minute}"].append(hour)
+            if number > 0:
+                pieces[f"{TO}{minute}"].append(hour._replace(number=number - 1))
+        else:
+            if number < len(edges) - 1:
+                _add(pieces, "", number, anchor_ms, next_ms)
+            _add(pieces, EDGE, number, anchor_ms, hour_ms)
+            if minute:
+                pieces[f"{EDGE}{TO}{minute}"].append(hour)
         if quarter_ms < edge_ms:
             pieces[EDGE + CUTS].append(Piece(number, quarter_ms, edge_ms, 1))
     return pieces

@@ -31,11 +31,12 @@ from gateway.books.tables import usage_daily, usage_daily_by_mode, usage_events,
 from gateway.books.tables.usage import QUARTERS, SUMS, up_to
 from gateway.books.usage import CAPTURES
 
-# What can be read: windows of full days, of full hours; hours up to a quarter, by its minute; and what is left. The
-# same between windows has EDGE before its name.
+# What can be read: windows of full days, of full hours; hours up to a quarter or from it on, by its minute; and what is
+# left. The same between windows has EDGE before its name.
 DAYS: Final = "days"
 HOURS: Final = "hours"
-QUARTER: Final = "to_"
+TO: Final = "to_"
+FROM: Final = "from_"
 CUTS: Final = "cuts"
 EDGE: Final = "edge_"
 BY: Final = {By.PRODUCT: "product", By.MODE: "mode", By.PROJECT: "project_id", By.KEY: "key_id"}
@@ -48,8 +49,8 @@ _KINDS: Final = 200
 def question(dialect: str, parts: tuple[str, ...], by: tuple[By, ...], only: tuple[By, ...]) -> Select[Any]:
     """Rows of a window's number and what a bucket has, in its order; of the parts that there are pieces of."""
     rows = {part: _rows(dialect, part, by, only) for part in parts}
-    found = [select(*each.c) for part, each in rows.items() if not part.startswith(EDGE)]
-    if around := [select(*each.c) for part, each in rows.items() if part.startswith(EDGE)]:
+    found = [each for part, each in rows.items() if not part.startswith(EDGE)]
+    if around := [each for part, each in rows.items() if part.startswith(EDGE)]:
         found += _on_both_sides(union_all(*around).subquery(), by)
     every = union_all(*found).subquery().c
     # What was added and taken away again was not there.
@@ -76,7 +77,7 @@ def _on_both_sides(around: Subquery, by: Sequence[By]) -> list[Select[Any]]:
     return [before.where(edge.number > 0), after.where(edge.number < bindparam("windows", type_=BigInteger))]
 
 
-def _rows(dialect: str, part: str, by: Sequence[By], only: Sequence[By]) -> Subquery:
+def _rows(dialect: str, part: str, by: Sequence[By], only: Sequence[By]) -> Select[Any]:
     """The rows that a part's pieces find, each with the number of its window or edge."""
     pieces = pieces_table(dialect, part)
     start, sums = _read(part.removeprefix(EDGE), together=_WITH_MODE.issuperset((*by, *only)))
@@ -94,7 +95,7 @@ def _rows(dialect: str, part: str, by: Sequence[By], only: Sequence[By]) -> Subq
     )
     if start.table is usage_events:
         query = query.where(usage_events.c.ending.in_(sorted(CAPTURES)))
-    return query.subquery()
+    return query
 
 
 def _read(part: str, *, together: bool) -> tuple[Column[Any], list[ColumnElement[Any]]]:
@@ -109,5 +110,8 @@ def _read(part: str, *, together: bool) -> tuple[Column[Any], list[ColumnElement
     if part == CUTS:
         sums = [literal(1, BigInteger), func.coalesce(event.units, 0), event.captured_millicredits]
         return event.admitted_at_ms, sums
-    minute = next(minute for minute in QUARTERS if part == f"{QUARTER}{minute}")
-    return hours.hour_ms, [hours[up_to(name, minute)] for name in SUMS]
+    minute = next(minute for minute in QUARTERS if part in {f"{TO}{minute}", f"{FROM}{minute}"})
+    to: list[ColumnElement[Any]] = [hours[up_to(name, minute)] for name in SUMS]
+    if part.startswith(FROM):
+        return hours.hour_ms, [hours[name] - before for name, before in zip(SUMS, to, strict=True)]
+    return hours.hour_ms, to

@@ -4,10 +4,10 @@ import pytest
 from sqlalchemy import make_url
 
 from gateway.books.reports import By
-from gateway.books.series_question import CUTS, DAYS, EDGE, HOURS, QUARTER, question
+from gateway.books.series_question import CUTS, DAYS, EDGE, FROM, HOURS, TO, question
 
 DIALECTS = {name: make_url(f"{name}://").get_dialect()() for name in ("sqlite", "postgresql+asyncpg")}
-PARTS = (DAYS, HOURS, EDGE + HOURS, f"{EDGE}{QUARTER}30")
+PARTS = (DAYS, HOURS, f"{FROM}30", f"{TO}30", EDGE + HOURS, f"{EDGE}{TO}30")
 
 
 def asked(dialect: str, parts: tuple[str, ...], by: tuple[By, ...], only: tuple[By, ...] = ()) -> str:
