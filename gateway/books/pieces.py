@@ -54,19 +54,16 @@ def in_runs(pieces: Iterable[Piece]) -> list[Piece]:
 
     So all hours of a month are one walk along an index, and not seven hundred.
     """
-    runs: list[Piece] = []
-    for piece in pieces:
-        length_ms = piece.end_ms - piece.start_ms
-        run = runs[-1] if runs else None
-        if (
-            run is not None
-            and (run.end_ms, run.sign, run.step_ms) == (piece.start_ms, piece.sign, length_ms)
-            and piece.number == run.number + (piece.start_ms - run.start_ms) // length_ms
-        ):
-            runs[-1] = Piece(run.number, run.start_ms, piece.end_ms, run.sign, length_ms)
+    runs: list[list[int]] = []
+    following: tuple[int, ...] = ()
+    for number, start_ms, end_ms, sign, _ in pieces:
+        step_ms = end_ms - start_ms
+        if (number, start_ms, step_ms, sign) == following:
+            runs[-1][2] = end_ms
         else:
-            runs.append(Piece(piece.number, piece.start_ms, piece.end_ms, piece.sign, length_ms))
-    return runs
+            runs.append([number, start_ms, end_ms, sign, step_ms])
+        following = (number + 1, end_ms, step_ms, sign)
+    return [Piece(*run) for run in runs]
 
 
 def pieces_table(dialect: str, name: str) -> CTE:

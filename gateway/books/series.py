@@ -48,8 +48,8 @@ async def usage(
     given: dict[str, object] = {part: pieces_text(account_id, in_runs(each)) for part, each in pieces.items()}
     given |= {"account_id": account_id, "windows": len(edges) - 1, "most": limit}
     given |= {name.value: value for name, value in only.items()}
-    for number, *bucket in (await conn.execute(asked, given)).all():
-        found[number].append(Bucket(*bucket))
+    for row in (await conn.execute(asked, given)).all():
+        found[row[0]].append(Bucket._make(row[1:]))
     return found
 
 
@@ -62,14 +62,14 @@ def _pieces(edges: Sequence[int]) -> _Pieces:
     ]
     pieces: _Pieces = defaultdict(list)
     for number, (edge_ms, anchor_ms, next_ms) in enumerate(zip(edges, anchors, [*anchors[1:], 0], strict=True)):
-        hour_ms, quarter_ms = (edge_ms // length_ms * length_ms for length_ms in (HOUR_MS, _QUARTER_MS))
+        hour_ms, quarter_ms = edge_ms // HOUR_MS * HOUR_MS, edge_ms // _QUARTER_MS * _QUARTER_MS
         minute = (quarter_ms - hour_ms) // MINUTE_MS
         hour = Piece(number, hour_ms, hour_ms + HOUR_MS, 1)
         if minute and (anchor_ms, next_ms) == hour[1:3]:
             # Hours that begin at a quarter: each is all of the anchor's but its beginning.
             pieces[f"{FROM}{minute}"].append(hour)
             if number > 0:
-                pieces[f"{TO}{minute}"].append(hour._replace(number=number - 1))
+                pieces[f"{TO}{minute}"].append(Piece(number - 1, hour_ms, hour_ms + HOUR_MS, 1))
         else:
             if number < len(edges) - 1:
                 _add(pieces, "", number, anchor_ms, next_ms)

@@ -8,9 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from enum import StrEnum
 
-from gateway.domain.instant import epoch_ms, from_epoch_ms
-
-_HOUR = timedelta(hours=1)
+from gateway.domain.instant import HOUR_MS, MINUTE_MS, epoch_ms, from_epoch_ms
 
 
 class Window(StrEnum):
@@ -44,15 +42,14 @@ def edges(from_ms: int, to_ms: int, window: Window, zone: tzinfo, *, most: int) 
 
 def _after(from_ms: int, window: Window, zone: tzinfo) -> Iterator[int]:
     """The boundaries after an instant, in order."""
-    local = from_epoch_ms(from_ms).astimezone(zone)
     if window is Window.HOUR:
         # In UTC, since adding to a local time does not see the clock being changed.
-        at = from_epoch_ms(from_ms)
+        at_ms = from_ms
         while True:
-            local = at.astimezone(zone)
-            since_the_hour = timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
-            at += _HOUR - since_the_hour
-            yield epoch_ms(at)
+            local = from_epoch_ms(at_ms).astimezone(zone)
+            at_ms += HOUR_MS - local.minute * MINUTE_MS - local.second * 1_000 - local.microsecond // 1_000
+            yield at_ms
+    local = from_epoch_ms(from_ms).astimezone(zone)
     day = local.replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None, fold=0)
     while True:
         day = _next(day, window)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import pairwise
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 
 from gateway.books import accounts, series, series_question, usage
@@ -167,12 +167,16 @@ def _with(
 ) -> dict[int, tuple[Bucket, ...]]:
     """The buckets of each window in their order, what is not booked yet added to them."""
     key_of = keys_by(by)
-    buckets = {number: {key_of(bucket): bucket for bucket in of_window} for number, of_window in found.items()}
+    # Few windows have any; the others' buckets are as they were found.
+    changed: dict[int, dict[Key, Bucket]] = {}
     for event in unbooked:
         values = _of(event)
         told = {name.value: values[name] for name in by}
         one = Bucket(1, event.settlement.units or 0, event.captured_millicredits, **told)
-        of_window = buckets.setdefault(bisect_right(cut, event.admitted_at_ms) - 1, {})
-        known = of_window.get(key_of(one))
-        of_window[key_of(one)] = one if known is None else _together(one, known)
-    return {number: tuple(map(itemgetter(1), sorted(of_window.items()))) for number, of_window in buckets.items()}
+        number = bisect_right(cut, event.admitted_at_ms) - 1
+        if number not in changed:
+            changed[number] = {key_of(bucket): bucket for bucket in found.get(number, ())}
+        known = changed[number].get(key_of(one))
+        changed[number][key_of(one)] = one if known is None else _together(one, known)
+    buckets = {**found, **{number: of_window.values() for number, of_window in changed.items()}}
+    return {number: tuple(sorted(of_window, key=key_of)) for number, of_window in buckets.items()}

@@ -37,6 +37,8 @@ def number(whole: int) -> str:
 
 def credits_(millicredits: int) -> str:
     """Credits with thousands separators and up to three decimals: 1234500 is "1,234.5"."""
+    if millicredits >= 0 and not millicredits % MILLICREDITS_PER_CREDIT:  # nearly all of a page's hundreds
+        return f"{millicredits // MILLICREDITS_PER_CREDIT:,}"
     whole, part = divmod(abs(millicredits), MILLICREDITS_PER_CREDIT)
     text = f"{whole:,}" + (f".{part:03d}".rstrip("0") if part else "")
     return f"{_MINUS}{text}" if millicredits < 0 else text
@@ -123,7 +125,7 @@ def iso(at_ms: int) -> str:
 def iso_exactly(at_ms: int) -> str:
     """For an address that must mean this very instant: "2026-11-23T12:34:56.789Z"; a fraction only if there is one."""
     exact = "milliseconds" if at_ms % 1_000 else "seconds"
-    return from_epoch_ms(at_ms).replace(tzinfo=None).isoformat(timespec=exact) + "Z"
+    return from_epoch_ms(at_ms).isoformat(timespec=exact).removesuffix("+00:00") + "Z"
 
 
 def query(given: Mapping[str, str]) -> str:

@@ -4,7 +4,8 @@ Drawn by the server as SVG, so that it is there without a script, follows the pa
 `usage.js` adds pointing, arrow keys and zooming to what is there. Asks nothing and draws nothing itself.
 """
 
-from collections.abc import Callable, Sequence
+from calendar import month_abbr
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
 from itertools import accumulate
@@ -29,6 +30,11 @@ _NICE: Final = (10, 12, 16, 20, 24, 30, 40, 60, 80, 100)
 _HOURS_APART: Final = (1, 2, 3, 6, 12, 24)
 _WEEK_DAYS: Final = 7
 _MOST_LABELS: Final = 7
+# Looked up hundreds of times; `calendar` formats them every time.
+_MONTHS: Final = tuple(month_abbr)
+
+# The buckets of one window: whose each is, and millicredits.
+_Told = list[tuple[Key, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +106,7 @@ class Chart:
             for path, value in zip(paths, self.bars[number].values, strict=True):
                 if value > 0:
                     below += value
-                    end = _height(below, self.top)
+                    end = below * HEIGHT // self.top
                     head = max(end, foot + 1)
                     path.append(f"M{left} {HEIGHT - head}h{WIDE}v{head - foot}h-{WIDE}z")
                     foot = end
@@ -132,7 +138,7 @@ class Chart:
         return " ".join(points[-2:] if so_far else points[:-1])
 
     def _point(self, number: int, value: int) -> str:
-        return f"{number * BAR + BAR // 2},{HEIGHT - _height(value, self.top)}"
+        return f"{number * BAR + BAR // 2},{HEIGHT - value * HEIGHT // self.top}"
 
 
 def draw(
@@ -152,9 +158,10 @@ def draw(
     `so_far`: the last window is not over yet.
     """
     key_of = keys_by(by)
-    groups = _groups(windows, key_of, label)
+    told = [[(key_of(bucket), bucket.captured_millicredits) for bucket in each.buckets] for each in windows]
+    groups = _groups(told, label)
     columns = {group.key: number for number, group in enumerate(groups)}
-    rows = [_row(each.buckets, key_of, columns) for each in windows]
+    rows = [_row(each, columns) for each in told]
     past: list[int] | None = [_sum(each.buckets) for each in before[: len(windows)]] if before else None
     if cumulative:
         rows = list(accumulate(rows, lambda left, right: [a + b for a, b in zip(left, right, strict=True)]))
@@ -165,6 +172,7 @@ def draw(
     bars, starts, short = [], [], window in {Window.HOUR, Window.DAY}
     for number, (each, values) in enumerate(zip(windows, rows, strict=True)):
         start = from_epoch_ms(each.start_ms).astimezone(zone)
+        first_day = start.date().isoformat()
         # Hours and days end on the day they began.
         last = start if short else from_epoch_ms(each.end_ms - 1).astimezone(zone)
         unfinished = ", so far" if so_far and number == len(windows) - 1 else ""
@@ -174,8 +182,8 @@ def draw(
                 start_ms=each.start_ms,
                 end_ms=each.end_ms,
                 label=f"{said(start, last, window)}{unfinished}",
-                first_day=start.date().isoformat(),
-                last_day=last.date().isoformat(),
+                first_day=first_day,
+                last_day=first_day if short else last.date().isoformat(),
                 values=tuple(values),
                 total=sum(values),
                 before=past[number] if past is not None and number < len(past) else None,
@@ -186,7 +194,7 @@ def draw(
 
 def said(start: datetime, last: datetime, window: Window) -> str:
     """A window for people: "Mon, Nov 23", "Nov 23, 14:00", "Nov 16 to 22", "November 2026"."""
-    day = f"{start:%b} {start.day}"
+    day = f"{_MONTHS[start.month]} {start.day}"
     match window:
         case Window.HOUR:
             return f"{day}, {start.hour:02}:{start.minute:02}"
@@ -208,15 +216,12 @@ def nice(millicredits: int) -> int:
     return next(unit * step for step in _NICE if unit * step >= millicredits)
 
 
-def _groups(
-    windows: Sequence[SeriesWindow], key_of: Callable[[Bucket], Key], label: Callable[[Key], str]
-) -> tuple[Group, ...]:
+def _groups(windows: Iterable[_Told], label: Callable[[Key], str]) -> tuple[Group, ...]:
     """The largest, in order, and the others as one."""
     sums: dict[Key, int] = {}
     for each in windows:
-        for bucket in each.buckets:
-            key = key_of(bucket)
-            sums[key] = sums.get(key, 0) + bucket.captured_millicredits
+        for key, millicredits in each:
+            sums[key] = sums.get(key, 0) + millicredits
     largest = sorted(sums, key=lambda key: (-sums[key], key))
     named, rest = largest[:MOST_GROUPS], largest[MOST_GROUPS:]
     if len(rest) == 1:  # one more has a colour left
@@ -227,19 +232,15 @@ def _groups(
     return tuple(groups)
 
 
-def _row(buckets: Sequence[Bucket], key_of: Callable[[Bucket], Key], columns: dict[Key, int]) -> list[int]:
+def _row(told: _Told, columns: dict[Key, int]) -> list[int]:
     values = [0] * len(columns)
-    for bucket in buckets:
-        values[columns.get(key_of(bucket), len(columns) - 1)] += bucket.captured_millicredits
+    for key, millicredits in told:
+        values[columns.get(key, len(columns) - 1)] += millicredits
     return values
 
 
 def _sum(buckets: Sequence[Bucket]) -> int:
     return sum(bucket.captured_millicredits for bucket in buckets)
-
-
-def _height(millicredits: int, top: int) -> int:
-    return min(HEIGHT, millicredits * HEIGHT // top)
 
 
 def _labels(starts: Sequence[datetime], window: Window) -> tuple[Label, ...]:
