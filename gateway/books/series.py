@@ -13,15 +13,19 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
+import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from gateway.books.pieces import Piece, in_runs, pieces_text
 from gateway.books.reports import Bucket, By
 from gateway.books.series_question import CUTS, DAYS, EDGE, FROM, HOURS, TO, question
+from gateway.books.tables.usage import SUMS
 from gateway.domain.instant import DAY_MS, HOUR_MS, MINUTE_MS
 
 _QUARTER_MS: Final = 15 * MINUTE_MS
 _NOTHING: Final[Mapping[By, str]] = {}
+# The windows' numbers, and each sum.
+_LISTS: Final = 1 + len(SUMS)
 
 # The pieces to be read of each part of the question.
 _Pieces = defaultdict[str, list[Piece]]
@@ -49,7 +53,11 @@ async def usage(
     given |= {"account_id": account_id, "windows": len(edges) - 1, "most": limit}
     given |= {name.value: value for name, value in only.items()}
     for row in (await conn.execute(asked, given)).all():
-        found[row[0]].append(Bucket._make(row[1:]))
+        lists, told = row[:_LISTS], row[_LISTS:]
+        # SQLite has no lists but JSON's; where there is nothing at all, PostgreSQL has none.
+        numbers, *sums = (orjson.loads(each) if isinstance(each, str) else each or () for each in lists)
+        for number, *of_window in zip(numbers, *sums, strict=True):
+            found[number].append(Bucket._make((*of_window, *told)))
     return found
 
 

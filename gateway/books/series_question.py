@@ -47,23 +47,30 @@ _KINDS: Final = 200
 
 @lru_cache(maxsize=_KINDS)
 def question(dialect: str, parts: tuple[str, ...], by: tuple[By, ...], only: tuple[By, ...]) -> Select[Any]:
-    """Rows of a window's number and what a bucket has, in its order; of the parts that there are pieces of."""
+    """A row for each of what is told apart: lists of windows' numbers and of their sums, then what tells it apart.
+
+    Of the parts that there are pieces of. A row for each bucket would cost more than all that is read for it.
+    """
     rows = {part: _rows(dialect, part, by, only) for part in parts}
     found = [each for part, each in rows.items() if not part.startswith(EDGE)]
     if around := [each for part, each in rows.items() if part.startswith(EDGE)]:
         found += _on_both_sides(union_all(*around).subquery(), by)
     every = union_all(*found).subquery().c
-    # What was added and taken away again was not there.
-    return (
-        select(
-            every.number,
-            *(cast(func.sum(every[name]), BigInteger) for name in SUMS),
-            *(every[BY[name]] if (name := By(field)) in by else null() for field in Bucket._fields[len(SUMS) :]),
-        )
-        .group_by(every.number, *(every[BY[name]] for name in by))
+    told = [every[BY[name]] for name in by]
+    buckets = (
+        select(every.number, *(cast(func.sum(every[name]), BigInteger).label(name) for name in SUMS), *told)
+        .group_by(every.number, *told)
+        # What was added and taken away again was not there.
         .having(func.sum(every.calls) > 0)
         .limit(bindparam("most", type_=BigInteger))
+        .subquery()
+        .c
     )
+    listed = func.json_group_array if dialect == "sqlite" else func.array_agg
+    return select(
+        *(listed(buckets[name]) for name in ("number", *SUMS)),
+        *(buckets[BY[name]] if (name := By(field)) in by else null() for field in Bucket._fields[len(SUMS) :]),
+    ).group_by(*(buckets[BY[name]] for name in by))
 
 
 def _on_both_sides(around: Subquery, by: Sequence[By]) -> list[Select[Any]]:
