@@ -156,16 +156,17 @@
       this.slots[number].classList.add("chart-chosen");
       const bar = this.bars[number];
       this.tip.replaceChildren(...this.told(bar));
-      const share = (number + 0.5) / this.slots.length;
+      // In shares of the chart, so that it stays in it when the window is made smaller.
+      const share = `${((number + 0.5) / this.slots.length) * 100}%`;
       const room = this.plot.clientWidth;
       const width = this.tip.offsetWidth;
-      const middle = share * room;
       const beside = room / this.slots.length / 2 + 10;
-      const left = middle + beside + width > room ? middle - width - beside : middle + beside;
-      this.tip.style.left = `${Math.max(0, left)}px`;
+      const fits = (number + 0.5) / this.slots.length * room + beside + width <= room;
+      const left = fits ? `${share} + ${beside}px` : `${share} - ${width + beside}px`;
+      this.tip.style.left = `max(0px, min(${left}, 100% - ${width}px))`;
       const heights = bar.heights(this.data.top);
       this.points.forEach((point, group) => {
-        point.style.left = `${middle}px`;
+        point.style.left = share;
         point.style.top = `${(1 - heights[group]) * this.svg.clientHeight}px`;
       });
       if (aloud) this.spoken.textContent = `${bar.label}: ${bar.total} credits`;

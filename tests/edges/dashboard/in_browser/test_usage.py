@@ -78,6 +78,13 @@ async def test_a_changed_filter_changes_what_is_shown_and_the_address(chart: Tab
     await chart.page.wait_for_function("!location.search.includes('compare=1')")
 
 
+async def test_what_is_told_of_a_bar_stays_on_a_page_that_is_made_narrower(chart: Tab) -> None:
+    await chart.page.locator(".chart-plot").press("End")
+    await chart.page.locator(".chart-tip").wait_for()
+    await chart.page.set_viewport_size({"width": 375, "height": 800})
+    assert not await chart.sticks_out()
+
+
 async def test_without_a_script_the_filters_are_sent_by_their_button(served: Served, windows: dict[bool, Tab]) -> None:
     plain = await served.enter(windows[False], "pro")
     await plain.open(USAGE)
