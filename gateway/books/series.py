@@ -69,7 +69,9 @@ def _pieces(edges: Sequence[int]) -> _Pieces:
         for edge_ms, (before, after) in zip(edges, pairwise(long), strict=True)
     ]
     pieces: _Pieces = defaultdict(list)
-    for number, (edge_ms, anchor_ms, next_ms) in enumerate(zip(edges, anchors, [*anchors[1:], 0], strict=True)):
+    # No window begins at the last edge; it is its own next, and nothing lies between.
+    following = [*anchors[1:], anchors[-1]]
+    for number, (edge_ms, anchor_ms, next_ms) in enumerate(zip(edges, anchors, following, strict=True)):
         hour_ms, quarter_ms = edge_ms // HOUR_MS * HOUR_MS, edge_ms // _QUARTER_MS * _QUARTER_MS
         minute = (quarter_ms - hour_ms) // MINUTE_MS
         hour = Piece(number, hour_ms, hour_ms + HOUR_MS, 1)
@@ -79,8 +81,7 @@ def _pieces(edges: Sequence[int]) -> _Pieces:
             if number > 0:
                 pieces[f"{TO}{minute}"].append(Piece(number - 1, hour_ms, hour_ms + HOUR_MS, 1))
         else:
-            if number < len(edges) - 1:
-                _add(pieces, "", number, anchor_ms, next_ms)
+            _add(pieces, "", number, anchor_ms, next_ms)
             _add(pieces, EDGE, number, anchor_ms, hour_ms)
             if minute:
                 pieces[f"{EDGE}{TO}{minute}"].append(hour)
