@@ -11,7 +11,7 @@ Captures only.
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import orjson
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -27,8 +27,27 @@ _NOTHING: Final[Mapping[By, str]] = {}
 # The windows' numbers, and each sum.
 _LISTS: Final = 1 + len(SUMS)
 
+Key = tuple[str, ...]
 # The pieces to be read of each part of the question.
 _Pieces = defaultdict[str, list[Piece]]
+
+
+class Column(NamedTuple):
+    """The usage of one product, mode, project or key: the windows it was used in, by their numbers, and its sums there.
+
+    `key` tells it apart, in the order asked for. The lists are equally long, and no number is in them twice.
+    """
+
+    key: Key
+    numbers: Sequence[int]
+    calls: Sequence[int]
+    units: Sequence[int]
+    captured_millicredits: Sequence[int]
+
+    @property
+    def total(self) -> Bucket:
+        """All its windows together."""
+        return Bucket(sum(self.calls), sum(self.units), sum(self.captured_millicredits))
 
 
 async def usage(
@@ -39,25 +58,23 @@ async def usage(
     *,
     only: Mapping[By, str] = _NOTHING,
     limit: int,
-) -> dict[int, list[Bucket]]:
-    """Usage of each `[edges[n], edges[n + 1])` by its number n; windows without any are left out. `limit` buckets.
+) -> list[Column]:
+    """Usage of each `[edges[n], edges[n + 1])` by its number n; windows without any are left out.
 
-    `only` leaves out all other products, modes, projects or keys.
+    `only` leaves out all other products, modes, projects or keys. At most `limit` numbers, of all columns together.
     """
     pieces = _pieces(edges)
-    found: dict[int, list[Bucket]] = defaultdict(list)
     if not pieces:
-        return found
+        return []
     asked = question(conn.dialect.name, tuple(sorted(pieces)), tuple(by), tuple(sorted(only)))
     given: dict[str, object] = {part: pieces_text(account_id, in_runs(each)) for part, each in pieces.items()}
     given |= {"account_id": account_id, "windows": len(edges) - 1, "most": limit}
     given |= {name.value: value for name, value in only.items()}
+    found = []
     for row in (await conn.execute(asked, given)).all():
-        lists, told = row[:_LISTS], row[_LISTS:]
         # SQLite has no lists but JSON's; where there is nothing at all, PostgreSQL has none.
-        numbers, *sums = (orjson.loads(each) if isinstance(each, str) else each or () for each in lists)
-        for number, *of_window in zip(numbers, *sums, strict=True):
-            found[number].append(Bucket._make((*of_window, *told)))
+        lists = (orjson.loads(each) if isinstance(each, str) else each or () for each in row[:_LISTS])
+        found.append(Column(tuple(row[_LISTS:]), *lists))
     return found
 
 

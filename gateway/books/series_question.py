@@ -19,14 +19,13 @@ from sqlalchemy import (
     cast,
     func,
     literal,
-    null,
     select,
     true,
     union_all,
 )
 
 from gateway.books.pieces import of_account, pieces_table
-from gateway.books.reports import Bucket, By
+from gateway.books.reports import By
 from gateway.books.tables import usage_daily, usage_daily_by_mode, usage_events, usage_hourly, usage_hourly_by_mode
 from gateway.books.tables.usage import QUARTERS, SUMS, up_to
 from gateway.books.usage import CAPTURES
@@ -67,10 +66,9 @@ def question(dialect: str, parts: tuple[str, ...], by: tuple[By, ...], only: tup
         .c
     )
     listed = func.json_group_array if dialect == "sqlite" else func.array_agg
-    return select(
-        *(listed(buckets[name]) for name in ("number", *SUMS)),
-        *(buckets[BY[name]] if (name := By(field)) in by else null() for field in Bucket._fields[len(SUMS) :]),
-    ).group_by(*(buckets[BY[name]] for name in by))
+    return select(*(listed(buckets[name]) for name in ("number", *SUMS)), *(buckets[BY[name]] for name in by)).group_by(
+        *(buckets[BY[name]] for name in by)
+    )
 
 
 def _on_both_sides(around: Subquery, by: Sequence[By]) -> list[Select[Any]]:

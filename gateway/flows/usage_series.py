@@ -6,16 +6,17 @@ the ledger has captured of the calls admitted in it. With Redis away it is what 
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import tzinfo
 from itertools import pairwise
 from operator import attrgetter
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from gateway.books import accounts, series, series_question, usage
 from gateway.books.books import Books
 from gateway.books.reports import Bucket, By
+from gateway.books.series import Column, Key
 from gateway.domain.usage import UsageEvent
 from gateway.domain.windows import Window, edges
 from gateway.flows.faults import NoSuchThing, WrongParameter
@@ -31,8 +32,6 @@ BY: Final = tuple(series_question.BY)
 BY_DEFAULT: Final = (By.PRODUCT, By.MODE)
 _NOTHING: Final[Mapping[By, str]] = {}
 
-Key = tuple[str, ...]
-
 
 class SeriesWindow(NamedTuple):
     """The calls that were admitted in `[start_ms, end_ms)`; no buckets where there were none."""
@@ -44,23 +43,41 @@ class SeriesWindow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """Every window of a range, in order. `live` False: Redis was away, so what is not booked yet is not counted."""
+    """Every window of a range: the nth is `[edges[n], edges[n + 1])`. `columns` are in the order of their keys.
+
+    `live` False: Redis was away, so what is not booked yet is not counted.
+    """
 
     account_id: str
     by: tuple[By, ...]
-    windows: tuple[SeriesWindow, ...]
+    edges: tuple[int, ...]
+    columns: tuple[Column, ...]
     live: bool
 
     @property
     def total(self) -> Bucket:
         """All windows together."""
-        return summed(bucket for window in self.windows for bucket in window.buckets)
+        return summed(column.total for column in self.columns)
 
+    def windows(self) -> tuple[SeriesWindow, ...]:
+        """Window by window, in order."""
+        buckets: list[list[Bucket]] = [[] for _ in self.edges[1:]]
+        for column in self.columns:
+            bucket = Bucket(0, 0, 0, **{name.value: value for name, value in zip(self.by, column.key, strict=True)})
+            for number, calls, units, captured in zip(*column[1:], strict=True):
+                buckets[number].append(bucket._replace(calls=calls, units=units, captured_millicredits=captured))
+        return tuple(
+            SeriesWindow(start_ms, end_ms, tuple(of_window))
+            for (start_ms, end_ms), of_window in zip(pairwise(self.edges), buckets, strict=True)
+        )
 
-def keys_by(by: Sequence[By]) -> Callable[[Bucket], Key]:
-    """What tells a bucket apart from others. For thousands of them, so the names are looked at once."""
-    values: Callable[[Bucket], Any] = attrgetter(*by) if by else lambda _bucket: ()
-    return (lambda bucket: (values(bucket),)) if len(by) == 1 else values
+    def captured_millicredits(self) -> list[int]:
+        """What was captured in each window."""
+        sums = [0] * (len(self.edges) - 1)
+        for column in self.columns:
+            for number, millicredits in zip(column.numbers, column.captured_millicredits, strict=True):
+                sums[number] += millicredits
+        return sums
 
 
 def summed(buckets: Iterable[Bucket]) -> Bucket:
@@ -106,7 +123,7 @@ class UsageSeries:
                         raise NoSuchThing("project", project_id)
                 booked = await usage.booked_ids(conn, [event.id for event in waiting or ()])
                 found = await series.usage(conn, account_id, cut, told, only=only, limit=MOST_BUCKETS + 1)
-        if sum(map(len, found.values())) > MOST_BUCKETS:
+        if sum(len(column.numbers) for column in found) > MOST_BUCKETS:
             raise WrongParameter("window", f"this is more than {MOST_BUCKETS} buckets; choose wider windows")
         unbooked = [
             event
@@ -115,13 +132,8 @@ class UsageSeries:
             and cut[0] <= event.admitted_at_ms < cut[-1]
             and all(_of(event)[name] == value for name, value in only.items())
         ]
-        buckets = _with(found, unbooked, cut, told)
-        return Series(
-            account_id,
-            told,
-            tuple(SeriesWindow(start, end, buckets.get(n, ())) for n, (start, end) in enumerate(pairwise(cut))),
-            live=waiting is not None,
-        )
+        columns = _with(found, unbooked, cut, told)
+        return Series(account_id, told, cut, tuple(sorted(columns, key=attrgetter("key"))), live=waiting is not None)
 
     async def _waiting(self, account_id: str) -> list[UsageEvent] | None:
         """Captures in the outbox; None where Redis is away."""
@@ -156,27 +168,27 @@ def _dimensions(by: Sequence[str]) -> tuple[By, ...]:
     return tuple(dict.fromkeys(map(By, by)))
 
 
-def _together(one: Bucket, other: Bucket) -> Bucket:
-    """Two buckets of the same things as one."""
-    calls, units, captured = (a + b for a, b in zip(one[:3], other[:3], strict=True))
-    return one._replace(calls=calls, units=units, captured_millicredits=captured)
-
-
 def _with(
-    found: Mapping[int, Sequence[Bucket]], unbooked: Iterable[UsageEvent], cut: Sequence[int], by: Sequence[By]
-) -> dict[int, tuple[Bucket, ...]]:
-    """The buckets of each window in their order, what is not booked yet added to them."""
-    key_of = keys_by(by)
-    # Few windows have any; the others' buckets are as they were found.
-    changed: dict[int, dict[Key, Bucket]] = {}
+    found: Iterable[Column], unbooked: Iterable[UsageEvent], cut: Sequence[int], by: Sequence[By]
+) -> Iterable[Column]:
+    """The columns, and in them what is not booked yet."""
+    columns = {column.key: column for column in found}
+    # By key and window. Few columns have any; the others are as they were found.
+    waiting: dict[Key, dict[int, list[int]]] = {}
     for event in unbooked:
         values = _of(event)
-        told = {name.value: values[name] for name in by}
-        one = Bucket(1, event.settlement.units or 0, event.captured_millicredits, **told)
-        number = bisect_right(cut, event.admitted_at_ms) - 1
-        if number not in changed:
-            changed[number] = {key_of(bucket): bucket for bucket in found.get(number, ())}
-        known = changed[number].get(key_of(one))
-        changed[number][key_of(one)] = one if known is None else _together(one, known)
-    buckets = {**found, **{number: of_window.values() for number, of_window in changed.items()}}
-    return {number: tuple(sorted(of_window, key=key_of)) for number, of_window in buckets.items()}
+        key = tuple(values[name] for name in by)
+        if key not in waiting:
+            waiting[key] = _by_number(columns.get(key))
+        sums = waiting[key].setdefault(bisect_right(cut, event.admitted_at_ms) - 1, [0, 0, 0])
+        sums[0] += 1
+        sums[1] += event.settlement.units or 0
+        sums[2] += event.captured_millicredits
+    for key, of_windows in waiting.items():
+        columns[key] = Column(key, tuple(of_windows), *zip(*of_windows.values(), strict=True))
+    return columns.values()
+
+
+def _by_number(column: Column | None) -> dict[int, list[int]]:
+    """A column's sums by the numbers of its windows."""
+    return {number: sums for number, *sums in zip(*column[1:], strict=True)} if column is not None else {}

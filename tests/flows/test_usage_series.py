@@ -58,7 +58,7 @@ def added_up(events: list[UsageEvent], series: Series) -> Counter[tuple[object, 
     """What each window must say, event by event."""
     sums: Counter[tuple[object, ...]] = Counter()
     for one in events:
-        (window,) = [w for w in series.windows if w.start_ms <= one.admitted_at_ms < w.end_ms]
+        (window,) = [w for w in series.windows() if w.start_ms <= one.admitted_at_ms < w.end_ms]
         facts = one.facts
         names = {By.PRODUCT: facts.product, By.MODE: facts.mode, By.PROJECT: facts.project_id, By.KEY: facts.key_id}
         key = (window.start_ms, *(names[name] for name in series.by))
@@ -69,7 +69,7 @@ def added_up(events: list[UsageEvent], series: Series) -> Counter[tuple[object, 
 
 def shown(series: Series) -> Counter[tuple[object, ...]]:
     sums: Counter[tuple[object, ...]] = Counter()
-    for window in series.windows:
+    for window in series.windows():
         for bucket in window.buckets:
             key = (window.start_ms, *(getattr(bucket, name) for name in series.by))
             sums[(*key, "n")] += bucket.calls
@@ -101,7 +101,7 @@ async def test_windows_add_up_to_the_events_whatever_range_zone_and_width(
             by = tuple(name for name in BY if chance.random() < 0.5)
             found = await series.of_account(ACCOUNT, Range(from_ms, to_ms), window, zone, by=by)
             within = [one for one in events if from_ms <= one.admitted_at_ms < to_ms]
-            assert (found.windows[0].start_ms, found.windows[-1].end_ms, found.by) == (from_ms, to_ms, by)
+            assert (found.edges[0], found.edges[-1], found.by) == (from_ms, to_ms, by)
             assert shown(found) == added_up(within, found)
             assert found.total.captured_millicredits == sum(one.captured_millicredits for one in within)
             assert (found.total.calls, found.live) == (len(within), True)
@@ -121,7 +121,7 @@ async def test_windows_without_usage_are_there_and_empty(books: Books) -> None:
     await book(books, event(ACCOUNT, 1, admitted_at_ms=NOON_MS))
     series = UsageSeries(books=books, ledger=Away())
     found = await series.of_account(ACCOUNT, Range(NOON_MS - DAY_MS, NOON_MS + DAY_MS), Window.DAY, UTC, by=())
-    assert [len(window.buckets) for window in found.windows] == [0, 1, 0]
+    assert [len(window.buckets) for window in found.windows()] == [0, 1, 0]
     assert found.live is False
 
 

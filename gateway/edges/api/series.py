@@ -88,11 +88,10 @@ def series_endpoints(series: UsageSeries, now_of: Callable[[str], Awaitable[date
 
 
 def _document(series: Series, window: Window, zone: tzinfo) -> dict[str, object]:
-    first, last = series.windows[0], series.windows[-1]
     return {
         "account_id": series.account_id,
-        "from": _local(first.start_ms, zone),
-        "to": _local(last.end_ms, zone),
+        "from": _local(series.edges[0], zone),
+        "to": _local(series.edges[-1], zone),
         "window": window.value,
         "tz": str(zone),
         "by": [name.value for name in series.by],
@@ -105,7 +104,7 @@ def _document(series: Series, window: Window, zone: tzinfo) -> dict[str, object]
                     {name.value: getattr(bucket, name) for name in series.by} | _sums(bucket) for bucket in each.buckets
                 ],
             }
-            for each in series.windows
+            for each in series.windows()
         ],
         "live": series.live,
     }
@@ -118,7 +117,7 @@ def _sums(bucket: Bucket) -> dict[str, object]:
 def _csv(series: Series, zone: tzinfo) -> str:
     """With a head line; a line per window and bucket."""
     rows: list[list[object]] = [["start", "end", *series.by, "calls", "units", "credits"]]
-    for window in series.windows:
+    for window in series.windows():
         start, end = _local(window.start_ms, zone), _local(window.end_ms, zone)
         for bucket in window.buckets:
             told = [getattr(bucket, name) for name in series.by]

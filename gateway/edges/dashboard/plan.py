@@ -171,8 +171,5 @@ async def _days(desk: Desk, account: AccountView, now_ms: int) -> tuple[Day, ...
     today_ms = now_ms // DAY_MS * DAY_MS
     first_ms = max(today_ms - LONG_DAYS * DAY_MS, account.account.created_ms // DAY_MS * DAY_MS)
     within = Range(first_ms, today_ms + DAY_MS)
-    series = await desk.series.of_account(account.account.id, within, Window.DAY, UTC, by=("product",))
-    return tuple(
-        Day(window.start_ms, sum(bucket.captured_millicredits for bucket in window.buckets))
-        for window in series.windows
-    )
+    series = await desk.series.of_account(account.account.id, within, Window.DAY, UTC, by=())
+    return tuple(map(Day, series.edges[:-1], series.captured_millicredits()))

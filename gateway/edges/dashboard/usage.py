@@ -4,7 +4,7 @@ Numbers are those of the series and the reports that the API gives; nothing is s
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -14,7 +14,8 @@ import orjson
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.books.reports import Bucket, By
+from gateway.books.reports import Bucket
+from gateway.books.series import Key
 from gateway.domain.credit_summary import CreditSummary
 from gateway.domain.credits import credits_text
 from gateway.domain.instant import from_epoch_ms
@@ -29,7 +30,7 @@ from gateway.edges.desk import Desk
 from gateway.edges.documents.sheet import sheet
 from gateway.flows.faults import WrongParameter
 from gateway.flows.usage_report import Range
-from gateway.flows.usage_series import Key, SeriesWindow, keys_by, summed
+from gateway.flows.usage_series import Series, summed
 
 # As they are said, and as there is room for.
 SPANS: Final = (
@@ -221,21 +222,21 @@ async def _look(desk: Desk, visit: Visit) -> Looked:
         # One is enough to say what is wrong.
         raise faults.exceptions[0] from faults
     series, before, by_mode = of_bars.result(), of_before.result(), of_modes.result()
-    if len(series.windows) > MOST_BARS:
-        raise WrongParameter("window", f"that would be {len(series.windows)} bars; choose wider ones")
+    if (bars := len(series.edges) - 1) > MOST_BARS:
+        raise WrongParameter("window", f"that would be {bars} bars; choose wider ones")
     chart = await asyncio.to_thread(
         draw,
-        series.windows,
+        series,
         BY[filters.told],
         lambda key: names.label(filters.told, key),
         window=window,
         zone=filters.tzinfo,
-        before=before.windows if filters.compared else (),
+        before=before if filters.compared else None,
         cumulative=filters.cumulative,
         stacked=filters.drawn is Drawn.BARS,
         so_far=within.to_ms > visit.own_now_ms,
     )
-    rows = _rows(by_mode.windows)
+    rows = _rows(by_mode)
     return Looked(
         filters=filters,
         within=within,
@@ -269,14 +270,9 @@ def _texts(looked: Looked) -> tuple[BarTexts, ...]:
     )
 
 
-def _rows(windows: Sequence[SeriesWindow]) -> tuple[Row, ...]:
+def _rows(by_mode: Series) -> tuple[Row, ...]:
     """By product and mode, the dearest first."""
-    found: dict[Key, list[Bucket]] = {}
-    key_of = keys_by((By.PRODUCT, By.MODE))
-    for each in windows:
-        for bucket in each.buckets:
-            found.setdefault(key_of(bucket), []).append(bucket)
-    rows = [Row(product, mode, summed(buckets)) for (product, mode), buckets in found.items()]
+    rows = [Row(product, mode, sums) for (product, mode), sums in ((each.key, each.total) for each in by_mode.columns)]
     return tuple(sorted(rows, key=lambda row: (-row.sums.captured_millicredits, row.product, row.mode)))
 
 

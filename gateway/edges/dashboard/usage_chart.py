@@ -5,17 +5,19 @@ Drawn by the server as SVG, so that it is there without a script, follows the pa
 """
 
 from calendar import month_abbr
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, tzinfo
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Final, NamedTuple
 
-from gateway.books.reports import Bucket, By
+from gateway.books.reports import By
+from gateway.books.series import Column, Key
 from gateway.domain.credits import MILLICREDITS_PER_CREDIT
 from gateway.domain.instant import from_epoch_ms
 from gateway.domain.windows import Window
-from gateway.flows.usage_series import Key, SeriesWindow, keys_by
+from gateway.flows.usage_series import Series
 
 # So many colours are told apart; all other groups are one.
 MOST_GROUPS: Final = 5
@@ -33,8 +35,8 @@ _MOST_LABELS: Final = 7
 # Looked up hundreds of times; `calendar` formats them every time.
 _MONTHS: Final = tuple(month_abbr)
 
-# The buckets of one window: whose each is, and millicredits.
-_Told = list[tuple[Key, int]]
+# A column of a series, and whose it is in the chart.
+_Told = tuple[Key, Column]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,51 +144,53 @@ class Chart:
 
 
 def draw(
-    windows: Sequence[SeriesWindow],
+    series: Series,
     by: Sequence[By],
     label: Callable[[Key], str],
     *,
     window: Window,
     zone: tzinfo,
-    before: Sequence[SeriesWindow] = (),
+    before: Series | None = None,
     cumulative: bool = False,
     stacked: bool = True,
     so_far: bool = False,
 ) -> Chart:
-    """The chart of these windows. `label` names what a group's key stands for; `before` is the range before's.
+    """The chart of a series, told apart `by` some of what it is told apart by. `label` names what a key stands for.
 
-    `so_far`: the last window is not over yet.
+    `before` is the range before's. `so_far`: the last window is not over yet.
     """
-    key_of = keys_by(by)
-    told = [[(key_of(bucket), bucket.captured_millicredits) for bucket in each.buckets] for each in windows]
+    count = len(series.edges) - 1
+    places = [series.by.index(name) for name in by]
+    told = [(tuple(column.key[place] for place in places), column) for column in series.columns]
     groups = _groups(told, label)
-    columns = {group.key: number for number, group in enumerate(groups)}
-    rows = [_row(each, columns) for each in told]
-    past: list[int] | None = [_sum(each.buckets) for each in before[: len(windows)]] if before else None
+    by_group = _values(told, groups, count)
+    past = before.captured_millicredits()[:count] if before is not None else []
     if cumulative:
-        rows = list(accumulate(rows, lambda left, right: [a + b for a, b in zip(left, right, strict=True)]))
-        past = list(accumulate(past)) if past is not None else None
+        by_group, past = [list(accumulate(values)) for values in by_group], list(accumulate(past))
+    rows = list(zip(*by_group, strict=True)) or [()] * count
+    totals = list(map(sum, rows))
     # Lines that are compared have one for all together.
-    tops = [sum(row) if stacked or before else max(row, default=0) for row in rows]
-    top = nice(max([*tops, *(past or [])], default=0))
+    highest = [totals] if stacked or before is not None else by_group
+    top = nice(max((value for values in (*highest, past) for value in values), default=0))
     bars, starts, short = [], [], window in {Window.HOUR, Window.DAY}
-    for number, (each, values) in enumerate(zip(windows, rows, strict=True)):
-        start = from_epoch_ms(each.start_ms).astimezone(zone)
+    windows = zip(pairwise(series.edges), rows, totals, strict=True)
+    for number, ((start_ms, end_ms), values, total) in enumerate(windows):
+        start = from_epoch_ms(start_ms).astimezone(zone)
         first_day = start.date().isoformat()
         # Hours and days end on the day they began.
-        last = start if short else from_epoch_ms(each.end_ms - 1).astimezone(zone)
-        unfinished = ", so far" if so_far and number == len(windows) - 1 else ""
+        last = start if short else from_epoch_ms(end_ms - 1).astimezone(zone)
+        unfinished = ", so far" if so_far and number == count - 1 else ""
         starts.append(start)
         bars.append(
             Bar(
-                start_ms=each.start_ms,
-                end_ms=each.end_ms,
+                start_ms=start_ms,
+                end_ms=end_ms,
                 label=f"{said(start, last, window)}{unfinished}",
                 first_day=first_day,
                 last_day=first_day if short else last.date().isoformat(),
-                values=tuple(values),
-                total=sum(values),
-                before=past[number] if past is not None and number < len(past) else None,
+                values=values,
+                total=total,
+                before=past[number] if number < len(past) else None,
             )
         )
     return Chart(groups, tuple(bars), top, _labels(starts, window), so_far and bool(bars))
@@ -216,12 +220,11 @@ def nice(millicredits: int) -> int:
     return next(unit * step for step in _NICE if unit * step >= millicredits)
 
 
-def _groups(windows: Iterable[_Told], label: Callable[[Key], str]) -> tuple[Group, ...]:
+def _groups(told: Iterable[_Told], label: Callable[[Key], str]) -> tuple[Group, ...]:
     """The largest, in order, and the others as one."""
-    sums: dict[Key, int] = {}
-    for each in windows:
-        for key, millicredits in each:
-            sums[key] = sums.get(key, 0) + millicredits
+    sums: Counter[Key] = Counter()
+    for key, column in told:
+        sums[key] += sum(column.captured_millicredits)
     largest = sorted(sums, key=lambda key: (-sums[key], key))
     named, rest = largest[:MOST_GROUPS], largest[MOST_GROUPS:]
     if len(rest) == 1:  # one more has a colour left
@@ -232,15 +235,15 @@ def _groups(windows: Iterable[_Told], label: Callable[[Key], str]) -> tuple[Grou
     return tuple(groups)
 
 
-def _row(told: _Told, columns: dict[Key, int]) -> list[int]:
-    values = [0] * len(columns)
-    for key, millicredits in told:
-        values[columns.get(key, len(columns) - 1)] += millicredits
-    return values
-
-
-def _sum(buckets: Sequence[Bucket]) -> int:
-    return sum(bucket.captured_millicredits for bucket in buckets)
+def _values(told: Iterable[_Told], groups: Sequence[Group], count: int) -> list[list[int]]:
+    """What each group has in each of the windows."""
+    by_group = [[0] * count for _ in groups]
+    places = {group.key: number for number, group in enumerate(groups)}
+    for key, column in told:
+        values = by_group[places.get(key, len(groups) - 1)]
+        for number, millicredits in zip(column.numbers, column.captured_millicredits, strict=True):
+            values[number] += millicredits
+    return by_group
 
 
 def _labels(starts: Sequence[datetime], window: Window) -> tuple[Label, ...]:

@@ -1,7 +1,6 @@
 """What stands around a chart: the end of its axis, the days below it, and the bar that is not whole yet."""
 
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
 import pytest
 
@@ -10,15 +9,16 @@ from gateway.domain.instant import epoch_ms
 from gateway.domain.windows import Window
 from gateway.edges.dashboard.usage_chart import Chart, draw, nice
 from gateway.edges.dashboard.usage_marks import BarTexts, rows, slots
-from gateway.flows.usage_series import SeriesWindow
+from gateway.flows.usage_series import Series
 
 BEGIN = datetime(2026, 9, 1, tzinfo=UTC)
 
 
 def drawn(count: int, length: timedelta, window: Window, *, so_far: bool = False) -> Chart:
-    times = [epoch_ms(BEGIN + number * length) for number in range(count + 1)]
-    windows = [SeriesWindow(start, end, ()) for start, end in pairwise(times)]
-    return draw(windows, (By.PRODUCT,), str, window=window, zone=UTC, so_far=so_far)
+    edges = tuple(epoch_ms(BEGIN + number * length) for number in range(count + 1))
+    return draw(
+        Series("acc_1", (By.PRODUCT,), edges, (), live=True), (By.PRODUCT,), str, window=window, zone=UTC, so_far=so_far
+    )
 
 
 @pytest.mark.parametrize(
