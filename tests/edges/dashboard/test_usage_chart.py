@@ -16,9 +16,8 @@ BEGIN = datetime(2026, 9, 1, tzinfo=UTC)
 
 def drawn(count: int, length: timedelta, window: Window, *, so_far: bool = False) -> Chart:
     edges = tuple(epoch_ms(BEGIN + number * length) for number in range(count + 1))
-    return draw(
-        Series("acc_1", (By.PRODUCT,), edges, (), live=True), (By.PRODUCT,), str, window=window, zone=UTC, so_far=so_far
-    )
+    series = Series("acc_1", (By.PRODUCT,), edges, (), live=True)
+    return draw(series, series.by, str, window=window, zone=UTC, so_far=so_far)
 
 
 @pytest.mark.parametrize(
