@@ -8,10 +8,11 @@ from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Column, Select, Table, cast, func, literal, select, union_all
+from sqlalchemy import BigInteger, Column, ColumnElement, Select, cast, func, literal, select, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from gateway.books.tables import usage_daily, usage_events, usage_hourly
+from gateway.books.tables import usage_events
+from gateway.books.tables.usage import SUMS, rollups
 from gateway.books.usage import CAPTURES
 from gateway.domain.instant import DAY_MS, HOUR_MS, from_epoch_ms
 
@@ -50,7 +51,7 @@ async def usage(
     by: Sequence[str] = (By.PRODUCT, By.MODE),
 ) -> list[Bucket]:
     """Usage of calls admitted in `[from_ms, to_ms)`, in the order of `by`. ValueError for what is no `By`."""
-    return await _buckets(conn, _parts(account_id, from_ms, to_ms), by)
+    return await _buckets(conn, _parts(account_id, from_ms, to_ms, _columns(by)), by)
 
 
 async def calls(
@@ -60,9 +61,11 @@ async def calls(
 
     `only` says what stands in `product`, `mode`, `project_id` or `key_id`.
     """
-    parts = [_of_rollup(account_id, usage_daily, usage_daily.c.day_ms)]
-    if times is not None:
-        parts = [part for from_ms, to_ms in times for part in _parts(account_id, from_ms, to_ms)]
+    told = tuple(only)
+    if times is None:
+        parts = [_of_rollup(account_id, rollups(told)[1].c.day_ms, told)]
+    else:
+        parts = [part for from_ms, to_ms in times for part in _parts(account_id, from_ms, to_ms, told)]
     if not parts:
         return 0
     rows = union_all(*parts).subquery().c
@@ -72,19 +75,15 @@ async def calls(
     return found
 
 
-def _parts(account_id: str, from_ms: int, to_ms: int) -> list[Select[Any]]:
+def _parts(account_id: str, from_ms: int, to_ms: int, told: Sequence[str]) -> list[Select[Any]]:
     """Where the usage of a range is found."""
+    hourly, daily = rollups(told)
+    starts = {DAY_MS: daily.c.day_ms, HOUR_MS: hourly.c.hour_ms}
     parts = []
     for length_ms, start_ms, end_ms in _stretches(from_ms, to_ms):
-        if length_ms == DAY_MS:
-            days = usage_daily.c.day_ms
-            parts.append(_of_rollup(account_id, usage_daily, days).where(days >= start_ms, days < end_ms))
-        elif length_ms == HOUR_MS:
-            hours = usage_hourly.c.hour_ms
-            parts.append(_of_rollup(account_id, usage_hourly, hours).where(hours >= start_ms, hours < end_ms))
-        else:
-            at_ms = usage_events.c.admitted_at_ms
-            parts.append(_events(account_id).where(at_ms >= start_ms, at_ms < end_ms))
+        at_ms = starts.get(length_ms, usage_events.c.admitted_at_ms)
+        part = _of_rollup(account_id, at_ms, told) if length_ms in starts else _events(account_id, told)
+        parts.append(part.where(at_ms >= start_ms, at_ms < end_ms))
     return parts
 
 
@@ -105,8 +104,9 @@ async def usage_of_period(
     conn: AsyncConnection, account_id: str, period_start_ms: int, by: Sequence[str] = (By.PRODUCT, By.MODE)
 ) -> list[Bucket]:
     """Usage that belongs to one billing period, whenever it was settled: what the period's invoice is made of."""
-    part = _of_rollup(account_id, usage_daily, usage_daily.c.day_ms)
-    part = part.where(usage_daily.c.period_start_ms == period_start_ms)
+    told = _columns(by)
+    _, daily = rollups(told)
+    part = _of_rollup(account_id, daily.c.day_ms, told).where(daily.c.period_start_ms == period_start_ms)
     return await _buckets(conn, [part], by)
 
 
@@ -115,27 +115,34 @@ async def usage_of_period_after(
 ) -> list[Bucket]:
     """The part of `usage_of_period` that was settled after the account's sequence number `seq`: what is newest."""
     event = usage_events.c
-    part = _events(account_id).where(event.period_start_ms == period_start_ms, event.seq > seq)
+    part = _events(account_id, _columns(by)).where(event.period_start_ms == period_start_ms, event.seq > seq)
     return await _buckets(conn, [part], by)
 
 
-def _of_rollup(account_id: str, rollup: Table, start: Column[Any]) -> Select[Any]:
-    table = rollup.c
-    day = (start // literal(DAY_MS, BigInteger)).label("day")
-    dimensions = (table.product, table.mode, day, table.project_id, table.key_id)
-    return select(*dimensions, table.calls, table.units, table.captured_millicredits).where(
-        table.account_id == account_id
-    )
+def _columns(by: Sequence[str]) -> tuple[str, ...]:
+    return tuple(_DIMENSIONS[By(name)] for name in by)
 
 
-def _events(account_id: str) -> Select[Any]:
+def _of_rollup(account_id: str, start: Column[Any], told: Sequence[str]) -> Select[Any]:
+    """What a rollup counts, by when its rows start."""
+    table = start.table.c
+    sums = (table[name] for name in SUMS)
+    return select(*_told(start, told), *sums).where(table.account_id == account_id)
+
+
+def _events(account_id: str, told: Sequence[str]) -> Select[Any]:
     table = usage_events.c
-    day = (table.admitted_at_ms // literal(DAY_MS, BigInteger)).label("day")
-    dimensions = (table.product, table.mode, day, table.project_id, table.key_id)
     units = func.coalesce(table.units, 0).label("units")
-    return select(*dimensions, literal(1, BigInteger).label("calls"), units, table.captured_millicredits).where(
+    sums = (literal(1, BigInteger).label("calls"), units, table.captured_millicredits)
+    return select(*_told(table.admitted_at_ms, told), *sums).where(
         table.account_id == account_id, table.ending.in_(sorted(CAPTURES))
     )
+
+
+def _told(at_ms: Column[Any], told: Sequence[str]) -> list[ColumnElement[Any]]:
+    """What tells a table's rows apart. `at_ms` is its column of times."""
+    day = (at_ms // literal(DAY_MS, BigInteger)).label("day")
+    return [day if name == "day" else at_ms.table.c[name] for name in told]
 
 
 async def _buckets(conn: AsyncConnection, parts: Sequence[Select[Any]], by: Sequence[str]) -> list[Bucket]:
@@ -143,8 +150,8 @@ async def _buckets(conn: AsyncConnection, parts: Sequence[Select[Any]], by: Sequ
         return []
     chosen = [By(name) for name in by]
     rows = union_all(*parts).subquery()
-    dimensions = [rows.c[_DIMENSIONS[name]] for name in chosen]
-    sums = [cast(func.sum(rows.c[name]), BigInteger) for name in ("calls", "units", "captured_millicredits")]
+    dimensions = [rows.c[name] for name in _columns(chosen)]
+    sums = [cast(func.sum(rows.c[name]), BigInteger) for name in SUMS]
     query = select(*dimensions, *sums).group_by(*dimensions).order_by(*dimensions)
     found = (await conn.execute(query)).all()
     if not chosen:

@@ -26,8 +26,8 @@ from sqlalchemy import (
 
 from gateway.books.pieces import of_account, pieces_table
 from gateway.books.reports import By
-from gateway.books.tables import usage_daily, usage_daily_by_mode, usage_events, usage_hourly, usage_hourly_by_mode
-from gateway.books.tables.usage import QUARTERS, SUMS, up_to
+from gateway.books.tables import usage_events
+from gateway.books.tables.usage import QUARTERS, SUMS, rollups, up_to
 from gateway.books.usage import CAPTURES
 
 # What can be read: windows of full days, of full hours; hours up to a quarter or from it on, by its minute; and what is
@@ -39,7 +39,6 @@ FROM: Final = "from_"
 CUTS: Final = "cuts"
 EDGE: Final = "edge_"
 BY: Final = {By.PRODUCT: "product", By.MODE: "mode", By.PROJECT: "project_id", By.KEY: "key_id"}
-_WITH_MODE: Final = frozenset({By.PRODUCT, By.MODE})
 # Kinds of views are few in practice; one that was dropped is made again.
 _KINDS: Final = 200
 
@@ -85,7 +84,7 @@ def _on_both_sides(around: Subquery, by: Sequence[By]) -> list[Select[Any]]:
 def _rows(dialect: str, part: str, by: Sequence[By], only: Sequence[By]) -> Select[Any]:
     """The rows that a part's pieces find, each with the number of its window or edge."""
     pieces = pieces_table(dialect, part)
-    start, sums = _read(part.removeprefix(EDGE), together=_WITH_MODE.issuperset((*by, *only)))
+    start, sums = _read(part.removeprefix(EDGE), [BY[name] for name in (*by, *only)])
     rows = start.table.c
     own = of_account(dialect, bindparam("account_id"), rows, pieces)
     within = (start >= pieces.c.start_ms) & (start < pieces.c.end_ms)
@@ -103,10 +102,9 @@ def _rows(dialect: str, part: str, by: Sequence[By], only: Sequence[By]) -> Sele
     return query
 
 
-def _read(part: str, *, together: bool) -> tuple[Column[Any], list[ColumnElement[Any]]]:
-    """By which time a part's rows are found, and what they count. `together`: all projects and keys."""
-    days = (usage_daily_by_mode if together else usage_daily).c
-    hours = (usage_hourly_by_mode if together else usage_hourly).c
+def _read(part: str, told: Sequence[str]) -> tuple[Column[Any], list[ColumnElement[Any]]]:
+    """By which time a part's rows are found, and what they count. `told`: the columns they must have."""
+    hours, days = (rollup.c for rollup in rollups(told))
     event = usage_events.c
     if part == DAYS:
         return days.day_ms, [days[name] for name in SUMS]

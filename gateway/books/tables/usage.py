@@ -1,6 +1,6 @@
 """What was used: usage events, what they move in the ledger, their sums by the hour, and the jobs behind them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Integer, SmallInteger, Table, Text
@@ -85,19 +85,29 @@ def _rollup(name: str, start: str, told: Sequence[str], sums: Sequence[str], *mo
 
 
 _MODES: Final = ("product", "mode")
-_KEYS: Final = ("project_id", "key_id", *_MODES)
+_OWNERS: Final = ("project_id", "key_id")
 _HOURS_SUMS: Final = (*SUMS, *(up_to(name, minute) for minute in QUARTERS for name in SUMS))
 
 # By the hour in which the call was admitted, since that is what puts it into its period; and by period, because an
 # anchor seldom falls on a full hour. Long ranges and whole periods are read from the days of UTC. What an hour had come
 # to by each quarter stands in the same row: hours of India or Nepal are read from it, for a tenth more room. Rows by
 # the quarter would be two and a half times as many, to read and to write, for everybody.
-usage_hourly: Final = _rollup("usage_hourly", "hour_ms", _KEYS, _HOURS_SUMS)
-usage_daily: Final = _rollup("usage_daily", "day_ms", _KEYS, SUMS, Index(None, "account_id", "period_start_ms"))
+usage_hourly: Final = _rollup("usage_hourly", "hour_ms", (*_OWNERS, *_MODES), _HOURS_SUMS)
+usage_daily: Final = _rollup(
+    "usage_daily", "day_ms", (*_OWNERS, *_MODES), SUMS, Index(None, "account_id", "period_start_ms")
+)
 # The same for all projects and keys together. A chart by product or mode, which is what most people look at, costs no
 # more for a thousand keys than for one.
 usage_hourly_by_mode: Final = _rollup("usage_hourly_by_mode", "hour_ms", _MODES, _HOURS_SUMS)
 usage_daily_by_mode: Final = _rollup("usage_daily_by_mode", "day_ms", _MODES, SUMS)
+
+
+def rollups(told: Iterable[str]) -> tuple[Table, Table]:
+    """By the hour and by the day: those of fewest rows that have these columns."""
+    if set(_OWNERS).isdisjoint(told):
+        return usage_hourly_by_mode, usage_daily_by_mode
+    return usage_hourly, usage_daily
+
 
 # By the order of settlement, which decides what is inside a grant and what is beyond: `books.stretches`.
 usage_stretches: Final = Table(
