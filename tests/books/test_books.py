@@ -47,6 +47,8 @@ async def test_rollups_that_came_later_are_put_together_from_what_is_booked(book
         booked = [sorted(map(tuple, await conn.execute(select(rollup)))) for rollup in rollups]
         for rollup in rollups[1:]:
             await conn.execute(text(f"DROP TABLE {rollup}"))
+        await conn.execute(text("DROP INDEX ix_closed_events_closing_id_event_id"))
+        await conn.execute(text("CREATE INDEX ix_closed_events_closing_id ON closed_events (closing_id)"))
         await conn.execute(text("UPDATE alembic_version SET version_num = '0016'"))
         await conn.run_sync(migrate.migrate)
         assert [sorted(map(tuple, await conn.execute(select(rollup)))) for rollup in rollups] == booked

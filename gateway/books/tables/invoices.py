@@ -45,7 +45,7 @@ closed_events: Final = Table(
     whole_column("included_millicredits"),
     whole_column("pay_as_you_go_millicredits"),
     whole_column("written_off_millicredits"),
-    Index(None, "closing_id"),
+    Index(None, "closing_id", "event_id"),
     sqlite_with_rowid=False,
 )
 
