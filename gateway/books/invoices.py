@@ -5,7 +5,7 @@ Draws no lines and computes no amounts: `domain.invoice` does. A document's byte
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import BigInteger, cast, func, insert, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -24,7 +24,8 @@ from gateway.books.tables import (
 )
 from gateway.domain.invoice import InvoiceStatus, Line, LineKind
 
-_PAGE = 500
+# As many as a download's first bytes can wait for, and far fewer than a statement may have parameters.
+_PAGE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)

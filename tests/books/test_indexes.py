@@ -1,5 +1,6 @@
 """What loops ask every few seconds is answered by indexes, however much was ever paid, raised and sent."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -50,20 +51,40 @@ QUESTIONS: dict[str, Question] = {
 }
 
 
+# As where there are millions of rows, and not the none of a test.
+OF_MANY_ROWS = (
+    "SET LOCAL enable_seqscan = off",
+    "SET LOCAL enable_sort = off",
+    "SET LOCAL enable_hashjoin = off",
+    "SET LOCAL enable_mergejoin = off",
+)
+
+
+async def asked_by(conn: AsyncConnection, question: Question) -> list[tuple[str, Any]]:
+    """Its statements that read, each with its parameters."""
+    asked: list[tuple[str, Any]] = []
+
+    def note(_conn: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        asked.append((statement, parameters))
+
+    event.listen(conn.sync_connection, "before_cursor_execute", note)
+    await question(conn)
+    event.remove(conn.sync_connection, "before_cursor_execute", note)
+    return [each for each in asked if each[0].lstrip().startswith(("SELECT", "WITH"))]
+
+
+async def plan_of(conn: AsyncConnection, statement: str, parameters: Any) -> list[str]:
+    """The steps by which the database answers it."""
+    explain = "EXPLAIN" if conn.dialect.name == "postgresql" else "EXPLAIN QUERY PLAN"
+    steps: list[str] = [row[-1] for row in await conn.exec_driver_sql(f"{explain} {statement}", parameters)]
+    return steps
+
+
 @pytest.mark.parametrize("name", QUESTIONS)
 async def test_no_table_is_read_from_end_to_end(sqlite_copy_url: str, name: str) -> None:
     books = await Books.open(sqlite_copy_url)
-    asked: list[tuple[str, Any]] = []
     async with books.begin() as conn:
-
-        def note(_conn: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
-            asked.append((statement, parameters))
-
-        event.listen(conn.sync_connection, "before_cursor_execute", note)
-        await QUESTIONS[name](conn)
-        plan: list[str] = []
-        for statement, parameters in [each for each in asked if each[0].lstrip().startswith("SELECT")]:
-            plan += [row[-1] for row in await conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+        plan = [step for each in await asked_by(conn, QUESTIONS[name]) for step in await plan_of(conn, *each)]
     await books.close()
     assert plan
     scans = [step for step in plan if step.startswith("SCAN ") and not step.endswith(CONSTANT)]
@@ -71,17 +92,29 @@ async def test_no_table_is_read_from_end_to_end(sqlite_copy_url: str, name: str)
     assert [step for step in scans if " VIRTUAL TABLE " not in step] == []
 
 
+async def test_a_page_of_an_invoices_events_reads_its_own_rows_and_sorts_none(books: Books) -> None:
+    async with books.begin() as conn:
+        (asked,) = await asked_by(conn, lambda conn: invoices.events_page(conn, "inv_1", after="evt_1"))
+        for setting in OF_MANY_ROWS if conn.dialect.name == "postgresql" else ():
+            await conn.execute(text(setting))
+        plan = await plan_of(conn, *asked)
+    bounded = re.compile(r"closing_id ?= ?.* AND \(?event_id ?>")
+    assert any(bounded.search(step) for step in plan)
+    assert [step for step in plan if "Sort" in step or "TEMP B-TREE" in step] == []
+
+
 async def test_usage_over_time_reads_the_accounts_own_rows_on_postgresql(postgres_emptied_url: str) -> None:
     books = await Books.open(postgres_emptied_url)
-    asked: list[tuple[str, Any]] = []
     hours = range(made_up.NOON_MS + 1, made_up.NOON_MS + 90 * DAY_MS, HOUR_MS)
-    async with books.read() as conn:
-        event.listen(conn.sync_connection, "before_cursor_execute", lambda *given: asked.append(given[2:4]))
+
+    async def by_hour(conn: AsyncConnection) -> None:
         await series.usage(conn, "acc_1", hours, (By.PRODUCT, By.KEY), only={By.PROJECT: "prj_1"}, limit=10)
-        ((statement, parameters),) = list(asked)
+
+    async with books.read() as conn:
+        (asked,) = await asked_by(conn, by_hour)
         # As where there are millions of rows, of which it expects the account to want too many.
         await conn.execute(text("SET LOCAL random_page_cost = 10000"))
-        plan = [row[0] for row in await conn.exec_driver_sql(f"EXPLAIN {statement}", parameters)]
+        plan = await plan_of(conn, *asked)
     await books.close()
     assert any("Index" in step and "usage_events" in step for step in plan)
     assert [step for step in plan if "Seq Scan" in step or "Workers" in step] == []
